@@ -1,0 +1,21 @@
+import { UnavailableError } from '../errors.js';
+
+/** A reply with one of these prefixes is a mistake in our own command; every other error is Redis being unable, for now. */
+const OUR_MISTAKE = /^(ERR|WRONGTYPE|EXECABORT|CROSSSLOT)\b/;
+
+/**
+ * Runs one exchange with Redis and turns its faults (no connection, no answer in time, out of memory,
+ * loading, read-only after a failover …) into {@link UnavailableError}, so that none is taken for an answer.
+ */
+export async function translatingFaults<T>(exchange: () => Promise<T>): Promise<T> {
+  try {
+    return await exchange();
+  } catch (error) {
+    throw asUnavailable(error);
+  }
+}
+
+export function asUnavailable(error: unknown): unknown {
+  if (error instanceof Error && error.name === 'ReplyError' && OUR_MISTAKE.test(error.message)) return error;
+  return new UnavailableError('Redis did not answer', { cause: error });
+}

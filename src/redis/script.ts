@@ -1,0 +1,54 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { Cluster, Redis } from 'ioredis';
+import { translatingFaults } from './fault.js';
+
+export type RedisClient = Redis | Cluster;
+
+/** What a script answers: `outcome` is a word, the rest are its named details. */
+export type ScriptReply<Outcome extends string> = { outcome: Outcome } & Record<string, string>;
+
+type Value = string | number;
+
+/**
+ * Binds a Lua file to the names of its keys and arguments, in the order in which the script's header lists them.
+ *
+ * A script answers a flat list of names and values that begins with `outcome`; values arrive as strings.
+ * It is run by its SHA-1 and sent whole when the server does not know it (after a restart or SCRIPT FLUSH),
+ * without defining anything on the client, which may belong to a host application.
+ *
+ * @throws {UnavailableError} from the returned function, when Redis does not answer or refuses for now.
+ */
+export function defineScript<Key extends string, Argument extends string, Outcome extends string>(definition: {
+  file: URL;
+  keys: readonly Key[];
+  args: readonly Argument[];
+}) {
+  const source = readFileSync(definition.file, 'utf8');
+  const sha = createHash('sha1').update(source).digest('hex');
+  const { keys, args } = definition;
+
+  return async function run(
+    client: RedisClient,
+    input: { keys: Record<Key, string>; args: Record<Argument, Value> },
+  ): Promise<ScriptReply<Outcome>> {
+    const words: Value[] = [];
+    for (const name of keys) words.push(input.keys[name]);
+    for (const name of args) words.push(input.args[name]);
+    const reply = await translatingFaults(async () => {
+      try {
+        return await client.evalsha(sha, keys.length, ...words);
+      } catch (error) {
+        if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error;
+        return await client.eval(source, keys.length, ...words);
+      }
+    });
+    return named(reply as Value[]) as ScriptReply<Outcome>;
+  };
+}
+
+function named(flat: readonly Value[]): Record<string, string> {
+  const result: Record<string, string> = {};
+  for (let i = 0; i + 1 < flat.length; i += 2) result[String(flat[i])] = String(flat[i + 1]);
+  return result;
+}
