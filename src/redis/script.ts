@@ -6,7 +6,7 @@ import { translatingFaults } from './fault.js';
 export type RedisClient = Redis | Cluster;
 
 /** What a script answers: `outcome` is a word, the rest are its named details. */
-export type ScriptReply<Outcome extends string> = { outcome: Outcome } & Record<string, string>;
+export type ScriptReply<Outcome extends string> = { outcome: Outcome } & { [detail: string]: string };
 
 type Value = string | number;
 
@@ -19,22 +19,28 @@ type Value = string | number;
  *
  * @throws {UnavailableError} from the returned function, when Redis does not answer or refuses for now.
  */
-export function defineScript<Key extends string, Argument extends string, Outcome extends string>(definition: {
+export function defineScript<const Key extends string, const Argument extends string, const Outcome extends string>({
+  file,
+  prelude,
+  keys,
+  args,
+}: {
   file: URL;
+  /** A file of Lua that is put before this one. */
+  prelude?: URL;
   keys: readonly Key[];
   args: readonly Argument[];
+  /** Every word that `outcome` can be. */
+  outcomes: readonly Outcome[];
 }) {
-  const source = readFileSync(definition.file, 'utf8');
+  const source = (prelude ? readFileSync(prelude, 'utf8') : '') + readFileSync(file, 'utf8');
   const sha = createHash('sha1').update(source).digest('hex');
-  const { keys, args } = definition;
 
   return async function run(
     client: RedisClient,
     input: { keys: Record<Key, string>; args: Record<Argument, Value> },
   ): Promise<ScriptReply<Outcome>> {
-    const words: Value[] = [];
-    for (const name of keys) words.push(input.keys[name]);
-    for (const name of args) words.push(input.args[name]);
+    const words: Value[] = [...keys.map((name) => input.keys[name]), ...args.map((name) => input.args[name])];
     const reply = await translatingFaults(async () => {
       try {
         return await client.evalsha(sha, keys.length, ...words);

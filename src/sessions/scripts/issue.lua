@@ -1,0 +1,45 @@
+-- issue: begins a session, if what was verified about its subject still holds.
+-- KEYS: session, sessions, user
+-- ARGV: sessionId, credential, principal, client, refresh, access, device, address, accessLifetime, refreshLifetime, sessionLifetime, limit, supersedes
+-- Answers: outcome 'issued' with value (of the access key), accessExpiresIn, expiresIn (ms), evicted (session ids, by commas); or 'stale' when the credential changed since it was verified; or 'disabled'
+local session, sessions, user = KEYS[1], KEYS[2], KEYS[3]
+local sessionId, credential, principal, client, refresh, access, device, address, accessLifetime, refreshLifetime, sessionLifetime, limit, supersedes = unpack(ARGV)
+
+local stored = redis.call('HMGET', user, 'password', 'disabledAt')
+if stored[2] then return { 'outcome', 'disabled' } end
+if credential ~= '' and stored[1] ~= credential then return { 'outcome', 'stale' } end
+
+if supersedes ~= '' then
+  local other = redis.call('HGET', base .. 'session:' .. supersedes, 'principal')
+  if other and setOf(other) == sessions then finish(sessions, { supersedes }, 'superseded') end
+end
+trim(sessions)
+
+-- Beyond the limit, the least recently renewed sessions make room.
+local evicted = {}
+if redis.call('ZCARD', sessions) >= tonumber(limit) then
+  local living = {}
+  for _, member in ipairs(redis.call('ZRANGE', sessions, 0, -1)) do
+    local id = string.match(member, '^session:(.*)')
+    if id then
+      local times = redis.call('HMGET', base .. member, 'rotatedAt', 'createdAt')
+      living[#living + 1] = { id = id, renewedAt = tonumber(times[1] or times[2] or 0) }
+    end
+  end
+  table.sort(living, function(a, b) return a.renewedAt < b.renewedAt end)
+  for i = 1, #living - tonumber(limit) + 1 do evicted[i] = living[i].id end
+  finish(sessions, evicted, 'evicted')
+end
+
+local endsAt = now + sessionLifetime
+local expiresAt = math.min(now + refreshLifetime, endsAt)
+local accessExpiresAt = math.min(now + accessLifetime, expiresAt)
+local value = accessValue(principal, sessionId, accessExpiresAt, false)
+redis.call('HSET', session, 'principal', principal, 'generation', 1, 'refresh', refresh, 'access', access,
+  'createdAt', now, 'endsAt', endsAt, 'device', device, 'address', address)
+if client ~= '' then redis.call('HSET', session, 'client', client) end
+redis.call('PEXPIREAT', session, expiresAt)
+redis.call('SET', base .. 'access:' .. access, value, 'PXAT', accessExpiresAt)
+redis.call('ZADD', sessions, expiresAt, 'session:' .. sessionId, accessExpiresAt, 'access:' .. access)
+trim(sessions)
+return { 'outcome', 'issued', 'value', value, 'accessExpiresIn', accessExpiresAt - now, 'expiresIn', expiresAt - now, 'evicted', table.concat(evicted, ',') }

@@ -1,0 +1,54 @@
+-- What the scripts about one subject's sessions share. It stands before each of them.
+
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+-- All keys of one subject share the prefix and the hash tag of the first declared key: 'lk:{a3f0}:'.
+local base = string.match(KEYS[1], '^.*}:')
+
+local REASON_LIFETIME = 7 * 24 * 3600 * 1000
+
+-- The user's session set, of the subject that a session's principal names.
+local function setOf(principal)
+  local subject = cjson.decode(principal).subject
+  local encoded = string.gsub(subject, '[^A-Za-z0-9_.~-]', function(byte)
+    return string.format('%%%02X', string.byte(byte))
+  end)
+  return base .. 'sessions:' .. encoded
+end
+
+-- What an access key holds: the session's principal, with what is particular to this token before it.
+local function accessValue(principal, sessionId, expiresAt, unconfirmed)
+  return (unconfirmed and '{"unconfirmed":true,' or '{')
+    .. string.format('"sessionId":"%s","expiresAt":%.0f,', sessionId, expiresAt)
+    .. string.sub(principal, 2)
+end
+
+-- Forgets what has expired, and lets the set live as long as its longest member.
+local function trim(sessions)
+  redis.call('ZREMRANGEBYSCORE', sessions, '-inf', now)
+  local longest = redis.call('ZRANGE', sessions, -1, -1, 'WITHSCORES')
+  if longest[2] then redis.call('PEXPIREAT', sessions, longest[2]) end
+end
+
+-- Ends sessions: every key of each first, then why, for those who come back with a refresh token.
+local function finish(sessions, sessionIds, reason)
+  if #sessionIds == 0 then return end
+  local keys, members = {}, {}
+  local function forget(name)
+    keys[#keys + 1] = base .. name
+    members[#members + 1] = name
+  end
+  for _, sessionId in ipairs(sessionIds) do
+    local digests = redis.call('HMGET', base .. 'session:' .. sessionId, 'access', 'previous')
+    forget('session:' .. sessionId)
+    if digests[1] then forget('access:' .. digests[1]) end
+    if digests[2] then forget('access:' .. digests[2]) end
+  end
+  redis.call('DEL', unpack(keys))
+  redis.call('ZREM', sessions, unpack(members))
+  for _, sessionId in ipairs(sessionIds) do
+    redis.call('SET', base .. 'ended:' .. sessionId, reason, 'PX', REASON_LIFETIME)
+  end
+end
+

@@ -1,0 +1,39 @@
+-- revoke-all: ends a subject's sessions, a chunk at a time; its own one too, if a reason is given for that; sets a new credential, if the verified one still stands.
+-- KEYS: sessions, user
+-- ARGV: reason, own, ownReason, chunk, credential, replacement
+-- Answers: outcome 'revoked' with ended (session ids, by commas); or 'more', likewise: call again for the rest; or 'stale' when the credential changed since it was verified
+local sessions, user = KEYS[1], KEYS[2]
+local reason, own, ownReason, chunk, credential, replacement = unpack(ARGV)
+
+if replacement ~= '' then
+  local stored = redis.call('HGET', user, 'password')
+  -- The replacement itself stands there when this script is run again because its answer was lost.
+  if stored ~= credential and stored ~= replacement then return { 'outcome', 'stale' } end
+end
+
+-- From the longest-lived down, a session stands before its access keys. Access keys without a session go too.
+local spares = own ~= '' and ownReason == ''
+local others, strays, mine = {}, {}, {}
+for _, member in ipairs(redis.call('ZRANGE', sessions, 0, chunk, 'REV')) do
+  local id = string.match(member, '^session:(.*)')
+  if id == own then
+    if not spares then mine[1] = id end
+  elseif id then
+    others[#others + 1] = id
+  elseif not spares then
+    strays[#strays + 1] = member
+  end
+end
+finish(sessions, others, reason)
+finish(sessions, mine, ownReason)
+for _, member in ipairs(strays) do
+  redis.call('DEL', base .. member)
+  redis.call('ZREM', sessions, member)
+end
+trim(sessions)
+
+if replacement ~= '' then redis.call('HSET', user, 'password', replacement, 'passwordChangedAt', now) end
+
+local more = #others + #mine + #strays > 0 and redis.call('EXISTS', sessions) == 1
+if mine[1] then others[#others + 1] = mine[1] end
+return { 'outcome', more and 'more' or 'revoked', 'ended', table.concat(others, ',') }

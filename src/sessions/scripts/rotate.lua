@@ -1,0 +1,85 @@
+-- rotate: answers a refresh token that is authentic with a pair of tokens, or ends its session.
+-- KEYS: session
+-- ARGV: sessionId, client, generation, refresh, access, nextRefresh, nextAccess, address, accessLifetime, refreshLifetime, grace, retryWindow
+-- Answers: outcome 'rotated' or 'retried' (the next pair), 'unchanged' (the presented pair), each with value (of the access key), accessExpiresIn, expiresIn (ms), device, address (of the last rotation); or 'ended' with reason; or 'reused' with principal
+local session = KEYS[1]
+local sessionId, client, generation, refresh, access, nextRefresh, nextAccess, address, accessLifetime, refreshLifetime, grace, retryWindow = unpack(ARGV)
+generation = tonumber(generation)
+
+local fields = redis.call('HGETALL', session)
+local stored = {}
+for i = 1, #fields, 2 do stored[fields[i]] = fields[i + 1] end
+
+if not stored.principal then
+  return { 'outcome', 'ended', 'reason', redis.call('GET', base .. 'ended:' .. sessionId) or 'unknown' }
+end
+if (stored.client or '') ~= client then return { 'outcome', 'ended', 'reason', 'unknown' } end
+
+local sessions = setOf(stored.principal)
+local current = tonumber(stored.generation)
+
+-- The pair is open while it may not have reached its client: unconfirmed after a rotation, or just confirmed.
+local open = false
+if stored.confirmedAt then
+  open = now - stored.confirmedAt < tonumber(grace)
+elseif stored.rotatedAt then
+  open = now - stored.rotatedAt < tonumber(retryWindow)
+end
+
+local function answer(outcome, value, accessExpiresIn)
+  return { 'outcome', outcome, 'value', value, 'accessExpiresIn', accessExpiresIn, 'expiresIn', redis.call('PTTL', session),
+    'device', stored.device, 'address', stored.address }
+end
+
+-- Hands out the pair that is current; its access token works, even if the first one has expired meanwhile.
+local function repeated(outcome, digest, unconfirmed)
+  local key = base .. 'access:' .. digest
+  local value = redis.call('GET', key)
+  if value then return answer(outcome, value, redis.call('PTTL', key)) end
+  local expiresAt = math.min(now + accessLifetime, redis.call('PEXPIRETIME', session))
+  value = accessValue(stored.principal, sessionId, expiresAt, unconfirmed)
+  redis.call('SET', key, value, 'PXAT', expiresAt)
+  redis.call('ZADD', sessions, expiresAt, 'access:' .. digest)
+  trim(sessions)
+  return answer(outcome, value, expiresAt - now)
+end
+
+-- Makes a pair the current one. Requests that are under way with the access token before it still pass, for the grace period.
+local function advance(outcome, newGeneration, newRefresh, newAccess, confirmed)
+  if stored.previous then
+    redis.call('DEL', base .. 'access:' .. stored.previous)
+    redis.call('ZREM', sessions, 'access:' .. stored.previous)
+  end
+  redis.call('PEXPIREAT', base .. 'access:' .. stored.access, now + grace, 'LT')
+  redis.call('ZADD', sessions, 'XX', 'LT', now + grace, 'access:' .. stored.access)
+
+  local expiresAt = math.min(now + refreshLifetime, tonumber(stored.endsAt))
+  local accessExpiresAt = math.min(now + accessLifetime, expiresAt)
+  local value = accessValue(stored.principal, sessionId, accessExpiresAt, not confirmed)
+  redis.call('HSET', session, 'generation', newGeneration, 'refresh', newRefresh, 'access', newAccess, 'previous', stored.access,
+    'rotatedAt', now, 'address', address)
+  if confirmed then
+    redis.call('HSET', session, 'confirmedAt', now)
+  else
+    redis.call('HDEL', session, 'confirmedAt')
+  end
+  redis.call('PEXPIREAT', session, expiresAt)
+  redis.call('SET', base .. 'access:' .. newAccess, value, 'PXAT', accessExpiresAt)
+  redis.call('ZADD', sessions, expiresAt, 'session:' .. sessionId, accessExpiresAt, 'access:' .. newAccess)
+  trim(sessions)
+  return answer(outcome, value, accessExpiresAt - now)
+end
+
+if generation == current and refresh == stored.refresh then
+  if not open then return advance('rotated', current + 1, nextRefresh, nextAccess, false) end
+  if not stored.confirmedAt then redis.call('HSET', session, 'confirmedAt', now) end
+  return repeated('unchanged', access, false)
+end
+-- A token whose successor is current is the parent: tokens follow from one another in one way only.
+if nextRefresh == stored.refresh and open then return repeated('retried', nextAccess, not stored.confirmedAt) end
+-- Authentic and of a generation not yet reached: a failover lost a rotation that was acknowledged.
+if generation > current then return advance('unchanged', generation, refresh, access, true) end
+
+finish(sessions, { sessionId }, 'reused')
+trim(sessions)
+return { 'outcome', 'reused', 'principal', stored.principal }

@@ -1,0 +1,170 @@
+import { createHash, createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto';
+import { crc32 } from 'node:zlib';
+
+const ACCESS_PREFIX = 'lka_';
+const REFRESH_PREFIX = 'lkr_';
+const SECRET_BYTES = 32;
+const CRC_BYTES = 4;
+const ACCESS_BYTES = 2 + SECRET_BYTES + CRC_BYTES;
+const REFRESH_MAC_AT = 4 + 2 + 16 + 4 + SECRET_BYTES;
+const REFRESH_BYTES = REFRESH_MAC_AT + 32 + CRC_BYTES;
+const ACCESS_LENGTH = ACCESS_PREFIX.length + Math.ceil((ACCESS_BYTES * 4) / 3);
+const REFRESH_LENGTH = REFRESH_PREFIX.length + Math.ceil((REFRESH_BYTES * 4) / 3);
+const ACCESS_CRC_SEED = crc32(ACCESS_PREFIX);
+const REFRESH_CRC_SEED = crc32(REFRESH_PREFIX);
+const MAX_GENERATION = 0xffffffff;
+
+/** Where an access token is found: its partition (four hex digits) and its digest. */
+export interface AccessToken {
+  readonly token: string;
+  readonly partition: string;
+  readonly digest: string;
+}
+
+/** A refresh token whose MAC was verified, or that this process made. */
+export interface RefreshToken {
+  readonly token: string;
+  readonly partition: string;
+  /** 16 bytes, base64url. */
+  readonly sessionId: string;
+  /** 1 for the pair that a login issues, one more with each rotation. */
+  readonly generation: number;
+  readonly digest: string;
+}
+
+/** What a client holds: the refresh token, and the access token that is derived from it. */
+export interface TokenPair {
+  readonly access: AccessToken;
+  readonly refresh: RefreshToken;
+}
+
+/** The SHA-256 digest of a token, base64url: all that Redis ever sees of it. */
+export function digestOf(token: string): string {
+  return createHash('sha256').update(token).digest('base64url');
+}
+
+/**
+ * Reads an access token's frame, without Redis and without a key.
+ *
+ * @returns undefined for anything that is not, to the letter, what {@link TokenKeys} makes.
+ */
+export function parseAccessToken(token: string): AccessToken | undefined {
+  const bytes = unframed(token, ACCESS_PREFIX, ACCESS_LENGTH, ACCESS_CRC_SEED);
+  return bytes && { token, partition: bytes.toString('hex', 0, 2), digest: digestOf(token) };
+}
+
+/**
+ * The keys that sign and derive tokens. The first signs new sessions; a session keeps the key that it began with.
+ *
+ * Each secret (at least 32 characters) is stretched with HKDF-SHA-256 (RFC 5869) into a key and its 4-byte id.
+ */
+export class TokenKeys {
+  readonly #signing: TokenKey;
+  readonly #byId: ReadonlyMap<number, TokenKey>;
+
+  constructor(secrets: readonly [string, ...string[]]) {
+    const keys = secrets.map((secret) => new TokenKey(secret));
+    this.#signing = keys[0]!;
+    this.#byId = new Map(keys.map((key) => [key.id, key]));
+    if (this.#byId.size !== keys.length) throw new Error('Two token keys share an id');
+  }
+
+  /** Begins a session: a random session id and refresh token, and the access token derived from it. */
+  mint(partition: string): TokenPair {
+    const sessionId = randomBytes(16);
+    return this.#signing.pair(this.#signing.frame(partition, sessionId, 1, randomBytes(SECRET_BYTES)));
+  }
+
+  /**
+   * Reads and authenticates a refresh token, without Redis.
+   *
+   * @returns undefined when its frame, its checksum, its key or its MAC (compared in constant time) is not right.
+   */
+  parse(token: string): RefreshToken | undefined {
+    const bytes = unframed(token, REFRESH_PREFIX, REFRESH_LENGTH, REFRESH_CRC_SEED);
+    return bytes && this.#byId.get(bytes.readUInt32BE(0))?.authenticated(token, bytes);
+  }
+
+  /** The pair that a refresh token belongs to: itself and the access token derived from it. */
+  pairOf(refresh: RefreshToken): TokenPair {
+    return this.#keyOf(refresh).pair(refresh);
+  }
+
+  /** The pair that comes after a refresh token: always the same one, for whoever holds the key. */
+  successorOf(refresh: RefreshToken): TokenPair {
+    return this.#keyOf(refresh).successor(refresh);
+  }
+
+  #keyOf({ token }: RefreshToken): TokenKey {
+    const id = Buffer.from(token.slice(REFRESH_PREFIX.length, REFRESH_PREFIX.length + 6), 'base64url').readUInt32BE(0);
+    return this.#byId.get(id)!;
+  }
+}
+
+class TokenKey {
+  readonly id: number;
+  readonly #key: Buffer;
+
+  constructor(secret: string) {
+    this.#key = Buffer.from(hkdfSync('sha256', secret, 'latchkey', 'token key', 32));
+    this.id = Buffer.from(hkdfSync('sha256', secret, 'latchkey', 'token key id', 4)).readUInt32BE(0);
+  }
+
+  frame(partition: string, sessionId: Buffer, generation: number, secret: Buffer): RefreshToken {
+    const bytes = Buffer.alloc(REFRESH_BYTES);
+    bytes.writeUInt32BE(this.id, 0);
+    bytes.write(partition, 4, 'hex');
+    sessionId.copy(bytes, 6);
+    bytes.writeUInt32BE(generation, 22);
+    secret.copy(bytes, 26);
+    this.#mac('mac', bytes.subarray(0, REFRESH_MAC_AT)).copy(bytes, REFRESH_MAC_AT);
+    return described(framed(bytes, REFRESH_PREFIX, REFRESH_CRC_SEED), bytes);
+  }
+
+  authenticated(token: string, bytes: Buffer): RefreshToken | undefined {
+    const expected = this.#mac('mac', bytes.subarray(0, REFRESH_MAC_AT));
+    if (!timingSafeEqual(expected, bytes.subarray(REFRESH_MAC_AT, REFRESH_MAC_AT + 32))) return undefined;
+    return described(token, bytes);
+  }
+
+  pair(refresh: RefreshToken): TokenPair {
+    const bytes = Buffer.alloc(ACCESS_BYTES);
+    bytes.write(refresh.partition, 0, 'hex');
+    this.#mac('access', refresh.token).copy(bytes, 2);
+    const token = framed(bytes, ACCESS_PREFIX, ACCESS_CRC_SEED);
+    return { refresh, access: { token, partition: refresh.partition, digest: digestOf(token) } };
+  }
+
+  successor({ token, partition, sessionId, generation }: RefreshToken): TokenPair {
+    const next = Math.min(generation + 1, MAX_GENERATION);
+    return this.pair(this.frame(partition, Buffer.from(sessionId, 'base64url'), next, this.#mac('refresh', token)));
+  }
+
+  #mac(purpose: 'mac' | 'refresh' | 'access', message: string | Buffer): Buffer {
+    return createHmac('sha256', this.#key).update(purpose).update(message).digest();
+  }
+}
+
+function described(token: string, bytes: Buffer): RefreshToken {
+  return {
+    token,
+    partition: bytes.toString('hex', 4, 6),
+    sessionId: bytes.toString('base64url', 6, 22),
+    generation: bytes.readUInt32BE(22),
+    digest: digestOf(token),
+  };
+}
+
+function framed(bytes: Buffer, prefix: string, seed: number): string {
+  const body = bytes.subarray(0, bytes.length - CRC_BYTES);
+  bytes.writeUInt32BE(crc32(body, seed), body.length);
+  return prefix + bytes.toString('base64url');
+}
+
+function unframed(token: string, prefix: string, length: number, seed: number): Buffer | undefined {
+  if (token.length !== length || !token.startsWith(prefix)) return undefined;
+  const bytes = Buffer.from(token.slice(prefix.length), 'base64url');
+  if (prefix + bytes.toString('base64url') !== token) return undefined;
+  const body = bytes.subarray(0, bytes.length - CRC_BYTES);
+  return bytes.readUInt32BE(body.length) === crc32(body, seed) ? bytes : undefined;
+}
