@@ -1,10 +1,11 @@
-import { createHash, createHmac, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHmac, hash, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 
 const ACCESS_PREFIX = 'lka_';
 const REFRESH_PREFIX = 'lkr_';
 const SECRET_BYTES = 32;
 const CRC_BYTES = 4;
+const DIGEST_LENGTH = 32;
 const ACCESS_BYTES = 2 + SECRET_BYTES + CRC_BYTES;
 const REFRESH_MAC_AT = 4 + 2 + 16 + 4 + SECRET_BYTES;
 const REFRESH_BYTES = REFRESH_MAC_AT + 32 + CRC_BYTES;
@@ -38,9 +39,12 @@ export interface TokenPair {
   readonly refresh: RefreshToken;
 }
 
-/** The SHA-256 digest of a token, base64url: all that Redis ever sees of it. */
+/**
+ * The first 192 bits of a token's SHA-256 (FIPS 180-4; truncated as in NIST SP 800-107, section 5.1), base64url:
+ * all that Redis ever sees of it.
+ */
 export function digestOf(token: string): string {
-  return createHash('sha256').update(token).digest('base64url');
+  return hash('sha256', token, 'base64url').slice(0, DIGEST_LENGTH);
 }
 
 /**
