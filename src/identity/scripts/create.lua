@@ -1,0 +1,14 @@
+-- create: begins a registration with a user record that expires unless it is confirmed.
+-- KEYS: user
+-- ARGV: username, password, pendingMs
+-- Answers: outcome 'created' | 'exists'
+local user = KEYS[1]
+local username, password, pendingMs = ARGV[1], ARGV[2], ARGV[3]
+
+-- A copy of this command that arrives late must not give a confirmed user an expiry.
+if redis.call('EXISTS', user) == 1 then
+  return { 'outcome', 'exists' }
+end
+redis.call('HSET', user, 'username', username, 'password', password)
+redis.call('PEXPIRE', user, pendingMs)
+return { 'outcome', 'created' }
