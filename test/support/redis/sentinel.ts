@@ -1,0 +1,64 @@
+import { Redis } from 'ioredis';
+import { REPLICATE_AT_ONCE, startAll, startRedis, type ClientOptions, type StartOptions, type TestRedis } from './server.js';
+import { HOST, until } from './waiting.js';
+
+export interface TestSentinel {
+  /** What REDIS_URL takes. */
+  url: string;
+  master: TestRedis;
+  replica: TestRedis;
+  sentinels: TestRedis[];
+  /** A client of whichever is the master, closed by `stop`. */
+  client: (options?: ClientOptions) => Redis;
+  stop: () => Promise<void>;
+}
+
+/** Starts a master, a replica, and three Sentinels that fail over about two seconds after the master is gone. */
+export async function startSentinel(options: StartOptions = {}): Promise<TestSentinel> {
+  const args = [...REPLICATE_AT_ONCE, ...(options.args ?? [])];
+  const master = await startRedis({ ...options, args });
+  const replica = await startRedis({ ...options, args: [...args, '--replicaof', HOST, String(master.port)] });
+  const sentinels = await startAll(3, () => startWatching(master.port));
+  const servers = [...sentinels, replica, master];
+  const addresses = sentinels.map(({ host, port }) => ({ host, port }));
+  const clients: Redis[] = [];
+  const stop = async () => {
+    for (const client of clients) client.disconnect();
+    await Promise.all(servers.map((server) => server.stop()));
+  };
+  try {
+    const observers = sentinels.map((sentinel) => sentinel.client());
+    await until('every Sentinel knows the replica and the others', async () => {
+      const states = await Promise.all(observers.map((observer) => observer.info('sentinel')));
+      return states.every((state) => state.includes('slaves=1,sentinels=3'));
+    });
+    const replication = replica.client();
+    await until('the replica has its data', async () => (await replication.info('replication')).includes('master_link_status:up'));
+    for (const client of [...observers, replication]) client.disconnect();
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    url: `redis+sentinel://${addresses.map(({ host, port }) => `${host}:${port}`).join(',')}/mymaster`,
+    master,
+    replica,
+    sentinels,
+    client(clientOptions) {
+      const client = new Redis({ sentinels: addresses, name: 'mymaster', ...clientOptions });
+      client.on('error', () => undefined);
+      clients.push(client);
+      return client;
+    },
+    stop,
+  };
+}
+
+async function startWatching(masterPort: number): Promise<TestRedis> {
+  const sentinel = await startRedis({ config: false, args: ['--sentinel'] });
+  const client = sentinel.client();
+  await client.call('SENTINEL', 'MONITOR', 'mymaster', HOST, masterPort, 2);
+  await client.call('SENTINEL', 'SET', 'mymaster', 'down-after-milliseconds', 1_000, 'failover-timeout', 3_000);
+  client.disconnect();
+  return sentinel;
+}
