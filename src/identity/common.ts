@@ -35,23 +35,26 @@ const TOO_CHEAP = 8;
  * @param password folded (NFKC, lower case)
  * @param context folded words that a guesser knows, such as the username
  */
-export function isCommon(password: string, context: readonly string[] = []): boolean {
+export function isCommon(password: string, context: readonly string[]): boolean {
   const characters = [...password];
   const limit = Math.min(TOO_CHEAP, characters.length / 2);
   const period = smallestPeriod(characters);
-  if (period <= characters.length / 2) return cheapest(characters.slice(0, period), context) + PIECE_COST <= limit;
-  return cheapest(characters, context) <= limit;
+  const known = context.map((word) => [...word]).filter((letters) => letters.length >= SHORTEST_WORD);
+  if (period <= characters.length / 2) return affordable(characters.slice(0, period), known, limit - PIECE_COST);
+  return affordable(characters, known, limit);
 }
 
-function cheapest(characters: readonly string[], context: readonly string[]): number {
+function affordable(characters: readonly string[], context: readonly (readonly string[])[], limit: number): boolean {
   const costs: number[] = [0, ...characters.map(() => Infinity)];
   characters.forEach((_, start) => {
     const costSoFar = costs[start]!;
+    if (costSoFar > limit) return;
     const reach = (length: number, cost: number) => {
       costs[start + length] = Math.min(costs[start + length]!, costSoFar + cost);
     };
     reach(1, PIECE_COST);
-    for (let length = 2; length <= longestRun(characters, start); length++) reach(length, PIECE_COST);
+    const run = longestRun(characters, start);
+    for (let length = 2; length <= run; length++) reach(length, PIECE_COST);
     const ahead = characters.slice(start, start + LONGEST);
     let word = ahead.slice(0, SHORTEST_WORD - 1).join('');
     for (let length = SHORTEST_WORD; length <= ahead.length; length++) {
@@ -61,13 +64,10 @@ function cheapest(characters: readonly string[], context: readonly string[]): nu
     }
     if (/^(19|20)\d\d/.test(ahead.join(''))) reach(4, YEAR_COST);
     for (const known of context) {
-      const letters = [...known];
-      if (letters.length >= SHORTEST_WORD && letters.every((letter, i) => letter === characters[start + i])) {
-        reach(letters.length, 0);
-      }
+      if (known.every((letter, i) => letter === characters[start + i])) reach(known.length, 0);
     }
   });
-  return costs.at(-1)!;
+  return costs.at(-1)! <= limit;
 }
 
 /** How far the characters from here on repeat, ascend or descend evenly. */

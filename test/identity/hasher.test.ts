@@ -1,0 +1,139 @@
+import { hash as argon2 } from 'argon2';
+import { availableParallelism } from 'node:os';
+import t from 'tap';
+import { UnavailableError } from '../../src/errors.js';
+import { BusyError, PasswordHasher } from '../../src/identity/hasher.js';
+
+const hasher = new PasswordHasher();
+
+t.test('a hash is argon2id with 19,456 KiB, 2 passes, 1 lane', async (t) => {
+  t.match(await hasher.hash('correct horse'), /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
+  const stronger = new PasswordHasher({ memoryCost: 20_480, timeCost: 3, parallelism: 2 });
+  t.match(await stronger.hash('correct horse'), /^\$argon2id\$v=19\$m=20480,t=3,p=2\$/);
+});
+
+t.test('parameters weaker than that, and limits that are none, are refused', async (t) => {
+  for (const options of [
+    { memoryCost: 19_455 },
+    { timeCost: 1 },
+    { parallelism: 0 },
+    { memoryCost: NaN },
+    { concurrency: 0 },
+    { concurrency: 1.5 },
+    { queueLimit: -1 },
+  ]) {
+    t.throws(() => new PasswordHasher(options), RangeError, JSON.stringify(options));
+  }
+});
+
+t.test('a password verifies against its own hash only', async (t) => {
+  const phc = await hasher.hash('correct horse');
+  t.equal(await hasher.verify(phc, 'correct horse'), true);
+  t.equal(await hasher.verify(phc, 'correct horsf'), false);
+  t.not(await hasher.hash('correct horse'), phc, 'salted');
+});
+
+t.test('nothing is cut off: not at 72 bytes, not at a NUL, not at the 1,024th character', async (t) => {
+  const pairs = [
+    ['a'.repeat(1023) + 'x', 'a'.repeat(1023) + 'y'],
+    ['🐙'.repeat(1023) + '🦉', '🐙'.repeat(1023) + '🦊'],
+    ['before\u0000after', 'before\u0000other'],
+  ] as const;
+  for (const [password, other] of pairs) {
+    const phc = await hasher.hash(password);
+    t.equal(await hasher.verify(phc, password), true);
+    t.equal(await hasher.verify(phc, other), false);
+  }
+});
+
+t.test('a stored hash that is none is a fault, not a wrong password', async (t) => {
+  for (const phc of ['', 'plain text', '$2b$10$abcdefghijklmnopqrstuv', await argon2('x', { type: 1 })]) {
+    await t.rejects(hasher.verify(phc, 'x'), TypeError);
+    t.throws(() => hasher.needsRehash(phc), TypeError);
+  }
+});
+
+t.test('a hash made with other parameters wants to be made again', async (t) => {
+  const stronger = new PasswordHasher({ timeCost: 3 });
+  const old = await hasher.hash('correct horse');
+  t.equal(hasher.needsRehash(old), false);
+  t.equal(stronger.needsRehash(old), true);
+  t.equal(new PasswordHasher({ memoryCost: 19_457 }).needsRehash(old), true);
+  t.equal(new PasswordHasher({ parallelism: 2 }).needsRehash(old), true);
+  t.equal(await stronger.verify(old, 'correct horse'), true);
+});
+
+t.test('verifying nothing is false and takes as long as verifying something', async (t) => {
+  const phc = await hasher.hash('correct horse');
+  const timed = async (job: () => Promise<boolean>) => {
+    const before = performance.now();
+    t.equal(await job(), false);
+    return performance.now() - before;
+  };
+  const something: number[] = [];
+  const nothing: number[] = [];
+  for (let i = 0; i < 15; i++) {
+    something.push(await timed(() => hasher.verify(phc, 'wrong')));
+    nothing.push(await timed(() => hasher.verifyNothing('wrong')));
+  }
+  const median = (times: number[]) => times.sort((a, b) => a - b)[7]!;
+  const ratio = median(nothing) / median(something);
+  t.ok(ratio > 0.5 && ratio < 2, `ratio ${ratio}`);
+});
+
+t.test('no more run at a time than the cores but one, and the rest wait in order', async (t) => {
+  const most = Math.min(Math.max(1, availableParallelism() - 1), 3);
+  const done: number[] = [];
+  const jobs = [0, 1, 2, 3, 4].map(async (i) => {
+    await hasher.hash('x');
+    done.push(i);
+  });
+  t.same(hasher.load, { running: Math.min(most, 5), queued: Math.max(0, 5 - most) });
+  await Promise.all(jobs);
+  t.same(hasher.load, { running: 0, queued: 0 });
+  t.strictSame(new Set(done).size, 5);
+});
+
+t.test('waiting jobs take their turn in the order they came', async (t) => {
+  const one = new PasswordHasher({ concurrency: 1 });
+  const done: number[] = [];
+  await Promise.all([0, 1, 2, 3].map((i) => one.hash('x').then(() => done.push(i))));
+  t.same(done, [0, 1, 2, 3]);
+});
+
+t.test('beyond the queue it is busy, and says when to come back', async (t) => {
+  const small = new PasswordHasher({ concurrency: 1, queueLimit: 2 });
+  const jobs = [small.hash('a'), small.hash('b'), small.hash('c')];
+  const refused = small.hash('d');
+  await t.rejects(refused, BusyError);
+  await t.rejects(refused, { code: 'unavailable', retryAfterSeconds: 2 });
+  t.ok((await refused.catch((error: unknown) => error)) instanceof UnavailableError);
+  await Promise.all(jobs);
+  t.ok(await small.hash('e'), 'and then it is not');
+});
+
+t.test('at most 64 wait for each that runs, unless set otherwise', async (t) => {
+  const one = new PasswordHasher({ concurrency: 1 });
+  const jobs = Array.from({ length: 66 }, () => {
+    const leaving = new AbortController();
+    return { leaving, settled: one.hash('x', leaving.signal).then(() => 'done', (error: Error) => error.name) };
+  });
+  t.equal(await jobs[65]!.settled, 'BusyError');
+  for (const { leaving } of jobs) leaving.abort();
+  t.equal(await jobs[0]!.settled, 'done', 'what has begun is finished');
+  t.equal(await jobs[64]!.settled, 'AbortError');
+});
+
+t.test('a client that went away gives its place in the queue to the others', async (t) => {
+  const small = new PasswordHasher({ concurrency: 1, queueLimit: 1 });
+  const first = small.hash('a');
+  const leaving = new AbortController();
+  const left = small.verifyNothing('b', leaving.signal);
+  leaving.abort(new Error('gone'));
+  await t.rejects(left, { message: 'gone' });
+  t.same(small.load, { running: 1, queued: 0 });
+  const next = small.hash('c', new AbortController().signal);
+  await t.rejects(small.hash('d', AbortSignal.abort(new Error('left long ago'))), { message: 'left long ago' });
+  await Promise.all([first, next]);
+  t.same(small.load, { running: 0, queued: 0 });
+});

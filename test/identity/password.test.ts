@@ -1,0 +1,173 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { checkNewPassword, normalizePassword, PasswordNotAllowedError } from '../../src/identity/password.js';
+
+const username = 'ada@example.org';
+const refusedAs = (reason: string) => ({ code: 'password_not_allowed', reason });
+
+/** A password that no rule but that of length can mind: characters at random, of many scripts. */
+function unremarkable(length: number): string {
+  return Array.from({ length }, (_, i) => String.fromCodePoint(0x4e00 + ((i * 7919 + i * i * 31) % 20_000))).join('');
+}
+
+t.test('a new password has 15 to 1,024 characters', async (t) => {
+  t.throws(() => checkNewPassword(unremarkable(14), { username }), refusedAs('too_short'));
+  t.equal(checkNewPassword(unremarkable(15), { username }), unremarkable(15));
+  t.equal(checkNewPassword(unremarkable(1024), { username }), unremarkable(1024), 'whole');
+  t.throws(() => checkNewPassword(unremarkable(1025), { username }), refusedAs('too_long'));
+});
+
+t.test('the minimum can be set', async (t) => {
+  t.throws(() => checkNewPassword(unremarkable(19), { minimumLength: 20, username }), refusedAs('too_short'));
+  t.ok(checkNewPassword(unremarkable(20), { minimumLength: 20, username }));
+  t.equal(checkNewPassword('kT9;vq2w', { minimumLength: 8, username }), 'kT9;vq2w');
+  t.throws(() => checkNewPassword('sunshine1', { minimumLength: 8, username }), refusedAs('too_common'));
+});
+
+t.test('a character is a code point, in whatever form it comes', async (t) => {
+  const emoji = ['😀', '🐙', '🍋', '🧭', '🪐', '🎻', '🦉', '🛶', '🌵', '🧊', '🔭', '🎲', '🧶', '🪁'].join('');
+  t.throws(() => checkNewPassword(emoji, { username }), refusedAs('too_short'), '14 characters of 28 units');
+  t.ok(checkNewPassword(`${emoji}🥝`, { username }));
+  t.throws(() => checkNewPassword('e\u0301'.repeat(14), { username }), refusedAs('too_short'), 'composed, 14');
+  t.throws(() => checkNewPassword('\ufdfa', { username }), refusedAs('too_short'), 'one that becomes eighteen is one');
+  t.throws(() => normalizePassword('\ufdfa'.repeat(1024)), refusedAs('too_long'), 'and eighteen where there is a limit');
+  const longest = '\u1f82'.repeat(1024);
+  t.equal(normalizePassword(longest.normalize('NFD')), longest, 'taken apart it is longer, and no less welcome');
+});
+
+t.test('no rules of composition, any character', async (t) => {
+  for (const password of [
+    'correct horse battery staple',
+    'only lower case letters here',
+    '  a thin  line of   space ',
+    '8401957362051948',
+    'nul\u0000byte and \u0007 bell',
+    'пароль длинный и хороший',
+    '"; DROP TABLE users; -- \'',
+    '#$%{(}^)&*|:<>?~`',
+  ]) {
+    t.equal(checkNewPassword(password, { username }), password);
+  }
+});
+
+t.test('the same password typed on another keyboard is the same', async (t) => {
+  t.equal(normalizePassword('Cafe\u0301 ﬁnancé №5 ｘ'), normalizePassword('Café financé No5 x'));
+});
+
+t.test('case and space are kept', async (t) => {
+  t.equal(normalizePassword('  Correct Horse  '), '  Correct Horse  ');
+});
+
+t.test('what is no Unicode is refused, since two of it would hash alike', async (t) => {
+  t.throws(() => normalizePassword('a long enough \ud800 password'), refusedAs('malformed'));
+});
+
+t.test('an overlong password is refused before it is looked at', async (t) => {
+  const before = performance.now();
+  t.throws(() => normalizePassword('\u0316\u0301'.repeat(200_000)), refusedAs('too_long'));
+  t.ok(performance.now() - before < 50, 'normalizing it would take seconds');
+});
+
+t.test('a password is not the username', async (t) => {
+  t.throws(() => checkNewPassword('Ada@Example.ORG', { username }), refusedAs('is_username'));
+  t.throws(() => checkNewPassword(' ada@example.org ', { username }), refusedAs('is_username'));
+});
+
+t.test('the commonest are refused, and what is put together from little more than them', async (t) => {
+  for (const password of [
+    'passwordstandard', // listed as it is
+    'polniypizdec0211',
+    'PasswordPassword',
+    'iloveyou1234567890',
+    'monkeydragon12345',
+    'Password1Password2',
+    'password2024password',
+    'password-password',
+    'latchkeylatchkey',
+    'aaaaaaaaaaaaaaaa',
+    'aaaaaaaabbbbbbbb',
+    'abababababababab',
+    'abcabcabcabcabca',
+    'abcdefghijklmnop',
+    'ponmlkjihgfedcba',
+    '123456789012345',
+    '111222333444555',
+    'qwertyuiopasdfgh',
+    'qwertzuiopyxcvbnm',
+    '1qaz2wsx3edc4rfv',
+    '1q2w3e4r5t6y7u8i',
+    'zxcvbnmlkjhgfdsa',
+    'йцукенгшщзхъфыва',
+    'ｐａｓｓｗｏｒｄｐａｓｓｗｏｒｄ',
+    '               ',
+  ]) {
+    t.throws(() => checkNewPassword(password, { username }), refusedAs('too_common'), password);
+  }
+});
+
+t.test('the username and its local part count for nothing in a password', async (t) => {
+  for (const password of ['ada@example.org1', '1985ada@example.org!', 'ada12345ada6789', 'ada_ada_ada_ada_']) {
+    t.throws(() => checkNewPassword(password, { username }), refusedAs('too_common'), password);
+  }
+  t.ok(checkNewPassword('ax7!ax9?ax2;ax4&ax', { username: 'ax' }), 'but a name of one or two letters is in everything');
+});
+
+t.test('a sentence that begins like a common password is not one', async (t) => {
+  for (const password of ['sunshine on a cold morning', 'password managers are good', 'dragonfly wing 12 teacup', 'monkeydragonshadowwidget']) {
+    t.ok(checkNewPassword(password, { username }), password);
+  }
+});
+
+t.test('random passwords are never common', async () => {
+  const printable = fc.array(fc.integer({ min: 0x21, max: 0x7e }), { minLength: 20, maxLength: 40 });
+  fc.assert(
+    fc.property(fc.noBias(printable), (codes) => {
+      const password = String.fromCharCode(...codes);
+      return checkNewPassword(password, { username }) === password;
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+t.test('any text of allowed length is taken whole or refused with a reason', async () => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary', maxLength: 1100 }), (password) => {
+      try {
+        return checkNewPassword(password, { username }) === password.normalize('NFKC');
+      } catch (error) {
+        return error instanceof PasswordNotAllowedError;
+      }
+    }),
+  );
+});
+
+t.test('the longest password is judged in no time', async (t) => {
+  const longest = [
+    'ab'.repeat(256) + 'a'.repeat(512),
+    'a'.repeat(512) + 'b'.repeat(512),
+    'a'.repeat(1024),
+    'password'.repeat(128),
+    Array.from({ length: 1024 }, (_, i) => String.fromCodePoint(0x4e00 + i)).join(''),
+    unremarkable(1024),
+  ];
+  for (const password of longest) {
+    const before = performance.now();
+    try {
+      checkNewPassword(password, { username: 'a'.repeat(254) });
+    } catch (error) {
+      t.match(error, refusedAs('too_common'));
+    }
+    t.ok(performance.now() - before < 100);
+  }
+});
+
+t.test('the error does not repeat the password', async (t) => {
+  for (const password of ['canary', 'canarycanarycanary', `canary\ud800`]) {
+    try {
+      checkNewPassword(password, { username });
+      t.fail('refused');
+    } catch (error) {
+      t.notMatch(JSON.stringify(error, Object.getOwnPropertyNames(error)).replaceAll(/"stack":"[^"]*"/g, ''), /canary/);
+    }
+  }
+});

@@ -1,0 +1,114 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { InvalidUsernameError, normalizeUsername } from '../../src/identity/username.js';
+
+function normalizedOrRefused(input: string): string | undefined {
+  try {
+    return normalizeUsername(input);
+  } catch (error) {
+    if (error instanceof InvalidUsernameError) return undefined;
+    throw error;
+  }
+}
+
+/** Text that is likely to change under NFKC or case folding, to combine, or to be refused. */
+const text = fc.oneof(
+  fc.string({ unit: 'binary' }),
+  fc.string({ unit: 'grapheme' }),
+  fc.string({ unit: fc.constantFrom('ß', 'ẞ', 'ς', 'Σ', 'İ', 'ı', 'ﬁ', 'Å', 'Å', 'é', 'e', '\u0301', '\u0345', '\u0327', 'ｱ', 'ﾞ', 'K', 'Ⅷ', 'ǆ', ' ', 'ᾳ', 'ᄀ', 'ᅡ') }),
+);
+
+t.test('width, compatibility forms, case and surrounding space do not tell two names apart', async (t) => {
+  for (const variant of ['Renée', 'RENÉE', 'rene\u0301e', 'ＲＥＮＥ\u0301Ｅ', '  renée\n']) {
+    t.equal(normalizeUsername(variant), 'renée');
+  }
+  t.equal(normalizeUsername('STRASSE'), normalizeUsername('Straße'));
+  t.equal(normalizeUsername('STRAẞE'), normalizeUsername('straße'));
+  t.equal(normalizeUsername('ΟΔΟΣ'), normalizeUsername('οδός'.normalize('NFD').replace('\u0301', '')));
+  t.equal(normalizeUsername('ﬁnn'), 'finn');
+});
+
+t.test('e-mail addresses are names', async (t) => {
+  t.equal(normalizeUsername('Ada.Lovelace+x@Example.ORG'), 'ada.lovelace+x@example.org');
+});
+
+t.test('a name has 1 to 254 characters', async (t) => {
+  t.equal(normalizeUsername('a'), 'a');
+  t.equal(normalizeUsername('😀'.repeat(254)), '😀'.repeat(254));
+  t.throws(() => normalizeUsername('a'.repeat(255)), { code: 'invalid_username' });
+  t.throws(() => normalizeUsername('\ufdfb'.repeat(200)), InvalidUsernameError, 'counted in the form that is kept');
+  for (const empty of ['', ' ', '\u3000\t']) t.throws(() => normalizeUsername(empty), InvalidUsernameError);
+});
+
+t.test('an overlong name is refused before it is looked at', async (t) => {
+  const marks = '\u0316\u0301'.repeat(200_000);
+  const before = performance.now();
+  t.throws(() => normalizeUsername(`a${marks}`), InvalidUsernameError);
+  t.ok(performance.now() - before < 50, 'normalizing these would take seconds');
+});
+
+t.test('what is blank, invisible or no character is refused', async (t) => {
+  const refused: Record<string, string> = {
+    'inner space': 'a b',
+    'ideographic space': 'a\u3000b',
+    'a space that NFKC brings in': 'a\u00a8b',
+    'control character': 'a\u0000b',
+    newline: 'a\nb',
+    'zero-width space': 'a\u200bb',
+    'zero-width joiner': 'a\u200db',
+    'bidirectional override': 'a\u202eb',
+    'bidirectional isolate': 'a\u2067b',
+    'soft hyphen': 'a\u00adb',
+    'Hangul filler': 'a\u3164b',
+    'combining grapheme joiner': 'a\u034fb',
+    'variation selector': 'a\ufe0fb',
+    'tag character': 'a\u{e0041}b',
+    'blank braille': 'a\u2800b',
+    'private use': 'a\ue000b',
+    noncharacter: 'a\uffffb',
+    unassigned: 'a\u0378b',
+    'lone surrogate': 'a\ud800b',
+    'leading mark': '\u0301a',
+  };
+  for (const [what, name] of Object.entries(refused)) {
+    t.throws(() => normalizeUsername(name), InvalidUsernameError, what);
+  }
+});
+
+t.test('the error does not repeat the name', async (t) => {
+  t.throws(() => normalizeUsername('secret canary'), { message: /^(?!.*canary)/ });
+});
+
+t.test('normalizing twice changes nothing, and what comes out is acceptable', async () => {
+  fc.assert(
+    fc.property(text, (input) => {
+      const name = normalizedOrRefused(input);
+      return name === undefined || normalizeUsername(name) === name;
+    }),
+    { numRuns: 5000 },
+  );
+});
+
+t.test('every spelling of a name that Unicode calls equivalent gives the same name', async () => {
+  fc.assert(
+    fc.property(text, (input) => {
+      const name = normalizedOrRefused(input);
+      const variants = (['NFC', 'NFD', 'NFKC', 'NFKD'] as const).map((form) => input.normalize(form));
+      return name === undefined || variants.every((variant) => normalizedOrRefused(variant) === name);
+    }),
+    { numRuns: 5000 },
+  );
+});
+
+t.test('the case of any character makes no difference', async (t) => {
+  const different: string[] = [];
+  for (let codePoint = 0; codePoint < 0x110000; codePoint++) {
+    const character = `a${String.fromCodePoint(codePoint)}`;
+    if (character.toUpperCase().slice(1) === character.toLowerCase().slice(1)) continue;
+    const name = normalizedOrRefused(character);
+    if (name === undefined) continue;
+    const same = [character.toUpperCase(), character.toLowerCase(), name].every((s) => normalizedOrRefused(s) === name);
+    if (!same) different.push(character);
+  }
+  t.same(different, []);
+});
