@@ -1,0 +1,26 @@
+import type { FastifyRequest } from 'fastify';
+import type { Principal } from '../sessions/session.js';
+import { challenge, presentedAccessToken } from './credentials.js';
+import { Problem } from './problem.js';
+import type { Services } from './services.js';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** What the access token of this request proved; null where the route does not need one. */
+    principal: Principal | null;
+  }
+}
+
+/**
+ * Proves a request's access token and sets `request.principal`.
+ *
+ * @throws {Problem} `authentication_required` without a token, `invalid_token` with one that is of no use.
+ */
+export async function requirePrincipal(request: FastifyRequest, { sessions, cookies }: Services): Promise<Principal> {
+  const presented = presentedAccessToken(request, cookies);
+  if (!presented) throw new Problem('authentication_required', { headers: challenge() });
+  const principal = await sessions.authenticate(presented.token);
+  if (!principal) throw new Problem('invalid_token', { headers: challenge('invalid_token') });
+  request.principal = principal;
+  return principal;
+}

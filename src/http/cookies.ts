@@ -1,0 +1,60 @@
+import type { FastifyReply } from 'fastify';
+import type { IssuedTokens } from '../sessions/session.js';
+import { Problem } from './problem.js';
+
+const ATTRIBUTES = { httpOnly: true, secure: true, sameSite: 'lax' } as const;
+
+/**
+ * The two cookies of a browser. The prefixes bind them to this host, to HTTPS and to HTTP headers
+ * (RFC 6265bis section 4.1.3, and `__Host-Http-` of its successor).
+ */
+export class TokenCookies {
+  readonly access: string;
+  readonly refresh: string;
+  readonly #refreshPath: string;
+
+  /** @param refreshPath the only paths that the refresh cookie is sent to, such as `/auth`. */
+  constructor({ name, refreshPath }: { name: string; refreshPath: string }) {
+    this.access = `__Host-Http-${name}`;
+    this.refresh = `__Secure-${name}-refresh`;
+    this.#refreshPath = refreshPath;
+  }
+
+  set(reply: FastifyReply, tokens: IssuedTokens): void {
+    this.setAccess(reply, tokens);
+    this.#write(reply, this.refresh, tokens.pair.refresh.token, tokens.refreshExpiresInMs);
+  }
+
+  setAccess(reply: FastifyReply, { pair, accessExpiresInMs }: IssuedTokens): void {
+    this.#write(reply, this.access, pair.access.token, accessExpiresInMs);
+  }
+
+  clear(reply: FastifyReply): void {
+    for (const name of [this.access, this.refresh]) reply.clearCookie(name, this.#attributes(name));
+  }
+
+  #write(reply: FastifyReply, name: string, value: string, lifetimeMs: number): void {
+    reply.setCookie(name, value, { ...this.#attributes(name), maxAge: Math.ceil(lifetimeMs / 1000) });
+  }
+
+  #attributes(name: string) {
+    return { ...ATTRIBUTES, path: name === this.access ? '/' : this.#refreshPath };
+  }
+}
+
+/**
+ * Reads one cookie from a `Cookie` header.
+ *
+ * @throws {Problem} `ambiguous_credentials` when it is there twice: one of the two may have been planted.
+ */
+export function readCookie(header: string | undefined, name: string): string | undefined {
+  if (header === undefined || !header.includes(name)) return undefined;
+  let found: string | undefined;
+  for (const pair of header.split(';')) {
+    const at = pair.indexOf('=');
+    if (at < 0 || pair.slice(0, at).trim() !== name) continue;
+    if (found !== undefined) throw new Problem('ambiguous_credentials', { detail: `The cookie ${name} is there twice.` });
+    found = pair.slice(at + 1).trim();
+  }
+  return found;
+}

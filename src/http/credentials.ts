@@ -1,0 +1,59 @@
+import type { FastifyRequest } from 'fastify';
+import { readCookie, type TokenCookies } from './cookies.js';
+import { Problem } from './problem.js';
+
+const BEARER = /^bearer +([^ ]+) *$/i;
+
+/** How a client shows and receives its tokens. */
+export type Transport = 'cookie' | 'bearer';
+
+/** A token as it was shown, not yet looked at. */
+export interface Presented {
+  readonly token: string;
+  readonly transport: Transport;
+}
+
+/**
+ * The access token of a request: `Authorization: Bearer` (RFC 6750 section 2.1) or the cookie.
+ *
+ * @throws {Problem} `ambiguous_credentials` for both; `invalid_request` for a Bearer header without one token.
+ */
+export function presentedAccessToken({ headers }: FastifyRequest, cookies: TokenCookies): Presented | undefined {
+  const cookie = readCookie(headers.cookie, cookies.access);
+  const { authorization } = headers;
+  if (authorization === undefined || !/^bearer\b/i.test(authorization)) {
+    return cookie === undefined ? undefined : { token: cookie, transport: 'cookie' };
+  }
+  if (cookie !== undefined) throw new Problem('ambiguous_credentials');
+  const token = BEARER.exec(authorization)?.[1];
+  if (token === undefined) {
+    throw new Problem('invalid_request', {
+      detail: 'The Authorization header must be: Bearer, a space and the access token.',
+      headers: challenge('invalid_request'),
+    });
+  }
+  return { token, transport: 'bearer' };
+}
+
+/**
+ * The refresh token of a request: in the body, or the cookie.
+ *
+ * @throws {Problem} `ambiguous_credentials` for both.
+ */
+export function presentedRefreshToken(
+  { headers }: FastifyRequest,
+  cookies: TokenCookies,
+  inBody?: string,
+): Presented | undefined {
+  const cookie = readCookie(headers.cookie, cookies.refresh);
+  if (inBody !== undefined) {
+    if (cookie !== undefined) throw new Problem('ambiguous_credentials');
+    return { token: inBody, transport: 'bearer' };
+  }
+  return cookie === undefined ? undefined : { token: cookie, transport: 'cookie' };
+}
+
+/** The header that goes with a 401 (RFC 6750 section 3). */
+export function challenge(error?: 'invalid_request' | 'invalid_token'): { 'www-authenticate': string } {
+  return { 'www-authenticate': error ? `Bearer realm="latchkey", error="${error}"` : 'Bearer realm="latchkey"' };
+}

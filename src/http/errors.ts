@@ -1,0 +1,73 @@
+import { STATUS_CODES } from 'node:http';
+import type { FastifyError, FastifyReply, FastifyRequest, FastifySchemaValidationError } from 'fastify';
+import { UnavailableError } from '../errors.js';
+import { InvalidUsernameError } from '../identity/username.js';
+import { PasswordNotAllowedError } from '../identity/password.js';
+import { UsernameTakenError } from '../identity/users.js';
+import { StaleCredentialError } from '../sessions/store.js';
+import { challenge } from './credentials.js';
+import { type FieldError, Problem } from './problem.js';
+
+/** Answers every error as `application/problem+json` (RFC 9457). Never writes a cookie, never echoes a value. */
+export function errorHandler(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const problem = asProblem(error);
+  const clientIsGone = reply.raw.destroyed;
+  if (problem.status >= 500 && !clientIsGone) request.log.error({ err: error }, problem.message);
+  return sendProblem(reply, problem);
+}
+
+export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
+  const { status, code, message, headers, extensions } = problem;
+  return reply
+    .code(status)
+    .headers(headers)
+    .type('application/problem+json')
+    .serializer(JSON.stringify)
+    .send({ title: STATUS_CODES[status], status, code, detail: message, ...extensions });
+}
+
+function asProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  if (error instanceof UnavailableError) {
+    return new Problem('unavailable', { headers: { 'retry-after': String(error.retryAfterSeconds) }, cause: error });
+  }
+  if (error instanceof PasswordNotAllowedError) {
+    return new Problem('password_not_allowed', { detail: `${error.message}.`, reason: error.reason });
+  }
+  if (error instanceof InvalidUsernameError) return new Problem('invalid_username', { detail: `${error.message}.` });
+  if (error instanceof UsernameTakenError) return new Problem('username_taken');
+  if (error instanceof StaleCredentialError) return new Problem('invalid_credentials', { headers: challenge() });
+  return fromFastify(error as Partial<FastifyError>);
+}
+
+function fromFastify(error: Partial<FastifyError>): Problem {
+  if (error.validation) {
+    const errors = fieldErrors(error.validationContext ?? 'request', error.validation);
+    return new Problem('invalid_request', { detail: `${errors[0]!.field}: ${errors[0]!.detail}.`, errors });
+  }
+  switch (error.statusCode) {
+    case 400:
+      return new Problem('invalid_request', { cause: error });
+    case 404:
+      return new Problem('not_found');
+    case 413:
+      return new Problem('payload_too_large');
+    case 415:
+      return new Problem('unsupported_media_type');
+    case 503:
+      return new Problem('unavailable', { headers: { 'retry-after': '1' }, cause: error });
+    default:
+      return new Problem('internal_error', { cause: error });
+  }
+}
+
+/** At most one error a field, in the words of the schema; a name that a client made up is told only if it looks like one. */
+function fieldErrors(context: string, validation: readonly FastifySchemaValidationError[]): FieldError[] {
+  const errors = new Map<string, string>();
+  for (const { instancePath, message = 'is not valid' } of validation) {
+    const path = instancePath.split('/').slice(1);
+    const field = [context === 'querystring' ? 'query' : context, ...path.map((name) => (/^[a-z_]{1,32}$/i.test(name) ? name : '(unnamed)'))].join('.');
+    if (!errors.has(field)) errors.set(field, message);
+  }
+  return [...errors].slice(0, 10).map(([field, detail]) => ({ field, detail }));
+}

@@ -1,0 +1,52 @@
+import { LatchkeyError } from '../errors.js';
+
+/** Every error that the service answers with, by its stable code; docs/errors.md is generated from this. */
+export const problems = {
+  invalid_request: { status: 400, detail: 'The request is malformed.' },
+  invalid_username: { status: 400, detail: 'The username is not one that a user can have.' },
+  ambiguous_credentials: { status: 400, detail: 'The request shows a token in two ways, or a cookie twice.' },
+  authentication_required: { status: 401, detail: 'The request carries no access token.' },
+  invalid_token: { status: 401, detail: 'The access token is malformed, expired, revoked or unknown.' },
+  invalid_credentials: { status: 401, detail: 'The username or the password is wrong.' },
+  reauthentication_required: { status: 403, detail: 'The refresh token is of no use; log in again.' },
+  cross_site_request: { status: 403, detail: 'The request comes from another site.' },
+  registration_closed: { status: 403, detail: 'Registration is closed.' },
+  not_found: { status: 404, detail: 'There is nothing here.' },
+  username_taken: { status: 409, detail: 'The username is taken.' },
+  payload_too_large: { status: 413, detail: 'The request is too large.' },
+  unsupported_media_type: { status: 415, detail: 'The request body must be application/json.' },
+  password_not_allowed: { status: 422, detail: 'The password is not allowed.' },
+  internal_error: { status: 500, detail: 'Something went wrong on our side.' },
+  unavailable: { status: 503, detail: 'The service cannot answer right now; try again.' },
+} as const satisfies Record<string, { status: number; detail: string }>;
+
+export type ProblemCode = keyof typeof problems;
+
+/** What is wrong with one field of a request; never its value. */
+export interface FieldError {
+  /** Where it is, such as `body.password`. */
+  readonly field: string;
+  readonly detail: string;
+}
+
+/** An error that is answered as `application/problem+json` (RFC 9457), with `extensions` as its further members. */
+export class Problem extends LatchkeyError {
+  readonly status: number;
+  readonly extensions: Record<string, unknown>;
+  readonly headers: Record<string, string>;
+
+  constructor(
+    code: ProblemCode,
+    {
+      detail = problems[code].detail,
+      headers = {},
+      cause,
+      ...extensions
+    }: { detail?: string; headers?: Record<string, string>; cause?: unknown; errors?: FieldError[]; reason?: string } = {},
+  ) {
+    super(code, detail, { cause });
+    this.status = problems[code].status;
+    this.headers = headers;
+    this.extensions = extensions;
+  }
+}

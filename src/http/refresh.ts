@@ -1,0 +1,46 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Rotation } from '../sessions/session.js';
+import { presentedRefreshToken } from './credentials.js';
+import { originOf } from './device.js';
+import { Problem } from './problem.js';
+import type { Services } from './services.js';
+import { handOver } from './tokens.js';
+
+/**
+ * Answers a request's refresh token with a pair, in the transport that it came by.
+ *
+ * @throws {Problem} `reauthentication_required` with the `reason`: `missing`, `invalid`, `unknown`, or why the session ended.
+ */
+export async function refresh(request: FastifyRequest, reply: FastifyReply, services: Services, inBody?: string) {
+  const { sessions, cookies, report } = services;
+  const presented = presentedRefreshToken(request, cookies, inBody);
+  if (!presented) throw reauthenticationRequired('missing');
+  const token = sessions.parseRefreshToken(presented.token);
+  if (!token) throw reauthenticationRequired('invalid');
+
+  const origin = originOf(request);
+  const { address } = origin;
+  const { sessionId } = token;
+  const rotation: Rotation = await sessions.rotate(token, origin);
+  if (rotation.outcome === 'reused') {
+    report({ event: 'refresh', outcome: 'failure', reason: 'reused', subject: rotation.subject, sessionId, address });
+    throw reauthenticationRequired('reused');
+  }
+  if (rotation.outcome === 'ended') {
+    report({ event: 'refresh', outcome: 'failure', reason: rotation.reason, sessionId, address });
+    throw reauthenticationRequired(rotation.reason);
+  }
+  const { subject } = rotation.principal;
+  if (rotation.outcome === 'rotated') report({ event: 'refresh', outcome: 'success', subject, sessionId, address });
+  if (rotation.outcome === 'retried' && rotation.lastRotation.address !== address) {
+    report({ event: 'refresh', outcome: 'suspicious', reason: 'retried_elsewhere', subject, sessionId, address });
+  }
+  return handOver(reply, cookies, rotation, {
+    transport: presented.transport,
+    keepsRefreshToken: rotation.outcome === 'unchanged',
+  });
+}
+
+function reauthenticationRequired(reason: string): Problem {
+  return new Problem('reauthentication_required', { reason });
+}

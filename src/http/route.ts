@@ -1,0 +1,28 @@
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type { FastifyBaseLogger, FastifyInstance, RawServerDefault, RouteOptions } from 'fastify';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+/** What a request must prove before its handler runs. */
+export type Needs = 'nothing' | 'session';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    needs?: Needs;
+    /** Whether a request without a body counts as one with an empty object. */
+    bodyIsOptional?: boolean;
+  }
+}
+
+/** The instance that routes are added to: their TypeBox schemas type their requests and replies. */
+export type App = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>;
+
+/** Refuses a route that does not say what it needs, so that none is open by accident. */
+export function requireDeclaration({ method, url, config }: RouteOptions): void {
+  if (config?.needs === undefined) throw new Error(`${String(method)} ${url} does not declare what it needs`);
+}

@@ -1,0 +1,34 @@
+import { Type } from '@sinclair/typebox';
+import { Problem } from '../problem.js';
+import { refresh } from '../refresh.js';
+import type { App } from '../route.js';
+import type { Services } from '../services.js';
+
+const Query = Type.Object({ to: Type.Optional(Type.String({ maxLength: 2048 })) }, { additionalProperties: false });
+
+/** For pages that the server renders: refreshes by cookie and goes on to a path of ours, or to the login page. */
+export function continueTo(app: App, services: Services): void {
+  app.get('/continue', { config: { needs: 'nothing' }, schema: { querystring: Query } }, async (request, reply) => {
+    const to = localPath(request.query.to ?? '/');
+    try {
+      await refresh(request, reply, services);
+      return reply.redirect(to, 303);
+    } catch (error) {
+      if (!(error instanceof Problem) || error.code !== 'reauthentication_required') throw error;
+      const query = new URLSearchParams({ reason: String(error.extensions.reason), to });
+      return reply.redirect(`${services.loginPage}?${query.toString()}`, 303);
+    }
+  });
+}
+
+const ANY_ORIGIN = 'http://ours.invalid';
+
+/** @throws {Problem} `invalid_request` for what a browser would not take as a path of this very origin. */
+function localPath(to: string): string {
+  const url = URL.canParse(to, ANY_ORIGIN) ? new URL(to, ANY_ORIGIN) : undefined;
+  if (!to.startsWith('/') || url?.origin !== ANY_ORIGIN) {
+    const field = { field: 'query.to', detail: 'must be a path of this site, such as /account' };
+    throw new Problem('invalid_request', { detail: `${field.field}: ${field.detail}.`, errors: [field] });
+  }
+  return url.pathname + url.search + url.hash;
+}

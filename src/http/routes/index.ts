@@ -1,0 +1,51 @@
+import cookie from '@fastify/cookie';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type { FastifyInstance } from 'fastify';
+import { requirePrincipal } from '../authenticate.js';
+import { errorHandler, sendProblem } from '../errors.js';
+import { Problem } from '../problem.js';
+import { requireDeclaration } from '../route.js';
+import { requireSameOrigin } from '../same-origin.js';
+import type { Services } from '../services.js';
+import { compileValidator } from '../validate.js';
+import { continueTo } from './continue.js';
+import { login } from './login.js';
+import { logout } from './logout.js';
+import { password } from './password.js';
+import { refresh } from './refresh.js';
+import { register } from './register.js';
+import { session } from './session.js';
+import { sessions } from './sessions.js';
+import { verify } from './verify.js';
+
+/** Adds the `/auth` routes to an instance of their own: their hooks and parsers touch no other route. */
+export async function authRoutes(instance: FastifyInstance, services: Services): Promise<void> {
+  const app = instance.withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(compileValidator);
+  // Our two cookies are read where they are needed; @fastify/cookie writes them.
+  await app.register(cookie, { hook: false });
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, app.getDefaultJsonParser('error', 'error'));
+  app.setErrorHandler(errorHandler);
+  app.setNotFoundHandler((_request, reply) => sendProblem(reply, new Problem('not_found')));
+
+  app.addHook('onRoute', requireDeclaration);
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('cache-control', 'no-store');
+    requireSameOrigin(request, services);
+    if (request.routeOptions.config.needs === 'session') await requirePrincipal(request, services);
+  });
+  app.addHook('preValidation', (request, _reply, done) => {
+    if (request.routeOptions.config.bodyIsOptional) request.body ??= {};
+    done();
+  });
+
+  register(app, services);
+  login(app, services);
+  session(app);
+  refresh(app, services);
+  continueTo(app, services);
+  logout(app, services);
+  sessions(app, services);
+  password(app, services);
+  verify(app);
+}

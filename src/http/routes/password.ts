@@ -1,0 +1,41 @@
+import { Type } from '@sinclair/typebox';
+import { challenge, presentedAccessToken } from '../credentials.js';
+import { originOf } from '../device.js';
+import { Problem } from '../problem.js';
+import type { App } from '../route.js';
+import type { Services } from '../services.js';
+import { abortedWith } from '../signal.js';
+import { handOver, TokensBody } from '../tokens.js';
+
+const Body = Type.Object({ current_password: Type.String(), new_password: Type.String() }, { additionalProperties: false });
+
+export function password(app: App, { users, sessions, cookies, report }: Services): void {
+  app.post(
+    '/password',
+    { config: { needs: 'session' }, schema: { body: Body, response: { 200: TokensBody } } },
+    async (request, reply) => {
+      const { subject, sessionId, methods } = request.principal!;
+      const { current_password, new_password } = request.body;
+      const origin = originOf(request);
+      const { address } = origin;
+      const signal = abortedWith(reply);
+
+      const user = await users.checkPassword(subject, current_password, signal);
+      if (!user) {
+        report({ event: 'password_change', outcome: 'failure', reason: 'invalid_credentials', subject, sessionId, address });
+        throw new Problem('invalid_credentials', { detail: 'The current password is wrong.', headers: challenge() });
+      }
+      const replacement = await users.newCredential(new_password, user.username, signal);
+      // Nothing that was issued before survives, stolen or not: this device begins anew, with the new credential.
+      await sessions.revokeAll(subject, { reason: 'password_changed', credential: { verified: user.credential, replacement } });
+      const tokens = await sessions.issue({
+        identity: { subject, username: user.username, methods },
+        credential: replacement,
+        origin,
+      });
+      report({ event: 'password_change', outcome: 'success', subject, sessionId: tokens.principal.sessionId, address });
+      const { transport } = presentedAccessToken(request, cookies)!;
+      return handOver(reply, cookies, tokens, { transport });
+    },
+  );
+}

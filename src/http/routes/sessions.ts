@@ -1,0 +1,54 @@
+import { Type } from '@sinclair/typebox';
+import { Problem } from '../problem.js';
+import type { App } from '../route.js';
+import type { Services } from '../services.js';
+import { seconds } from '../tokens.js';
+
+const Device = Type.Object({
+  id: Type.String(),
+  current: Type.Boolean({ description: 'Whether this is the session that asks' }),
+  device: Type.String(),
+  address: Type.String({ description: 'The network address of the last renewal' }),
+  methods: Type.Array(Type.String()),
+  authenticated_at: Type.Integer(),
+  created_at: Type.Integer(),
+  renewed_at: Type.Integer(),
+  ends_at: Type.Integer({ description: 'The absolute end of the session, in seconds since 1970' }),
+});
+const Params = Type.Object({ id: Type.String({ maxLength: 64 }) }, { additionalProperties: false });
+
+export function sessions(app: App, { sessions, cookies, report }: Services): void {
+  app.get(
+    '/sessions',
+    { config: { needs: 'session' }, schema: { response: { 200: Type.Object({ sessions: Type.Array(Device) }) } } },
+    async (request) => {
+      const { subject, sessionId: own } = request.principal!;
+      const devices = (await sessions.list(subject)).map((session) => ({
+        id: session.sessionId,
+        current: session.sessionId === own,
+        device: session.device,
+        address: session.address,
+        methods: [...session.methods],
+        authenticated_at: seconds(session.authenticatedAt),
+        created_at: seconds(session.createdAt),
+        renewed_at: seconds(session.renewedAt),
+        ends_at: seconds(session.endsAt),
+      }));
+      return { sessions: devices };
+    },
+  );
+
+  app.delete(
+    '/sessions/:id',
+    { config: { needs: 'session' }, schema: { params: Params, response: { 204: Type.Null() } } },
+    async (request, reply) => {
+      const { subject, sessionId: own } = request.principal!;
+      const { id } = request.params;
+      const reason = id === own ? 'logged_out' : 'logged_out_elsewhere';
+      if (!(await sessions.revoke(subject, id, reason))) throw new Problem('not_found');
+      report({ event: 'session_end', outcome: 'success', reason, subject, sessionId: id, address: request.ip });
+      if (id === own) cookies.clear(reply);
+      return reply.code(204).send(null);
+    },
+  );
+}

@@ -1,0 +1,81 @@
+import type { FastifyInstance } from 'fastify';
+import type { AddressInfo } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { type AppConfig, internalApp, publicApp } from './app.js';
+import { loadConfig } from './config.js';
+import { LatchkeyError } from './errors.js';
+import { connect, type RedisLocation, waitUntilReady } from './redis/connect.js';
+import { startEmbeddedRedis } from './redis/embedded.js';
+import { localTokenKey } from './token-key.js';
+
+const REDIS_CONF = fileURLToPath(new URL('../redis.conf', import.meta.url));
+
+try {
+  await main();
+} catch (error) {
+  if (!(error instanceof LatchkeyError)) throw error;
+  console.error(error.message);
+  process.exit(1);
+}
+
+async function main(): Promise<void> {
+  const given = loadConfig(process.env);
+  for (const warning of given.warnings) console.warn(`Warning: ${warning}`);
+
+  const embedded = given.redis
+    ? undefined
+    : await startEmbeddedRedis({ dataDirectory: given.dataDirectory, configFile: REDIS_CONF, log: console.log });
+  const location: RedisLocation = given.redis ?? {
+    kind: 'unix',
+    path: embedded!.socketPath,
+    username: undefined,
+    password: undefined,
+  };
+  const [first, ...rest] = given.tokenKeys ?? [await localTokenKey(given.dataDirectory)];
+  const config: AppConfig = { ...given, tokenKeys: [first!, ...rest] };
+
+  const clientNamed = (name: string) =>
+    connect(location, { timeoutMs: config.redisTimeoutMs, name, onError: (error) => app?.log.warn({ err: error }, 'Redis') });
+  let app: FastifyInstance | undefined;
+  const clients = { lookups: clientNamed('latchkey-lookups'), scripts: clientNamed('latchkey-scripts') };
+  await Promise.all(Object.values(clients).map((client) => waitUntilReady(client, config.redisTimeoutMs)));
+
+  app = await publicApp(config, clients);
+  const internal = internalApp(config, clients);
+
+  let stopping: Promise<void> | undefined;
+  const stop = (exitCode: number) => {
+    stopping ??= (async () => {
+      await Promise.all([app!.close(), internal.close()]);
+      Object.values(clients).forEach((client) => client.disconnect());
+      await embedded?.stop();
+      process.exit(exitCode);
+    })();
+  };
+  process.once('SIGINT', () => stop(0));
+  process.once('SIGTERM', () => stop(0));
+  void embedded?.exited.then((failure) => {
+    if (!failure) return;
+    console.error(failure.message);
+    stop(1);
+  });
+
+  await app.listen({ port: config.port, host: config.host });
+  await internal.listen({ port: config.internalPort, host: config.internalHost });
+  greet(app, location);
+}
+
+function greet(app: FastifyInstance, location: RedisLocation): void {
+  const { port } = app.server.address() as AddressInfo;
+  const url = `http://localhost:${port}`;
+  const json = "-H 'content-type: application/json'";
+  console.log(`
+latchkey is ready at ${url}
+${location.kind === 'unix' ? `Its own Redis: redis-cli -s ${location.path}\n` : ''}
+Try next:
+  curl ${url}/auth/register ${json} -d '{"username":"ada","password":"correct horse battery staple"}'
+  curl ${url}/auth/login ${json} -d '{"username":"ada","password":"correct horse battery staple","transport":"bearer"}'
+  curl ${url}/auth/session -H "Authorization: Bearer $ACCESS_TOKEN"
+  npm run tour
+`);
+}
