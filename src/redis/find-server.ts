@@ -46,13 +46,17 @@ export async function findRedisServer(options: {
   if (await works(earlier)) return earlier;
 
   options.log(`Redis is not installed: unpacking the distribution's package into ${cache}`);
+  let failure: unknown;
   try {
     await mkdir(cache, { recursive: true, mode: 0o700 });
     await unpack(cache, root);
-    return await serverIn(root);
   } catch (error) {
-    throw new RedisNotInstalledError(error);
+    failure = error;
   }
+  const unpacked = await serverIn(root);
+  // Whatever failed, another process may have succeeded meanwhile.
+  if (await works(unpacked)) return unpacked;
+  throw new RedisNotInstalledError(failure);
 }
 
 async function commandOn(path: string | undefined): Promise<string> {
@@ -80,21 +84,15 @@ async function serverIn(root: string): Promise<RedisServer> {
   return { command: join(root, 'usr/bin/redis-server'), env: { LD_LIBRARY_PATH: libraries.join(delimiter) } };
 }
 
-/** Two may do this at once: each works in its own folder, and the first to rename wins. */
+/** Two may do this at once: each works in its own folder, and the first to rename wins; the other's rename fails. */
 async function unpack(cache: string, root: string): Promise<void> {
   const work = await mkdtemp(join(cache, 'unpacking-'));
   try {
     const packages = await download(work);
     const fresh = join(work, 'root');
     for (const file of packages) await run('dpkg-deb', ['-x', file, fresh]);
-    if (!(await works(await serverIn(fresh)))) throw new Error('The unpacked redis-server does not run');
-    try {
-      await rename(fresh, root);
-    } catch (error) {
-      if (await works(await serverIn(root))) return;
-      await rename(root, join(work, 'broken'));
-      await rename(fresh, root).catch(() => Promise.reject(error as Error));
-    }
+    if (!(await works(await serverIn(root)))) await rename(root, join(work, 'broken')).catch(() => undefined);
+    await rename(fresh, root);
   } finally {
     await rm(work, { recursive: true, force: true });
   }

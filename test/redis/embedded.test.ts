@@ -1,14 +1,15 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
 import t from 'tap';
-import { DataDirectoryInUseError, EmbeddedRedisError, startEmbeddedRedis } from '../../src/redis/embedded.js';
+import { DataDirectoryInUseError, EmbeddedRedisError, RedisProcess, startEmbeddedRedis } from '../../src/redis/embedded.js';
 import { findRedisServer, RedisNotInstalledError } from '../../src/redis/find-server.js';
 
 const configFile = fileURLToPath(new URL('../../redis.conf', import.meta.url));
@@ -93,6 +94,27 @@ t.test('a configuration that redis-server refuses is told in its own words', asy
   });
 });
 
+t.test('a redis-server that cannot even be started is told, whoever else answers in its place', async (t) => {
+  const server = await findRedisServer({ log });
+  const stranger = createServer((socket) => socket.end('+PONG\r\n')).listen(0, '127.0.0.1');
+  t.teardown(() => stranger.close());
+  await once(stranger, 'listening');
+  const { port } = stranger.address() as AddressInfo;
+  await t.rejects(new RedisProcess(server, '/nowhere/at/all', []).ready({ host: '127.0.0.1', port }), /ENOENT/);
+  const withoutFlock = new RedisProcess({ ...server, env: { PATH: '/nowhere' } }, t.testdir(), []);
+  await t.rejects(withoutFlock.ready({ path: '/nowhere' }), /install util-linux/);
+});
+
+t.test('a redis-server that does not end when asked is killed', async (t) => {
+  const directory = t.testdir();
+  const redis = new RedisProcess(await findRedisServer({ log }), directory, ['--port', '0', '--unixsocket', './redis.sock']);
+  const socket = relative(process.cwd(), join(directory, 'redis.sock'));
+  await redis.ready({ path: socket });
+  redis.signal('SIGSTOP');
+  await redis.end(100);
+  t.match(redis.failure().message, /SIGKILL/);
+});
+
 t.test('a data directory too deep for a socket gets one elsewhere, which goes with it', async (t) => {
   const directory = join(t.testdir(), 'd'.repeat(120));
   const redis = await start(directory);
@@ -169,9 +191,21 @@ t.test('without one on the path', async (t) => {
     t.match((await run(one.command, ['--version'], { env: one.env })).stdout, /Redis server v=/);
   });
 
+  t.test('nor any package list, it fetches lists of its own', { skip: !aptWorks && 'not a Debian' }, async (t) => {
+    const directory = t.testdir({ lists: { partial: {} }, 'apt.conf': '' });
+    await writeFile(join(directory, 'apt.conf'), `Dir::State::Lists "${join(directory, 'lists')}";\n`);
+    process.env.APT_CONFIG = join(directory, 'apt.conf');
+    t.teardown(() => delete process.env.APT_CONFIG);
+    const { command, env } = await findRedisServer({ cacheDirectory: join(directory, 'cache'), path: '/nowhere', log });
+    t.match((await run(command, ['--version'], { env })).stdout, /Redis server v=/);
+    t.same(await readdir(join(directory, 'lists')), ['partial'], 'the machine’s are left alone');
+  });
+
   t.test('and with no way to unpack it, the error says what to install', async (t) => {
-    const directory = t.testdir({ occupied: '' });
-    const impossible = findRedisServer({ cacheDirectory: join(directory, 'occupied'), path: '/nowhere', log });
+    const { HOME } = process.env;
+    process.env.HOME = join(t.testdir({ occupied: '' }), 'occupied');
+    t.teardown(() => (process.env.HOME = HOME));
+    const impossible = findRedisServer({ path: '/nowhere', log });
     await t.rejects(impossible, RedisNotInstalledError);
     await t.rejects(impossible, { message: /^Redis is not installed .*\(apt install redis-server\) or set REDIS_URL$/ });
   });
