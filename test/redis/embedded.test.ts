@@ -186,9 +186,13 @@ t.test('without one on the path', async (t) => {
     t.same(await readdir(cacheDirectory), ['unpacked'], 'nothing else is left');
     t.match((await run(one.command, ['--version'], { env: one.env })).stdout, /Redis server v=/);
 
+    const { ino } = await stat(one.command);
+    t.same(await find(), one);
+    t.equal((await stat(one.command)).ino, ino, 'what is there already is taken');
+
     await writeFile(one.command, 'no program any more');
-    t.same(await find(), one, 'a broken copy is replaced');
-    t.match((await run(one.command, ['--version'], { env: one.env })).stdout, /Redis server v=/);
+    t.same(await find(), one);
+    t.match((await run(one.command, ['--version'], { env: one.env })).stdout, /Redis server v=/, 'a broken copy is replaced');
   });
 
   t.test('nor any package list, it fetches lists of its own', { skip: !aptWorks && 'not a Debian' }, async (t) => {
