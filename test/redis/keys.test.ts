@@ -1,0 +1,67 @@
+import { createHash } from 'node:crypto';
+import fc from 'fast-check';
+import t from 'tap';
+import { InvalidSubjectError, Keys, partitionOf } from '../../src/redis/keys.js';
+import { storeOn } from '../sessions/fixture.js';
+import { startRedis } from '../support/redis.js';
+
+const keys = new Keys('lk:');
+
+t.test('every key carries its subject’s partition as its hash tag', async (t) => {
+  const partition = createHash('sha256').update('ada').digest('hex').slice(0, 4);
+  t.equal(partitionOf('ada'), partition);
+  t.equal(keys.sessions('ada'), `lk:{${partition}}:sessions:ada`);
+  t.equal(keys.user('ada'), `lk:{${partition}}:user:ada`);
+  t.equal(keys.session('a3f0', 'id'), 'lk:{a3f0}:session:id');
+  t.equal(keys.access('a3f0', 'digest'), 'lk:{a3f0}:access:digest');
+  t.equal(keys.ended('a3f0', 'id'), 'lk:{a3f0}:ended:id');
+  t.equal(keys.login('ada@example.org'), 'lk:login:ada%40example.org', 'a login name has none: it comes before its subject');
+});
+
+t.test('a subject is percent-encoded in a name, all but RFC 3986 unreserved characters', async (t) => {
+  const encoded = (subject: string) => keys.sessions(subject).split(':sessions:')[1];
+  t.equal(encoded('AZaz09-._~'), 'AZaz09-._~');
+  t.equal(encoded("a:b{c}!'()*"), 'a%3Ab%7Bc%7D%21%27%28%29%2A');
+  t.equal(encoded('é😀\0\n%'), '%C3%A9%F0%9F%98%80%00%0A%25');
+});
+
+t.test('a subject is 1 to 255 bytes of well-formed Unicode', async (t) => {
+  for (const wrong of ['', 'x'.repeat(256), 'é'.repeat(128), '\ud800', 'a\udc00']) {
+    t.throws(() => keys.sessions(wrong), InvalidSubjectError);
+    t.throws(() => keys.user(wrong), { code: 'invalid_subject' });
+  }
+  t.ok(keys.sessions('x'.repeat(255)));
+  t.ok(keys.sessions('é'.repeat(127)));
+});
+
+t.test('the scripts make the same names as Keys, whatever the subject', async (t) => {
+  const redis = await startRedis({ args: ['--appendonly', 'no'] });
+  t.teardown(() => redis.stop());
+  const client = redis.client();
+
+  const subjects = fc
+    .oneof(
+      fc.string({ unit: 'binary', minLength: 1, maxLength: 60 }),
+      fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }),
+      fc.string({ unit: 'binary-ascii', minLength: 1, maxLength: 255 }),
+      fc.constantFrom('"', '\\', '\0', '}', '{', ':', '{a3f0}:', '%', '%%', '%41', ' ', '\u2028', '\uffff', '\u{10ffff}', '__proto__', '"subject":"x"'),
+    )
+    .filter((subject) => Buffer.byteLength(subject) <= 255);
+  for (const prefix of ['lk:', '', '}:x{', 'ключ:', 'a*b?[c]:']) {
+    const { store, keys, login, rotate, rotations, backdate } = storeOn(client, { prefix });
+    await fc.assert(
+      fc.asyncProperty(subjects, async (subject) => {
+        await client.flushall();
+        const { pair, principal } = await login(subject);
+        await backdate((await rotations(pair, 1)).at(-1)!.refresh, 1000);
+        t.equal(principal.subject, subject);
+        const names = await client.keys('*');
+        t.equal(names.filter((name) => name.includes('sessions:')).join(), keys.sessions(subject), 'one set, made in two places');
+        t.ok(await store.revoke(subject, pair.refresh.sessionId, 'revoked'));
+        t.same(await client.keys('*'), [keys.ended(pair.refresh.partition, pair.refresh.sessionId)], 'every key of it is gone');
+        t.same(await rotate(pair.refresh), { outcome: 'ended', reason: 'revoked' });
+      }),
+      { numRuns: prefix === 'lk:' ? 200 : 15 },
+    );
+  }
+});
