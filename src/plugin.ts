@@ -22,6 +22,8 @@ export interface LatchkeyOptions extends Partial<Lifetimes> {
   /** Where browsers reach the app, such as `https://example.com`; by default the address listened on. */
   readonly publicOrigins?: readonly string[] | undefined;
   readonly sessionsPerUser?: number;
+  /** Replicas that must have a revocation before it is acknowledged, so that no failover undoes it; none by default. */
+  readonly revocationReplicas?: number;
   readonly registration?: 'open' | 'closed';
   readonly passwordMinLength?: number;
   /** Told of every authentication event; by default each is logged. */
@@ -39,6 +41,7 @@ const plugin: FastifyPluginAsync<LatchkeyOptions> = async (app, options) => {
     tokenKeys: new TokenKeys(options.tokenKeys),
     lifetimes: { ...DEFAULT_LIFETIMES, ...given(options, DEFAULT_LIFETIMES) },
     sessionsPerUser,
+    revocationReplicas: options.revocationReplicas,
     onBackgroundFault: (error) => app.log.warn({ err: error }, 'a confirmation failed; the next use repeats it'),
   });
   const users = new Users(

@@ -1,5 +1,5 @@
 import { Cluster, type Redis } from 'ioredis';
-import { asUnavailable } from '../redis/fault.js';
+import { asUnavailable, translatingFaults } from '../redis/fault.js';
 import type { RedisClient } from '../redis/script.js';
 
 const MAX_BATCH = 128;
@@ -17,7 +17,7 @@ export function gatheringLookup(client: RedisClient): { lookup: Lookup; close: (
   if (client instanceof Cluster) {
     const pipelined = client.duplicate([], { enableAutoPipelining: true });
     pipelined.on('error', () => {});
-    return { lookup: (key) => pipelined.get(key).catch(rethrown), close: () => pipelined.disconnect() };
+    return { lookup: pipelining(pipelined), close: () => pipelined.disconnect() };
   }
   return { lookup: gathering(client), close: () => {} };
 }
@@ -54,6 +54,11 @@ function gathering(redis: Redis): Lookup {
     });
 }
 
-function rethrown(error: unknown): never {
-  throw asUnavailable(error);
+/** ioredis would hold a read for as long as it does not know the slots' owners, and throws when one slot has none. */
+function pipelining(cluster: Cluster): Lookup {
+  return (key) =>
+    translatingFaults(async () => {
+      if (cluster.status !== 'ready') throw new Error(`The Cluster is not ready (${cluster.status})`);
+      return await cluster.get(key);
+    });
 }

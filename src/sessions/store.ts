@@ -1,5 +1,7 @@
 import { LatchkeyError } from '../errors.js';
+import { translatingFaults } from '../redis/fault.js';
 import { type Keys, partitionOf } from '../redis/keys.js';
+import { awaitReplicas } from '../redis/replicas.js';
 import { defineScript, type RedisClient, type ScriptReply } from '../redis/script.js';
 import { gatheringLookup, type Lookup } from './lookup.js';
 import type {
@@ -16,6 +18,7 @@ import { parseAccessToken, type RefreshToken, type TokenKeys, type TokenPair } f
 
 const REVOKE_CHUNK = 100;
 const LIST_LIMIT = 1000;
+const REPLICATION_TIMEOUT_MS = 500;
 
 const prelude = new URL('./scripts/prelude.lua', import.meta.url);
 
@@ -24,7 +27,7 @@ const issue = defineScript({
   prelude,
   keys: ['session', 'sessions', 'user'],
   args: [
-    'sessionId', 'credential', 'principal', 'client', 'refresh', 'access', 'device', 'address',
+    'sessionId', 'credential', 'principal', 'authenticatedAt', 'client', 'refresh', 'access', 'device', 'address',
     'accessLifetime', 'refreshLifetime', 'sessionLifetime', 'limit', 'supersedes',
   ],
   outcomes: ['issued', 'stale', 'disabled'],
@@ -85,13 +88,17 @@ export interface StoreOptions {
   readonly tokenKeys: TokenKeys;
   readonly lifetimes: Lifetimes;
   readonly sessionsPerUser: number;
+  /** Replicas that must have a revocation before it is acknowledged; none by default. */
+  readonly revocationReplicas?: number | undefined;
   /** Told of what failed off the path of any response: a confirmation, which the token's next use repeats. */
   readonly onBackgroundFault: (error: unknown) => void;
 }
 
 /** What a session begins with. */
 export interface IssueRequest {
-  readonly identity: Identity;
+  readonly identity: Omit<Identity, 'authenticatedAt'>;
+  /** When the user proved who they are, milliseconds since 1970; now, if it is not told. */
+  readonly authenticatedAt?: number;
   /** The credential that was verified; the session is not issued if it has changed since. */
   readonly credential?: string;
   readonly origin: Origin;
@@ -124,7 +131,7 @@ export class SessionStore {
    *
    * @throws {StaleCredentialError} when the credential changed, or the subject was disabled, since it was verified.
    */
-  async issue({ identity, credential = '', origin, supersedes = '' }: IssueRequest): Promise<
+  async issue({ identity, authenticatedAt, credential = '', origin, supersedes = '' }: IssueRequest): Promise<
     IssuedTokens & { readonly evicted: readonly string[] }
   > {
     const { keys, tokenKeys, lifetimes } = this.#options;
@@ -139,7 +146,8 @@ export class SessionStore {
       args: {
         sessionId,
         credential,
-        principal: JSON.stringify(identity),
+        principal: principalOf(identity),
+        authenticatedAt: authenticatedAt ?? '',
         client: identity.client ?? '',
         refresh: pair.refresh.digest,
         access: pair.access.digest,
@@ -168,6 +176,11 @@ export class SessionStore {
     const { unconfirmed, ...principal } = JSON.parse(value) as Principal & { unconfirmed?: true };
     if (unconfirmed) this.#confirm(access.digest, access.partition, principal.sessionId);
     return principal;
+  }
+
+  /** See {@link TokenKeys.parse}. */
+  parseRefreshToken(token: string): RefreshToken | undefined {
+    return this.#options.tokenKeys.parse(token);
   }
 
   /**
@@ -257,8 +270,22 @@ export class SessionStore {
       });
       if (reply.outcome === 'stale') throw new StaleCredentialError();
       ended.push(...listed(reply.ended));
-      if (reply.outcome === 'revoked') return ended;
+      if (reply.outcome === 'revoked') break;
     }
+    await this.#replicated(keys.sessions(subject));
+    return ended;
+  }
+
+  /**
+   * Whose session a refresh token belongs to, and whether it could still be refreshed with; undefined when it has ended.
+   * `spent` is a token that has come back: its session should end.
+   */
+  async holderOf(presented: RefreshToken): Promise<{ subject: string; standing: 'living' | 'spent' } | undefined> {
+    const key = this.#options.keys.session(presented.partition, presented.sessionId);
+    const [principal, refresh] = await translatingFaults(() => this.#scripts.hmget(key, 'principal', 'refresh'));
+    if (!principal) return undefined;
+    const living = [presented, this.#options.tokenKeys.successorOf(presented).refresh].some((t) => t.digest === refresh);
+    return { subject: (JSON.parse(principal) as Identity).subject, standing: living ? 'living' : 'spent' };
   }
 
   /** A subject's sessions, at most a thousand, the longest-lived first. */
@@ -279,11 +306,19 @@ export class SessionStore {
   }
 
   async #revoke(partition: string, sessionId: string, subject: string, reason: EndedReason) {
+    const session = this.#options.keys.session(partition, sessionId);
     const reply = await revoke(this.#scripts, {
-      keys: { session: this.#options.keys.session(partition, sessionId) },
+      keys: { session },
       args: { sessionId, subject, reason },
     });
+    await this.#replicated(session);
     return reply.outcome === 'revoked' ? (JSON.parse(reply.principal!) as Identity) : undefined;
+  }
+
+  /** A failover must not bring back what was revoked. Asked anew after a failure, this waits even if nothing was left to revoke. */
+  #replicated(key: string): Promise<void> {
+    const { revocationReplicas: replicas = 0 } = this.#options;
+    return awaitReplicas(this.#scripts, key, { replicas, timeoutMs: REPLICATION_TIMEOUT_MS });
   }
 
   #confirm(access: string, partition: string, sessionId: string): void {
@@ -296,6 +331,12 @@ export class SessionStore {
       .finally(() => this.#confirming.delete(access));
     this.#confirming.set(access, confirming);
   }
+}
+
+/** A principal may be handed in as an identity: what is particular to its own session and token stays behind. */
+function principalOf({ subject, username, methods, client, scope, data }: IssueRequest['identity']): string {
+  const identity = { subject, username, methods, client, scope, data };
+  return JSON.stringify(identity satisfies Record<keyof IssueRequest['identity'], unknown>);
 }
 
 function issuedTokens(pair: TokenPair, reply: ScriptReply<string>): IssuedTokens {

@@ -1,13 +1,27 @@
 -- issue: begins a session, if what was verified about its subject still holds.
 -- KEYS: session, sessions, user
--- ARGV: sessionId, credential, principal, client, refresh, access, device, address, accessLifetime, refreshLifetime, sessionLifetime, limit, supersedes
+-- ARGV: sessionId, credential, principal, authenticatedAt, client, refresh, access, device, address, accessLifetime, refreshLifetime, sessionLifetime, limit, supersedes
 -- Answers: outcome 'issued' with value (of the access key), accessExpiresIn, expiresIn (ms), evicted (session ids, by commas); or 'stale' when the credential changed since it was verified; or 'disabled'
 local session, sessions, user = KEYS[1], KEYS[2], KEYS[3]
-local sessionId, credential, principal, client, refresh, access, device, address, accessLifetime, refreshLifetime, sessionLifetime, limit, supersedes = unpack(ARGV)
+local sessionId, credential, principal, authenticatedAt, client, refresh, access, device, address, accessLifetime, refreshLifetime, sessionLifetime, limit, supersedes = unpack(ARGV)
 
 local stored = redis.call('HMGET', user, 'password', 'disabledAt')
 if stored[2] then return { 'outcome', 'disabled' } end
 if credential ~= '' and stored[1] ~= credential then return { 'outcome', 'stale' } end
+
+if authenticatedAt == '' then authenticatedAt = now end
+principal = string.format('{"authenticatedAt":%.0f,', authenticatedAt) .. string.sub(principal, 2)
+assert(setOf(principal) == sessions, 'the scripts cannot find the session set of this principal')
+
+local endsAt = now + sessionLifetime
+local expiresAt = math.min(now + refreshLifetime, endsAt)
+local accessExpiresAt = math.min(now + accessLifetime, expiresAt)
+local value = accessValue(principal, sessionId, accessExpiresAt, false)
+-- The session comes first: a Redis that is out of memory refuses it while nothing has changed.
+redis.call('HSET', session, 'principal', principal, 'generation', 1, 'refresh', refresh, 'access', access,
+  'createdAt', now, 'endsAt', endsAt, 'device', device, 'address', address)
+if client ~= '' then redis.call('HSET', session, 'client', client) end
+redis.call('PEXPIREAT', session, expiresAt)
 
 if supersedes ~= '' then
   local other = redis.call('HGET', base .. 'session:' .. supersedes, 'principal')
@@ -31,14 +45,6 @@ if redis.call('ZCARD', sessions) >= tonumber(limit) then
   finish(sessions, evicted, 'evicted')
 end
 
-local endsAt = now + sessionLifetime
-local expiresAt = math.min(now + refreshLifetime, endsAt)
-local accessExpiresAt = math.min(now + accessLifetime, expiresAt)
-local value = accessValue(principal, sessionId, accessExpiresAt, false)
-redis.call('HSET', session, 'principal', principal, 'generation', 1, 'refresh', refresh, 'access', access,
-  'createdAt', now, 'endsAt', endsAt, 'device', device, 'address', address)
-if client ~= '' then redis.call('HSET', session, 'client', client) end
-redis.call('PEXPIREAT', session, expiresAt)
 redis.call('SET', base .. 'access:' .. access, value, 'PXAT', accessExpiresAt)
 redis.call('ZADD', sessions, expiresAt, 'session:' .. sessionId, accessExpiresAt, 'access:' .. access)
 trim(sessions)

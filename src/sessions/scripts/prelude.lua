@@ -33,20 +33,14 @@ end
 
 -- Ends sessions: every key of each first, then why, for those who come back with a refresh token.
 local function finish(sessions, sessionIds, reason)
-  if #sessionIds == 0 then return end
-  local keys, members = {}, {}
-  local function forget(name)
-    keys[#keys + 1] = base .. name
-    members[#members + 1] = name
-  end
   for _, sessionId in ipairs(sessionIds) do
-    local digests = redis.call('HMGET', base .. 'session:' .. sessionId, 'access', 'previous')
-    forget('session:' .. sessionId)
-    if digests[1] then forget('access:' .. digests[1]) end
-    if digests[2] then forget('access:' .. digests[2]) end
+    local names = { 'session:' .. sessionId }
+    for _, digest in pairs(redis.call('HMGET', base .. names[1], 'access', 'previous')) do
+      if digest then names[#names + 1] = 'access:' .. digest end
+    end
+    for _, name in ipairs(names) do redis.call('DEL', base .. name) end
+    redis.call('ZREM', sessions, unpack(names))
   end
-  redis.call('DEL', unpack(keys))
-  redis.call('ZREM', sessions, unpack(members))
   for _, sessionId in ipairs(sessionIds) do
     redis.call('SET', base .. 'ended:' .. sessionId, reason, 'PX', REASON_LIFETIME)
   end

@@ -11,16 +11,27 @@ if replacement ~= '' then
   if stored ~= credential and stored ~= replacement then return { 'outcome', 'stale' } end
 end
 
+-- The asking session is spared unless it has a reason of its own.
+local spared = {}
+if own ~= '' and ownReason == '' then
+  spared['session:' .. own] = true
+  for _, digest in pairs(redis.call('HMGET', base .. 'session:' .. own, 'access', 'previous')) do
+    if digest then spared['access:' .. digest] = true end
+  end
+end
+
 -- From the longest-lived down, a session stands before its access keys. Access keys without a session go too.
-local spares = own ~= '' and ownReason == ''
-local others, strays, mine = {}, {}, {}
-for _, member in ipairs(redis.call('ZRANGE', sessions, 0, chunk, 'REV')) do
+-- Up to three members are spared, so the chunk is read with three more.
+local others, mine, strays, left = {}, {}, {}, 0
+for _, member in ipairs(redis.call('ZRANGE', sessions, 0, chunk + 2, 'REV')) do
   local id = string.match(member, '^session:(.*)')
-  if id == own then
-    if not spares then mine[1] = id end
+  if spared[member] then
+    left = left + 1
+  elseif id == own then
+    mine[1] = id
   elseif id then
     others[#others + 1] = id
-  elseif not spares then
+  else
     strays[#strays + 1] = member
   end
 end
@@ -34,6 +45,6 @@ trim(sessions)
 
 if replacement ~= '' then redis.call('HSET', user, 'password', replacement, 'passwordChangedAt', now) end
 
-local more = #others + #mine + #strays > 0 and redis.call('EXISTS', sessions) == 1
+local more = redis.call('ZCARD', sessions) > left
 if mine[1] then others[#others + 1] = mine[1] end
 return { 'outcome', more and 'more' or 'revoked', 'ended', table.concat(others, ',') }

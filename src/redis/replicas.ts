@@ -1,0 +1,29 @@
+import { Cluster, type Redis } from 'ioredis';
+import { UnavailableError } from '../errors.js';
+import { translatingFaults } from './fault.js';
+import type { RedisClient } from './script.js';
+
+/**
+ * Waits until as many replicas have what this client wrote at `key`, so that no failover to one of them undoes it.
+ *
+ * @param replicas how many; with 0 it returns at once.
+ * @throws {UnavailableError} when fewer have it in `timeoutMs`: it was written, but must not be acknowledged.
+ */
+export async function awaitReplicas(
+  client: RedisClient,
+  key: string,
+  { replicas, timeoutMs }: { replicas: number; timeoutMs: number },
+): Promise<void> {
+  if (replicas === 0) return;
+  const reached = await translatingFaults(async () => (await writer(client, key)).wait(replicas, timeoutMs));
+  if (reached < replicas) throw new UnavailableError(`${reached} of ${replicas} replicas have the write`);
+}
+
+/** The connection that writes of this key go through: WAIT asks about the writes of its own connection. */
+async function writer(client: RedisClient, key: string): Promise<Redis> {
+  if (!(client instanceof Cluster)) return client;
+  const owner = client.slots[Number(await client.cluster('KEYSLOT', key))]?.[0];
+  const node = client.nodes('master').find(({ options }) => `${options.host}:${options.port}` === owner);
+  if (!node) throw new Error('The Cluster does not say who owns the key');
+  return node;
+}
