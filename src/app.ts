@@ -1,6 +1,6 @@
-import Fastify, { type FastifyInstance, LogController } from 'fastify';
+import Fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify';
 import type { Config } from './config.js';
-import { errorHandler, sendProblem } from './http/errors.js';
+import { clientErrorHandler, errorHandler, sendProblem } from './http/errors.js';
 import { Problem } from './http/problem.js';
 import { latchkey } from './plugin.js';
 import { translatingFaults } from './redis/fault.js';
@@ -18,25 +18,20 @@ export type AppConfig = Omit<Config, 'tokenKeys'> & { readonly tokenKeys: readon
 
 /** The service's public app: what the plugin adds, and an answer for every other path. */
 export async function publicApp(config: AppConfig, clients: Clients): Promise<FastifyInstance> {
-  const app = Fastify({
+  const app = appWith({
     logger: { level: config.logLevel },
-    logController: quiet(),
-    bodyLimit: BODY_LIMIT,
-    requestTimeout: REQUEST_TIMEOUT_MS,
     trustProxy: config.trustProxy ? [...config.trustProxy] : false,
-    forceCloseConnections: 'idle',
   });
-  app.setErrorHandler(errorHandler);
-  app.setNotFoundHandler((_request, reply) => sendProblem(reply, new Problem('not_found')));
   await app.register(latchkey, { ...config, redis: clients });
   return app;
 }
 
 /** The operator's app, for the internal listener: liveness never touches Redis, readiness does. */
 export function internalApp({ logLevel }: AppConfig, { lookups, scripts }: Clients): FastifyInstance {
-  const app = Fastify({ logger: { level: logLevel }, logController: quiet(), forceCloseConnections: 'idle' });
-  app.setErrorHandler(errorHandler);
-  app.setNotFoundHandler((_request, reply) => sendProblem(reply, new Problem('not_found')));
+  const app = appWith({ logger: { level: logLevel } });
+  app.addHook('onRequest', async (_request, reply) => {
+    reply.header('cache-control', 'no-store');
+  });
   app.get('/livez', () => ({ status: 'alive' }));
   app.get('/readyz', async () => {
     await translatingFaults(() => Promise.all([lookups.ping(), scripts.ping()]));
@@ -45,7 +40,23 @@ export function internalApp({ logLevel }: AppConfig, { lookups, scripts }: Clien
   return app;
 }
 
-/** Authentication events are logged, not each request. */
-function quiet(): LogController {
-  return new LogController({ disableRequestLogging: true });
+/** An app whose every error is a problem, whatever it comes from. */
+function appWith(options: FastifyServerOptions): FastifyInstance {
+  const app = Fastify({
+    ...options,
+    // Authentication events are logged, not each request.
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: BODY_LIMIT,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    forceCloseConnections: 'idle',
+    // What has arrived is answered; only then the app closes.
+    return503OnClosing: false,
+    // A second Authorization header would be dropped in silence; joined to the first, it makes no token.
+    http: { joinDuplicateHeaders: true },
+    frameworkErrors: errorHandler,
+    clientErrorHandler,
+  });
+  app.setErrorHandler(errorHandler);
+  app.setNotFoundHandler((_request, reply) => sendProblem(reply, new Problem('not_found')));
+  return app;
 }

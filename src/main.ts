@@ -13,9 +13,15 @@ const REDIS_CONF = fileURLToPath(new URL('../redis.conf', import.meta.url));
 try {
   await main();
 } catch (error) {
-  if (!(error instanceof LatchkeyError)) throw error;
-  console.error(error.message);
+  console.error(explained(error));
   process.exit(1);
+}
+
+/** Our own errors say what to do, and so can a taken port; anything else is shown as it is. */
+function explained(error: unknown): unknown {
+  if (error instanceof LatchkeyError) return error.message;
+  const { code, port } = error as NodeJS.ErrnoException & { port?: number };
+  return code === 'EADDRINUSE' ? `Port ${port} is in use: stop what listens there, or set PORT and INTERNAL_PORT` : error;
 }
 
 async function main(): Promise<void> {
@@ -34,19 +40,20 @@ async function main(): Promise<void> {
   const [first, ...rest] = given.tokenKeys ?? [await localTokenKey(given.dataDirectory)];
   const config: AppConfig = { ...given, tokenKeys: [first!, ...rest] };
 
+  let onError: (error: Error) => void = (error) => console.error(error.message);
   const clientNamed = (name: string) =>
-    connect(location, { timeoutMs: config.redisTimeoutMs, name, onError: (error) => app?.log.warn({ err: error }, 'Redis') });
-  let app: FastifyInstance | undefined;
+    connect(location, { timeoutMs: config.redisTimeoutMs, name, onError: (error) => onError(error) });
   const clients = { lookups: clientNamed('latchkey-lookups'), scripts: clientNamed('latchkey-scripts') };
   await Promise.all(Object.values(clients).map((client) => waitUntilReady(client, config.redisTimeoutMs)));
 
-  app = await publicApp(config, clients);
+  const app = await publicApp(config, clients);
+  onError = (error) => app.log.warn({ err: error }, 'Redis');
   const internal = internalApp(config, clients);
 
   let stopping: Promise<void> | undefined;
   const stop = (exitCode: number) => {
     stopping ??= (async () => {
-      await Promise.all([app!.close(), internal.close()]);
+      await Promise.all([app.close(), internal.close()]);
       Object.values(clients).forEach((client) => client.disconnect());
       await embedded?.stop();
       process.exit(exitCode);

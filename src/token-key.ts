@@ -1,13 +1,27 @@
 import { randomBytes } from 'node:crypto';
 import { link, mkdir, readFile, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { LatchkeyError } from './errors.js';
 
-/** The token key of a service that was given none: made once, readable by its owner alone. */
+const KEY = /^[\w-]{43}$/;
+
+/** The file of the service's own token key does not hold one. */
+export class TokenKeyFileError extends LatchkeyError {
+  constructor(file: string) {
+    super('token_key_file', `${file} holds no token key: put it back, or delete it, which ends every session`);
+  }
+}
+
+/**
+ * The token key of a service that was given none: made once, readable by its owner alone.
+ *
+ * @throws {TokenKeyFileError} when the file was damaged: tokens must not be signed with what anyone could guess.
+ */
 export async function localTokenKey(directory: string): Promise<string> {
   const file = join(directory, 'token-key');
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  const candidate = `${file}.${process.pid}`;
-  await writeFile(candidate, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600 });
+  const candidate = `${file}.${randomBytes(6).toString('hex')}`;
+  await writeFile(candidate, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600, flush: true });
   try {
     // A link appears whole or not at all, and only the first of several that start at once.
     await link(candidate, file);
@@ -16,5 +30,7 @@ export async function localTokenKey(directory: string): Promise<string> {
   } finally {
     await unlink(candidate);
   }
-  return (await readFile(file, 'utf8')).trim();
+  const key = (await readFile(file, 'utf8')).trim();
+  if (!KEY.test(key)) throw new TokenKeyFileError(file);
+  return key;
 }

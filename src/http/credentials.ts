@@ -21,7 +21,7 @@ export interface Presented {
 export function presentedAccessToken({ headers }: FastifyRequest, cookies: TokenCookies): Presented | undefined {
   const cookie = readCookie(headers.cookie, cookies.access);
   const { authorization } = headers;
-  if (authorization === undefined || !/^bearer\b/i.test(authorization)) {
+  if (authorization === undefined || !/^bearer(?: |$)/i.test(authorization)) {
     return cookie === undefined ? undefined : { token: cookie, transport: 'cookie' };
   }
   if (cookie !== undefined) throw new Problem('ambiguous_credentials');

@@ -1,4 +1,5 @@
 import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest, FastifySchemaValidationError } from 'fastify';
 import { UnavailableError } from '../errors.js';
 import { InvalidUsernameError } from '../identity/username.js';
@@ -6,7 +7,15 @@ import { PasswordNotAllowedError } from '../identity/password.js';
 import { UsernameTakenError } from '../identity/users.js';
 import { StaleCredentialError } from '../sessions/store.js';
 import { challenge } from './credentials.js';
-import { type FieldError, Problem } from './problem.js';
+import { type FieldError, Problem, type ProblemCode } from './problem.js';
+
+const HEADERS = { 'content-type': 'application/problem+json', 'cache-control': 'no-store' };
+
+/** What Node's HTTP parser says; every other word of its is a malformed request. */
+const CLIENT_ERRORS: Record<string, ProblemCode> = {
+  ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
+  HPE_HEADER_OVERFLOW: 'headers_too_large',
+};
 
 /** Answers every error as `application/problem+json` (RFC 9457). Never writes a cookie, never echoes a value. */
 export function errorHandler(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
@@ -17,13 +26,28 @@ export function errorHandler(error: unknown, request: FastifyRequest, reply: Fas
 }
 
 export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
-  const { status, code, message, headers, extensions } = problem;
   return reply
-    .code(status)
-    .headers(headers)
-    .type('application/problem+json')
+    .code(problem.status)
+    .headers({ ...HEADERS, ...problem.headers })
     .serializer(JSON.stringify)
-    .send({ title: STATUS_CODES[status], status, code, detail: message, ...extensions });
+    .send(bodyOf(problem));
+}
+
+/**
+ * Answers what could not be read as a request. Nothing is logged: Node's error holds every byte of it, tokens included.
+ */
+export function clientErrorHandler(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable) return;
+  const problem = new Problem(CLIENT_ERRORS[error.code ?? ''] ?? 'invalid_request');
+  const { status } = problem;
+  const body = JSON.stringify(bodyOf(problem));
+  const headers = { ...HEADERS, 'content-length': Buffer.byteLength(body), connection: 'close' };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`);
+}
+
+function bodyOf({ status, code, message, extensions }: Problem) {
+  return { title: STATUS_CODES[status], status, code, detail: message, ...extensions };
 }
 
 function asProblem(error: unknown): Problem {
@@ -49,6 +73,7 @@ function fromFastify(error: Partial<FastifyError>): Problem {
     case 400:
       return new Problem('invalid_request', { cause: error });
     case 404:
+    case 414: // A parameter longer than any of ours names nothing.
       return new Problem('not_found');
     case 413:
       return new Problem('payload_too_large');
@@ -61,12 +86,11 @@ function fromFastify(error: Partial<FastifyError>): Problem {
   }
 }
 
-/** At most one error a field, in the words of the schema; a name that a client made up is told only if it looks like one. */
+/** At most one error a field, in the words of the schema. */
 function fieldErrors(context: string, validation: readonly FastifySchemaValidationError[]): FieldError[] {
   const errors = new Map<string, string>();
   for (const { instancePath, message = 'is not valid' } of validation) {
-    const path = instancePath.split('/').slice(1);
-    const field = [context === 'querystring' ? 'query' : context, ...path.map((name) => (/^[a-z_]{1,32}$/i.test(name) ? name : '(unnamed)'))].join('.');
+    const field = (context === 'querystring' ? 'query' : context) + instancePath.replaceAll('/', '.');
     if (!errors.has(field)) errors.set(field, message);
   }
   return [...errors].slice(0, 10).map(([field, detail]) => ({ field, detail }));

@@ -12,10 +12,12 @@ export const problems = {
   cross_site_request: { status: 403, detail: 'The request comes from another site.' },
   registration_closed: { status: 403, detail: 'Registration is closed.' },
   not_found: { status: 404, detail: 'There is nothing here.' },
+  request_timeout: { status: 408, detail: 'The request took too long to arrive.' },
   username_taken: { status: 409, detail: 'The username is taken.' },
   payload_too_large: { status: 413, detail: 'The request is too large.' },
   unsupported_media_type: { status: 415, detail: 'The request body must be application/json.' },
   password_not_allowed: { status: 422, detail: 'The password is not allowed.' },
+  headers_too_large: { status: 431, detail: 'The header of the request is too large.' },
   internal_error: { status: 500, detail: 'Something went wrong on our side.' },
   unavailable: { status: 503, detail: 'The service cannot answer right now; try again.' },
 } as const satisfies Record<string, { status: number; detail: string }>;

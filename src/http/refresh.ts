@@ -19,7 +19,7 @@ export async function refresh(request: FastifyRequest, reply: FastifyReply, serv
   if (!token) throw reauthenticationRequired('invalid');
 
   const origin = originOf(request);
-  const { address } = origin;
+  const { address, device } = origin;
   const { sessionId } = token;
   const rotation: Rotation = await sessions.rotate(token, origin);
   if (rotation.outcome === 'reused') {
@@ -32,7 +32,8 @@ export async function refresh(request: FastifyRequest, reply: FastifyReply, serv
   }
   const { subject } = rotation.principal;
   if (rotation.outcome === 'rotated') report({ event: 'refresh', outcome: 'success', subject, sessionId, address });
-  if (rotation.outcome === 'retried' && rotation.lastRotation.address !== address) {
+  const { lastRotation } = rotation;
+  if (rotation.outcome === 'retried' && (lastRotation.address !== address || lastRotation.device !== device)) {
     report({ event: 'refresh', outcome: 'suspicious', reason: 'retried_elsewhere', subject, sessionId, address });
   }
   return handOver(reply, cookies, rotation, {

@@ -27,5 +27,5 @@ export interface Services {
   readonly origins: ReadonlySet<string>;
   readonly registration: 'open' | 'closed';
   readonly loginPage: string;
-  report(event: AuthEvent): void;
+  readonly report: (event: AuthEvent) => void;
 }

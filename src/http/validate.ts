@@ -8,7 +8,8 @@ export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema }) => 
   return (value) => {
     if (check.Check(value)) return { value };
     const error = [...check.Errors(value)].map(({ type, path, schema, message }) => ({
-      instancePath: path,
+      // The name of a property that is not ours comes from the client, and could be a secret in the wrong place.
+      instancePath: type === ValueErrorType.ObjectAdditionalProperties ? path.slice(0, path.lastIndexOf('/')) : path,
       message: type === ValueErrorType.Union ? mustBeOneOf(schema, message) : message,
     }));
     return { error: error as unknown as Error };

@@ -16,6 +16,8 @@ export async function translatingFaults<T>(exchange: () => Promise<T>): Promise<
 }
 
 export function asUnavailable(error: unknown): unknown {
+  // ioredis keeps the command there with all its arguments, and an error may end up in a log.
+  if (error instanceof Error) Reflect.deleteProperty(error, 'command');
   if (error instanceof Error && error.name === 'ReplyError' && OUR_MISTAKE.test(error.message)) return error;
   return new UnavailableError('Redis did not answer', { cause: error });
 }

@@ -23,8 +23,8 @@ export function gatheringLookup(client: RedisClient): { lookup: Lookup; close: (
 }
 
 interface Waiting {
-  resolve(value: string | null): void;
-  reject(error: unknown): void;
+  readonly resolve: (value: string | null) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 function gathering(redis: Redis): Lookup {

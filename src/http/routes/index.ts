@@ -21,8 +21,8 @@ import { verify } from './verify.js';
 /** Adds the `/auth` routes to an instance of their own: their hooks and parsers touch no other route. */
 export async function authRoutes(instance: FastifyInstance, services: Services): Promise<void> {
   const app = instance.withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(compileValidator);
-  // Our two cookies are read where they are needed; @fastify/cookie writes them.
-  await app.register(cookie, { hook: false });
+  // Our two cookies are read where they are needed; @fastify/cookie writes them, the host's if it has it.
+  if (!app.hasReplyDecorator('setCookie')) await app.register(cookie, { hook: false });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', { parseAs: 'string' }, app.getDefaultJsonParser('error', 'error'));
   app.setErrorHandler(errorHandler);
@@ -35,7 +35,7 @@ export async function authRoutes(instance: FastifyInstance, services: Services):
     if (request.routeOptions.config.needs === 'session') await requirePrincipal(request, services);
   });
   app.addHook('preValidation', (request, _reply, done) => {
-    if (request.routeOptions.config.bodyIsOptional) request.body ??= {};
+    if (request.routeOptions.config.bodyIsOptional && request.body === undefined) request.body = {};
     done();
   });
 
