@@ -33,7 +33,18 @@ export interface Identity {
 /** What an access token proves. */
 export interface Principal extends Identity {
   readonly sessionId: string;
-  /** When this access token expires, milliseconds since 1970. */
+  /** When this access token was issued, and when it expires, milliseconds since 1970. */
+  readonly issuedAt: number;
+  readonly expiresAt: number;
+}
+
+/** Whom a refresh token belongs to. Instants are milliseconds since 1970. */
+export interface Holder extends Identity {
+  /** Whether a refresh with it would succeed, or end its session. */
+  readonly standing: 'living' | 'spent';
+  /** When the session was last renewed by a rotation, or else begun. */
+  readonly renewedAt: number;
+  /** When the session ends if it is not renewed. */
   readonly expiresAt: number;
 }
 

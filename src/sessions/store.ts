@@ -6,6 +6,7 @@ import { defineScript, type RedisClient, type ScriptReply } from '../redis/scrip
 import { gatheringLookup, type Lookup } from './lookup.js';
 import type {
   EndedReason,
+  Holder,
   Identity,
   IssuedTokens,
   Lifetimes,
@@ -66,6 +67,14 @@ const revokeAll = defineScript({
   keys: ['sessions', 'user'],
   args: ['reason', 'own', 'ownReason', 'chunk', 'credential', 'replacement'],
   outcomes: ['revoked', 'more', 'stale'],
+});
+
+const holder = defineScript({
+  file: new URL('./scripts/holder.lua', import.meta.url),
+  prelude,
+  keys: ['session'],
+  args: ['generation', 'refresh', 'nextRefresh', 'grace', 'retryWindow'],
+  outcomes: ['living', 'spent', 'unknown'],
 });
 
 const list = defineScript({
@@ -278,14 +287,27 @@ export class SessionStore {
 
   /**
    * Whose session a refresh token belongs to, and whether it could still be refreshed with; undefined when it has ended.
-   * `spent` is a token that has come back: its session should end.
+   * `spent` is a token that has come back: its session should end. Nothing is changed.
    */
-  async holderOf(presented: RefreshToken): Promise<{ subject: string; standing: 'living' | 'spent' } | undefined> {
-    const key = this.#options.keys.session(presented.partition, presented.sessionId);
-    const [principal, refresh] = await translatingFaults(() => this.#scripts.hmget(key, 'principal', 'refresh'));
-    if (!principal) return undefined;
-    const living = [presented, this.#options.tokenKeys.successorOf(presented).refresh].some((t) => t.digest === refresh);
-    return { subject: (JSON.parse(principal) as Identity).subject, standing: living ? 'living' : 'spent' };
+  async holderOf(presented: RefreshToken): Promise<Holder | undefined> {
+    const { keys, tokenKeys, lifetimes } = this.#options;
+    const reply = await holder(this.#scripts, {
+      keys: { session: keys.session(presented.partition, presented.sessionId) },
+      args: {
+        generation: presented.generation,
+        refresh: presented.digest,
+        nextRefresh: tokenKeys.successorOf(presented).refresh.digest,
+        grace: lifetimes.refreshGraceMs,
+        retryWindow: lifetimes.refreshRetryWindowMs,
+      },
+    });
+    if (reply.outcome === 'unknown') return undefined;
+    return {
+      ...(JSON.parse(reply.principal!) as Identity),
+      standing: reply.outcome,
+      renewedAt: Number(reply.renewedAt),
+      expiresAt: Number(reply.expiresAt),
+    };
   }
 
   /** A subject's sessions, at most a thousand, the longest-lived first. */

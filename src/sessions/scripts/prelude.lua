@@ -17,10 +17,25 @@ local function setOf(principal)
   return base .. 'sessions:' .. encoded
 end
 
+-- The fields of a session; none if there is no such session.
+local function fieldsOf(session)
+  local flat = redis.call('HGETALL', session)
+  local fields = {}
+  for i = 1, #flat, 2 do fields[flat[i]] = flat[i + 1] end
+  return fields
+end
+
+-- A session's current pair is open while it may not have reached its client: unconfirmed after a rotation, or just confirmed.
+local function isOpen(stored, grace, retryWindow)
+  if stored.confirmedAt then return now - stored.confirmedAt < tonumber(grace) end
+  if stored.rotatedAt then return now - stored.rotatedAt < tonumber(retryWindow) end
+  return false
+end
+
 -- What an access key holds: the session's principal, with what is particular to this token before it.
 local function accessValue(principal, sessionId, expiresAt, unconfirmed)
   return (unconfirmed and '{"unconfirmed":true,' or '{')
-    .. string.format('"sessionId":"%s","expiresAt":%.0f,', sessionId, expiresAt)
+    .. string.format('"sessionId":"%s","issuedAt":%.0f,"expiresAt":%.0f,', sessionId, now, expiresAt)
     .. string.sub(principal, 2)
 end
 

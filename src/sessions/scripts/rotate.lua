@@ -6,10 +6,7 @@ local session = KEYS[1]
 local sessionId, client, generation, refresh, access, nextRefresh, nextAccess, address, accessLifetime, refreshLifetime, grace, retryWindow = unpack(ARGV)
 generation = tonumber(generation)
 
-local fields = redis.call('HGETALL', session)
-local stored = {}
-for i = 1, #fields, 2 do stored[fields[i]] = fields[i + 1] end
-
+local stored = fieldsOf(session)
 if not stored.principal then
   return { 'outcome', 'ended', 'reason', redis.call('GET', base .. 'ended:' .. sessionId) or 'unknown' }
 end
@@ -17,14 +14,7 @@ if (stored.client or '') ~= client then return { 'outcome', 'ended', 'reason', '
 
 local sessions = setOf(stored.principal)
 local current = tonumber(stored.generation)
-
--- The pair is open while it may not have reached its client: unconfirmed after a rotation, or just confirmed.
-local open = false
-if stored.confirmedAt then
-  open = now - stored.confirmedAt < tonumber(grace)
-elseif stored.rotatedAt then
-  open = now - stored.rotatedAt < tonumber(retryWindow)
-end
+local open = isOpen(stored, grace, retryWindow)
 
 local function answer(outcome, value, accessExpiresIn)
   return { 'outcome', outcome, 'value', value, 'accessExpiresIn', accessExpiresIn, 'expiresIn', redis.call('PTTL', session),
