@@ -1,9 +1,10 @@
 import { LatchkeyError } from '../errors.js';
 import { translatingFaults } from '../redis/fault.js';
-import { type Keys, partitionOf } from '../redis/keys.js';
+import { partitionOf } from '../redis/keys.js';
 import { awaitReplicas } from '../redis/replicas.js';
 import { defineScript, type RedisClient, type ScriptReply } from '../redis/script.js';
-import { gatheringLookup, type Lookup } from './lookup.js';
+import { checkSessionData, patched } from './data.js';
+import { Authenticator, type AuthenticatorOptions, type Clients, principalFrom } from './authenticator.js';
 import type {
   EndedReason,
   Holder,
@@ -14,8 +15,9 @@ import type {
   Principal,
   Rotation,
   Session,
+  SessionData,
 } from './session.js';
-import { parseAccessToken, type RefreshToken, type TokenKeys, type TokenPair } from './token.js';
+import type { RefreshToken, TokenKeys, TokenPair } from './token.js';
 
 const REVOKE_CHUNK = 100;
 const LIST_LIMIT = 1000;
@@ -45,14 +47,6 @@ const rotate = defineScript({
   outcomes: ['rotated', 'unchanged', 'retried', 'ended', 'reused'],
 });
 
-const confirm = defineScript({
-  file: new URL('./scripts/confirm.lua', import.meta.url),
-  prelude,
-  keys: ['session'],
-  args: ['access'],
-  outcomes: ['confirmed', 'unchanged'],
-});
-
 const revoke = defineScript({
   file: new URL('./scripts/revoke.lua', import.meta.url),
   prelude,
@@ -77,6 +71,14 @@ const holder = defineScript({
   outcomes: ['living', 'spent', 'unknown'],
 });
 
+const update = defineScript({
+  file: new URL('./scripts/update.lua', import.meta.url),
+  prelude,
+  keys: ['session'],
+  args: ['expected', 'replacement'],
+  outcomes: ['updated', 'conflict', 'unknown'],
+});
+
 const list = defineScript({
   file: new URL('./scripts/list.lua', import.meta.url),
   prelude,
@@ -92,15 +94,12 @@ export class StaleCredentialError extends LatchkeyError {
   }
 }
 
-export interface StoreOptions {
-  readonly keys: Keys;
+export interface StoreOptions extends AuthenticatorOptions {
   readonly tokenKeys: TokenKeys;
   readonly lifetimes: Lifetimes;
   readonly sessionsPerUser: number;
   /** Replicas that must have a revocation before it is acknowledged; none by default. */
   readonly revocationReplicas?: number | undefined;
-  /** Told of what failed off the path of any response: a confirmation, which the token's next use repeats. */
-  readonly onBackgroundFault: (error: unknown) => void;
 }
 
 /** What a session begins with. */
@@ -113,6 +112,8 @@ export interface IssueRequest {
   readonly origin: Origin;
   /** A session of the same subject that ends as this one begins. */
   readonly supersedes?: string;
+  /** An absolute lifetime of its own, in milliseconds, where it is shorter than that of all sessions. */
+  readonly lifetimeMs?: number;
 }
 
 /**
@@ -123,14 +124,12 @@ export interface IssueRequest {
  */
 export class SessionStore {
   readonly #scripts: RedisClient;
-  readonly #lookup: Lookup;
-  readonly #closeLookup: () => void;
+  readonly #authenticator: Authenticator;
   readonly #options: StoreOptions;
-  readonly #confirming = new Map<string, Promise<void>>();
 
   /** `lookups` and `scripts` may be one client; two keep slow scripts out of the way of lookups. */
-  constructor(clients: { readonly lookups: RedisClient; readonly scripts: RedisClient }, options: StoreOptions) {
-    ({ lookup: this.#lookup, close: this.#closeLookup } = gatheringLookup(clients.lookups));
+  constructor(clients: Clients, options: StoreOptions) {
+    this.#authenticator = new Authenticator(clients, options);
     this.#scripts = clients.scripts;
     this.#options = options;
   }
@@ -139,11 +138,12 @@ export class SessionStore {
    * Begins a session.
    *
    * @throws {StaleCredentialError} when the credential changed, or the subject was disabled, since it was verified.
+   * @throws {InvalidSessionDataError} when its data is too large or nested too deep.
    */
-  async issue({ identity, authenticatedAt, credential = '', origin, supersedes = '' }: IssueRequest): Promise<
-    IssuedTokens & { readonly evicted: readonly string[] }
-  > {
+  async issue(request: IssueRequest): Promise<IssuedTokens & { readonly evicted: readonly string[] }> {
+    const { identity, authenticatedAt, credential = '', origin, supersedes = '', lifetimeMs = Infinity } = request;
     const { keys, tokenKeys, lifetimes } = this.#options;
+    if (identity.data) checkSessionData(identity.data);
     const pair = tokenKeys.mint(partitionOf(identity.subject));
     const { sessionId, partition } = pair.refresh;
     const reply = await issue(this.#scripts, {
@@ -164,7 +164,7 @@ export class SessionStore {
         address: origin.address,
         accessLifetime: lifetimes.accessLifetimeMs,
         refreshLifetime: lifetimes.refreshLifetimeMs,
-        sessionLifetime: lifetimes.sessionLifetimeMs,
+        sessionLifetime: Math.min(lifetimes.sessionLifetimeMs, lifetimeMs),
         limit: this.#options.sessionsPerUser,
         supersedes,
       },
@@ -173,18 +173,9 @@ export class SessionStore {
     return { ...issuedTokens(pair, reply), evicted: listed(reply.evicted) };
   }
 
-  /**
-   * What an access token proves, by one read; undefined when it is malformed, expired, revoked or unknown.
-   * A token that is not well-formed never reaches Redis.
-   */
-  async authenticate(token: string): Promise<Principal | undefined> {
-    const access = parseAccessToken(token);
-    if (!access) return undefined;
-    const value = await this.#lookup(this.#options.keys.access(access.partition, access.digest));
-    if (value === null) return undefined;
-    const { unconfirmed, ...principal } = JSON.parse(value) as Principal & { unconfirmed?: true };
-    if (unconfirmed) this.#confirm(access.digest, access.partition, principal.sessionId);
-    return principal;
+  /** See {@link Authenticator.authenticate}. */
+  authenticate(token: string): Promise<Principal | undefined> {
+    return this.#authenticator.authenticate(token);
   }
 
   /** See {@link TokenKeys.parse}. */
@@ -310,6 +301,36 @@ export class SessionStore {
     };
   }
 
+  /** One session of a subject; undefined when the subject has no such session. */
+  async get(subject: string, sessionId: string): Promise<Session | undefined> {
+    const key = this.#options.keys.session(partitionOf(subject), sessionId);
+    const stored = await translatingFaults(() => this.#scripts.hgetall(key));
+    const session = stored.principal === undefined ? undefined : sessionOf(sessionId, stored);
+    return session?.subject === subject ? session : undefined;
+  }
+
+  /**
+   * Changes the custom data of a session by a JSON merge patch (RFC 7396), in its living access tokens too.
+   * Of patches at the same time none is lost: each is made anew on what the others left.
+   *
+   * @returns the data as it is then; undefined when the subject has no such session.
+   * @throws {InvalidSessionDataError} when it would be larger than 2,048 bytes of JSON, or nested more than 8 deep.
+   */
+  async update(subject: string, sessionId: string, patch: SessionData): Promise<SessionData | undefined> {
+    const session = this.#options.keys.session(partitionOf(subject), sessionId);
+    let expected: string | null | undefined = await translatingFaults(() => this.#scripts.hget(session, 'principal'));
+    while (expected) {
+      const principal = JSON.parse(expected) as Identity;
+      if (principal.subject !== subject) return undefined;
+      const data = patched(principal.data, patch);
+      const replacement = JSON.stringify({ ...principal, data });
+      const reply = await update(this.#scripts, { keys: { session }, args: { expected, replacement } });
+      if (reply.outcome === 'updated') return data;
+      expected = reply.principal;
+    }
+    return undefined;
+  }
+
   /** A subject's sessions, at most a thousand, the longest-lived first. */
   async list(subject: string): Promise<Session[]> {
     const { outcome: _, ...sessions } = await list(this.#scripts, {
@@ -322,9 +343,8 @@ export class SessionStore {
   }
 
   /** Waits for what still goes on off the path of any response. */
-  async close(): Promise<void> {
-    await Promise.all(this.#confirming.values());
-    this.#closeLookup();
+  close(): Promise<void> {
+    return this.#authenticator.close();
   }
 
   async #revoke(partition: string, sessionId: string, subject: string, reason: EndedReason) {
@@ -342,17 +362,6 @@ export class SessionStore {
     const { revocationReplicas: replicas = 0 } = this.#options;
     return awaitReplicas(this.#scripts, key, { replicas, timeoutMs: REPLICATION_TIMEOUT_MS });
   }
-
-  #confirm(access: string, partition: string, sessionId: string): void {
-    if (this.#confirming.has(access)) return;
-    const confirming = confirm(this.#scripts, {
-      keys: { session: this.#options.keys.session(partition, sessionId) },
-      args: { access },
-    })
-      .then(() => {}, this.#options.onBackgroundFault)
-      .finally(() => this.#confirming.delete(access));
-    this.#confirming.set(access, confirming);
-  }
 }
 
 /** A principal may be handed in as an identity: what is particular to its own session and token stays behind. */
@@ -362,10 +371,9 @@ function principalOf({ subject, username, methods, client, scope, data }: IssueR
 }
 
 function issuedTokens(pair: TokenPair, reply: ScriptReply<string>): IssuedTokens {
-  const { unconfirmed: _, ...principal } = JSON.parse(reply.value!) as Principal & { unconfirmed?: true };
   return {
     pair,
-    principal,
+    principal: principalFrom(reply.value!),
     accessExpiresInMs: Number(reply.accessExpiresIn),
     refreshExpiresInMs: Number(reply.expiresIn),
   };

@@ -9,7 +9,7 @@ local stored = redis.call('HMGET', user, 'password', 'disabledAt')
 if stored[2] then return { 'outcome', 'disabled' } end
 if credential ~= '' and stored[1] ~= credential then return { 'outcome', 'stale' } end
 
-if authenticatedAt == '' then authenticatedAt = now end
+authenticatedAt = authenticatedAt == '' and now or math.min(authenticatedAt, now)
 principal = string.format('{"authenticatedAt":%.0f,', authenticatedAt) .. string.sub(principal, 2)
 assert(setOf(principal) == sessions, 'the scripts cannot find the session set of this principal')
 

@@ -1,0 +1,57 @@
+import { LatchkeyError } from '../errors.js';
+import type { SessionData } from './session.js';
+
+const MAX_BYTES = 2048;
+const MAX_DEPTH = 8;
+
+/** Custom data that a session cannot carry: every access token repeats it, so it is bounded. */
+export class InvalidSessionDataError extends LatchkeyError {
+  constructor() {
+    super('invalid_session_data', `The data of a session is a JSON object of at most ${MAX_BYTES} bytes, nested at most ${MAX_DEPTH} deep`);
+  }
+}
+
+/**
+ * What a JSON document becomes by a merge patch (RFC 7396): members of objects one by one, `null` removes one,
+ * everything else is replaced.
+ */
+export function mergePatch(target: unknown, patch: unknown): unknown {
+  if (!isObject(patch)) return patch;
+  const merged = new Map(isObject(target) ? Object.entries(target) : []);
+  for (const [name, value] of Object.entries(patch)) {
+    if (value === null) merged.delete(name);
+    else merged.set(name, mergePatch(merged.get(name), value));
+  }
+  return Object.fromEntries(merged);
+}
+
+/** @throws {InvalidSessionDataError} for more than 2,048 bytes of JSON, or objects and lists nested more than 8 deep. */
+export function checkSessionData(data: SessionData): void {
+  checkDepth(data);
+  if (Buffer.byteLength(JSON.stringify(data)) > MAX_BYTES) throw new InvalidSessionDataError();
+}
+
+/**
+ * The data that a patch makes of the data before it.
+ *
+ * @throws {InvalidSessionDataError} as {@link checkSessionData}, of the result.
+ */
+export function patched(data: SessionData | undefined, patch: SessionData): SessionData {
+  checkDepth(patch);
+  const result = mergePatch(data, patch) as SessionData;
+  checkSessionData(result);
+  return result;
+}
+
+function checkDepth(data: SessionData): void {
+  if (isDeeperThan(MAX_DEPTH, data)) throw new InvalidSessionDataError();
+}
+
+function isDeeperThan(depth: number, value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return depth === 0 || Object.values(value).some((member) => isDeeperThan(depth - 1, member));
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

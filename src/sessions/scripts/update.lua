@@ -1,0 +1,21 @@
+-- update: replaces what a session and its access keys say about it, if nobody else did meanwhile.
+-- KEYS: session
+-- ARGV: expected, replacement
+-- Answers: outcome 'updated'; or 'conflict' with principal, the one now stored; or 'unknown' when the session has ended
+local session = KEYS[1]
+local expected, replacement = unpack(ARGV)
+
+local stored = redis.call('HMGET', session, 'principal', 'access', 'previous')
+if not stored[1] then return { 'outcome', 'unknown' } end
+if stored[1] ~= expected then return { 'outcome', 'conflict', 'principal', stored[1] } end
+
+redis.call('HSET', session, 'principal', replacement)
+for i = 2, 3 do
+  local key = stored[i] and base .. 'access:' .. stored[i]
+  local value = key and redis.call('GET', key)
+  if value then
+    local ofToken = string.match(value, '^{.-"expiresAt":%d+,')
+    redis.call('SET', key, ofToken .. string.sub(replacement, 2), 'KEEPTTL')
+  end
+end
+return { 'outcome', 'updated' }

@@ -1,0 +1,48 @@
+import t from 'tap';
+import { checkSessionData, InvalidSessionDataError, mergePatch, patched } from '../../src/sessions/data.js';
+import type { SessionData } from '../../src/sessions/session.js';
+
+t.test('a merge patch does what the examples of RFC 7396, appendix A, say', async (t) => {
+  const examples: [unknown, unknown, unknown][] = [
+    [{ a: 'b' }, { a: 'c' }, { a: 'c' }],
+    [{ a: 'b' }, { b: 'c' }, { a: 'b', b: 'c' }],
+    [{ a: 'b' }, { a: null }, {}],
+    [{ a: 'b', b: 'c' }, { a: null }, { b: 'c' }],
+    [{ a: ['b'] }, { a: 'c' }, { a: 'c' }],
+    [{ a: 'c' }, { a: ['b'] }, { a: ['b'] }],
+    [{ a: { b: 'c' } }, { a: { b: 'd', c: null } }, { a: { b: 'd' } }],
+    [{ a: [{ b: 'c' }] }, { a: [1] }, { a: [1] }],
+    [['a', 'b'], ['c', 'd'], ['c', 'd']],
+    [{ a: 'b' }, ['c'], ['c']],
+    [{ a: 'foo' }, null, null],
+    [{ a: 'foo' }, 'bar', 'bar'],
+    [{ e: null }, { a: 1 }, { e: null, a: 1 }],
+    [[1, 2], { a: 'b', c: null }, { a: 'b' }],
+    [{}, { a: { bb: { ccc: null } } }, { a: { bb: {} } }],
+  ];
+  for (const [target, patch, result] of examples) t.strictSame(mergePatch(target, patch), result, JSON.stringify(patch));
+});
+
+t.test('a member of any name is a member: no prototype is touched', async (t) => {
+  const patch = JSON.parse('{"__proto__":{"admin":true},"constructor":1}') as SessionData;
+  const result = patched(undefined, patch);
+  t.equal(JSON.stringify(result), '{"__proto__":{"admin":true},"constructor":1}');
+  t.notOk('admin' in {});
+  t.equal(Object.getPrototypeOf(result), Object.prototype);
+});
+
+t.test('data is at most 2,048 bytes of JSON, nested 8 deep', async (t) => {
+  const nested = (levels: number): SessionData => (levels === 1 ? {} : { a: nested(levels - 1) });
+  const bytes = (count: number) => ({ a: 'x'.repeat(count - '{"a":""}'.length) });
+  t.doesNotThrow(() => checkSessionData(nested(8)));
+  t.doesNotThrow(() => checkSessionData(bytes(2048)));
+  t.throws(() => checkSessionData(nested(9)), InvalidSessionDataError);
+  t.throws(() => checkSessionData({ a: [[[[[[[[]]]]]]]] }), InvalidSessionDataError, 'lists count too');
+  t.throws(() => checkSessionData(bytes(2049)), InvalidSessionDataError);
+  t.throws(() => checkSessionData({ a: 'é'.repeat(1021) }), InvalidSessionDataError, 'bytes are counted, not characters');
+  t.throws(() => patched({ a: 'x'.repeat(1500) }, { b: 'x'.repeat(600) }), InvalidSessionDataError, 'as it would be in the end');
+  t.same(patched({ a: 'x'.repeat(2000) }, { a: null, b: 'x'.repeat(2000) }), { b: 'x'.repeat(2000) });
+  let deep: unknown = {};
+  for (let i = 0; i < 100_000; i++) deep = [deep];
+  t.throws(() => patched(undefined, { deep }), InvalidSessionDataError, 'a patch too');
+});
