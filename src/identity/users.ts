@@ -5,7 +5,8 @@ import type { Keys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
 import type { PasswordHasher } from './hasher.js';
 import { checkNewPassword, normalizePassword, PasswordNotAllowedError } from './password.js';
-import { InvalidUsernameError, normalizeUsername } from './username.js';
+import { keysFrom } from './search.js';
+import { foldCase, InvalidUsernameError, normalizeUsername } from './username.js';
 
 const PENDING_MS = 60_000;
 const CLAIM_ATTEMPTS = 5;
@@ -37,6 +38,13 @@ export const rehashPassword = defineScript({
   keys: ['user'],
   args: ['verified', 'rehashed'],
   outcomes: ['replaced', 'changed'],
+});
+
+export const disableUser = defineScript({
+  file: new URL('./scripts/disable.lua', import.meta.url),
+  keys: ['user'],
+  args: [],
+  outcomes: ['disabled'],
 });
 
 /** Who may log in. Instants are in milliseconds since the epoch, by Redis's clock. */
@@ -164,6 +172,48 @@ export class Users {
     if (user?.createdAt === undefined) return undefined;
     const { username, createdAt, disabledAt } = user;
     return disabledAt === undefined ? { subject, username, createdAt } : { subject, username, createdAt, disabledAt };
+  }
+
+  /**
+   * The users whose names begin so, in no order, a part at a time: the whole keyspace is walked through.
+   *
+   * @param prefix normalized like a username; '' for every user.
+   * @param cursor where the part before ended; '' for the first.
+   * @returns without `cursor` when there are no more; a part may be empty and have one.
+   * @throws {InvalidCursorError} {@link UnavailableError}
+   */
+  async search(prefix: string, cursor = ''): Promise<{ users: User[]; cursor?: string }> {
+    const { keys, ...rest } = await keysFrom(this.#client, this.#keys.login(foldCase(prefix)), cursor);
+    const users = await Promise.all(
+      keys.map(async (key) => {
+        const subject = await translatingFaults(() => this.#client.get(key));
+        const user = subject === null ? undefined : await this.get(subject);
+        // A name can be held by a user who is gone.
+        return user && this.#keys.login(user.username) === key ? [user] : [];
+      }),
+    );
+    return { users: users.flat(), ...rest };
+  }
+
+  /**
+   * Refuses a subject every new session from now on, one that has no record here too.
+   * A login that was verified before cannot begin a session any more; sessions that stand are the caller's to end.
+   *
+   * @returns since when it is disabled, milliseconds since 1970.
+   */
+  async disable(subject: string): Promise<number> {
+    const reply = await disableUser(this.#client, { keys: { user: this.#keys.user(subject) }, args: {} });
+    return Number(reply['disabledAt']);
+  }
+
+  /** Lets a subject log in again. */
+  async enable(subject: string): Promise<void> {
+    await translatingFaults(() => this.#client.hdel(this.#keys.user(subject), 'disabledAt'));
+  }
+
+  /** Since when a subject, registered or not, is disabled, milliseconds since 1970; undefined if it is not. */
+  async disabledSince(subject: string): Promise<number | undefined> {
+    return instant(await translatingFaults(() => this.#client.hget(this.#keys.user(subject), 'disabledAt')));
   }
 
   #checkNew(password: string, username: string): string {
