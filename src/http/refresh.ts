@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Rotation } from '../sessions/session.js';
+import type { RefreshToken } from '../sessions/token.js';
 import { presentedRefreshToken } from './credentials.js';
 import { originOf } from './device.js';
 import { Problem } from './problem.js';
@@ -12,23 +13,38 @@ import { handOver } from './tokens.js';
  * @throws {Problem} `reauthentication_required` with the `reason`: `missing`, `invalid`, `unknown`, or why the session ended.
  */
 export async function refresh(request: FastifyRequest, reply: FastifyReply, services: Services, inBody?: string) {
-  const { sessions, cookies, report } = services;
+  const { sessions, cookies } = services;
   const presented = presentedRefreshToken(request, cookies, inBody);
   if (!presented) throw reauthenticationRequired('missing');
   const token = sessions.parseRefreshToken(presented.token);
   if (!token) throw reauthenticationRequired('invalid');
 
-  const origin = originOf(request);
-  const { address, device } = origin;
+  const rotation = await rotate(request, token, services);
+  if (rotation.outcome === 'reused') throw reauthenticationRequired('reused');
+  if (rotation.outcome === 'ended') throw reauthenticationRequired(rotation.reason);
+  return handOver(reply, cookies, rotation, {
+    transport: presented.transport,
+    keepsRefreshToken: rotation.outcome === 'unchanged',
+  });
+}
+
+/** Rotates on behalf of a request, of an OAuth client's if there is one, and reports what became of it. */
+export async function rotate(
+  request: FastifyRequest,
+  token: RefreshToken,
+  { sessions, report }: Pick<Services, 'sessions' | 'report'>,
+  client?: string,
+): Promise<Rotation> {
+  const { address, device } = originOf(request);
   const { sessionId } = token;
-  const rotation: Rotation = await sessions.rotate(token, origin);
+  const rotation = await sessions.rotate(token, { address, ...(client !== undefined && { client }) });
   if (rotation.outcome === 'reused') {
     report({ event: 'refresh', outcome: 'failure', reason: 'reused', subject: rotation.subject, sessionId, address });
-    throw reauthenticationRequired('reused');
+    return rotation;
   }
   if (rotation.outcome === 'ended') {
     report({ event: 'refresh', outcome: 'failure', reason: rotation.reason, sessionId, address });
-    throw reauthenticationRequired(rotation.reason);
+    return rotation;
   }
   const { subject } = rotation.principal;
   if (rotation.outcome === 'rotated') report({ event: 'refresh', outcome: 'success', subject, sessionId, address });
@@ -36,10 +52,7 @@ export async function refresh(request: FastifyRequest, reply: FastifyReply, serv
   if (rotation.outcome === 'retried' && (lastRotation.address !== address || lastRotation.device !== device)) {
     report({ event: 'refresh', outcome: 'suspicious', reason: 'retried_elsewhere', subject, sessionId, address });
   }
-  return handOver(reply, cookies, rotation, {
-    transport: presented.transport,
-    keepsRefreshToken: rotation.outcome === 'unchanged',
-  });
+  return rotation;
 }
 
 function reauthenticationRequired(reason: string): Problem {

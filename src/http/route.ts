@@ -1,13 +1,17 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyBaseLogger, FastifyInstance, RawServerDefault, RouteOptions } from 'fastify';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { OAuthErrorCode } from './oauth/errors.js';
+import type { ProblemCode } from './problem.js';
 
-/** What a request must prove before its handler runs. */
-export type Needs = 'nothing' | 'session';
+/** What a request must prove before its handler runs: nothing, a session (whose user logged in recently), or that an OAuth client sends it. */
+export type Needs = 'nothing' | 'session' | 'client' | 'confidential-client';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     needs?: Needs;
+    /** The errors that are this route's own, beside those that follow from what it needs; for its documentation. */
+    fails?: readonly (ProblemCode | OAuthErrorCode)[];
     /** Whether a request without a body counts as one with an empty object. */
     bodyIsOptional?: boolean;
   }
