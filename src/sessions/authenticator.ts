@@ -1,0 +1,84 @@
+import type { Keys } from '../redis/keys.js';
+import { defineScript, type RedisClient } from '../redis/script.js';
+import { gatheringLookup, type Lookup } from './lookup.js';
+import type { Principal } from './session.js';
+import { type AccessToken, parseAccessToken } from './token.js';
+
+const confirm = defineScript({
+  file: new URL('./scripts/confirm.lua', import.meta.url),
+  prelude: new URL('./scripts/prelude.lua', import.meta.url),
+  keys: ['session'],
+  args: ['access'],
+  outcomes: ['confirmed', 'unchanged'],
+});
+
+/** What an access key holds: `unconfirmed` until the first use after a rotation. */
+type Stored = Principal & { readonly unconfirmed?: true };
+
+/** The principal that an access key holds. */
+export function principalFrom(value: string): Principal {
+  const { unconfirmed: _, ...principal } = JSON.parse(value) as Stored;
+  return principal;
+}
+
+export interface Clients {
+  readonly lookups: RedisClient;
+  readonly scripts: RedisClient;
+}
+
+export interface AuthenticatorOptions {
+  readonly keys: Keys;
+  /** Told of what failed off the path of any response: a confirmation, which the token's next use repeats. */
+  readonly onBackgroundFault: (error: unknown) => void;
+}
+
+/** Proves access tokens: from a token to its principal, by one read. */
+export class Authenticator {
+  readonly #scripts: RedisClient;
+  readonly #lookup: Lookup;
+  readonly #closeLookup: () => void;
+  readonly #options: AuthenticatorOptions;
+  readonly #confirming = new Map<string, Promise<void>>();
+
+  /** `lookups` and `scripts` may be one client; two keep slow scripts out of the way of lookups. */
+  constructor(clients: Clients, options: AuthenticatorOptions) {
+    ({ lookup: this.#lookup, close: this.#closeLookup } = gatheringLookup(clients.lookups));
+    this.#scripts = clients.scripts;
+    this.#options = options;
+  }
+
+  /**
+   * What an access token proves; undefined when it is malformed, expired, revoked or unknown.
+   * A token that is not well-formed never reaches Redis.
+   *
+   * @throws {UnavailableError} when Redis does not answer in its deadline.
+   */
+  async authenticate(token: string): Promise<Principal | undefined> {
+    const access = parseAccessToken(token);
+    if (!access) return undefined;
+    const value = await this.#lookup(this.#options.keys.access(access.partition, access.digest));
+    if (value === null) return undefined;
+    const stored = JSON.parse(value) as Stored;
+    if (!stored.unconfirmed) return stored;
+    const { unconfirmed: _, ...principal } = stored;
+    this.#confirm(access, principal.sessionId);
+    return principal;
+  }
+
+  /** Waits for what still goes on off the path of any response. */
+  async close(): Promise<void> {
+    await Promise.all(this.#confirming.values());
+    this.#closeLookup();
+  }
+
+  #confirm({ partition, digest }: AccessToken, sessionId: string): void {
+    if (this.#confirming.has(digest)) return;
+    const confirming = confirm(this.#scripts, {
+      keys: { session: this.#options.keys.session(partition, sessionId) },
+      args: { access: digest },
+    })
+      .then(() => {}, this.#options.onBackgroundFault)
+      .finally(() => this.#confirming.delete(digest));
+    this.#confirming.set(digest, confirming);
+  }
+}
