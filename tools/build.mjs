@@ -7,8 +7,10 @@ const root = path.join(import.meta.dirname, '..');
 const tsc = path.join(root, 'node_modules/typescript/bin/tsc');
 
 rmSync(path.join(root, 'dist'), { recursive: true, force: true });
-execFileSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' });
+const compile = (...args) => execFileSync(process.execPath, [tsc, ...args], { cwd: root, stdio: 'inherit' });
+compile('-p', 'tsconfig.build.json');
+compile('-p', 'src/client', '--noEmit', 'false');
 cpSync(path.join(root, 'src'), path.join(root, 'dist'), {
   recursive: true,
-  filter: (file) => !file.endsWith('.ts'),
+  filter: (file) => !/\.ts$|tsconfig\.json$/.test(file),
 });
