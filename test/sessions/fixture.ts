@@ -83,8 +83,8 @@ export function storeOn(client: RedisClient, settings: StoreSettings = {}) {
     stored: (token: RefreshToken) => client.hgetall(sessionKey(token)) as Promise<Record<string, string>>,
     /** The members of a subject's session set with their scores. */
     members: async (subject: string) => {
-      const flat = await (client.call('ZRANGE', keys.sessions(subject), '0', '-1', 'WITHSCORES') as Promise<string[]>);
-      return Object.fromEntries(Array.from({ length: flat.length / 2 }, (_, i) => [flat[2 * i]!, Number(flat[2 * i + 1])]));
+      const members = (await client.call('ZRANGE', keys.sessions(subject), '0', '-1', 'WITHSCORES')) as [string, string][];
+      return Object.fromEntries(members.map(([member, score]) => [member, Number(score)]));
     },
   };
 }
