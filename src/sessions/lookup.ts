@@ -17,7 +17,7 @@ export function gatheringLookup(client: RedisClient): { lookup: Lookup; close: (
   if (client instanceof Cluster) {
     const pipelined = client.duplicate([], { enableAutoPipelining: true });
     pipelined.on('error', () => {});
-    return { lookup: pipelining(pipelined), close: () => pipelined.disconnect() };
+    return { lookup: pipelining(pipelined, client), close: () => pipelined.disconnect() };
   }
   return { lookup: gathering(client), close: () => {} };
 }
@@ -54,11 +54,7 @@ function gathering(redis: Redis): Lookup {
     });
 }
 
-/** ioredis would hold a read for as long as it does not know the slots' owners, and throws when one slot has none. */
-function pipelining(cluster: Cluster): Lookup {
-  return (key) =>
-    translatingFaults(async () => {
-      if (cluster.status !== 'ready') throw new Error(`The Cluster is not ready (${cluster.status})`);
-      return await cluster.get(key);
-    });
+/** Until it is ready, ioredis would hold back what is to be pipelined, for however long that takes. */
+function pipelining(pipelined: Cluster, client: Cluster): Lookup {
+  return (key) => translatingFaults(async () => (pipelined.status === 'ready' ? pipelined : client).get(key));
 }
