@@ -1,0 +1,175 @@
+import { randomBytes } from 'node:crypto';
+import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
+import type { Redis } from 'ioredis';
+import { type AppConfig, internalApp, publicApp } from '../../src/app.js';
+import { loadConfig } from '../../src/config.js';
+import { connect, waitUntilReady } from '../../src/redis/connect.js';
+import { Keys } from '../../src/redis/keys.js';
+import type { IssuedTokens } from '../../src/sessions/session.js';
+import { type IssueRequest, SessionStore } from '../../src/sessions/store.js';
+import { TokenKeys } from '../../src/sessions/token.js';
+import { startRedis, type TestRedis } from './redis.js';
+
+export const ACCESS_COOKIE = '__Host-Http-latchkey';
+export const REFRESH_COOKIE = '__Secure-latchkey-refresh';
+export const PASSWORD = 'correct horse battery staple';
+const SECRET = 'a secret of at least thirty-two characters';
+
+/** The service on a real Redis of its own, both listeners open on ports of their own. */
+export interface TestService {
+  app: FastifyInstance;
+  internal: FastifyInstance;
+  url: string;
+  internalUrl: string;
+  redis: TestRedis;
+  /** A client that looks behind the service. */
+  client: Redis;
+  config: AppConfig;
+  keys: Keys;
+  store: SessionStore;
+  /** A request to the public app, without a network. */
+  inject: (request: InjectOptions) => Promise<LightMyRequestResponse>;
+  post: (url: string, payload?: InjectOptions['payload'], headers?: Record<string, string>) => Promise<LightMyRequestResponse>;
+  get: (url: string, headers?: Record<string, string>) => Promise<LightMyRequestResponse>;
+  /** Registers a user of a name that nobody has. */
+  register: (username?: string) => Promise<{ subject: string; username: string }>;
+  /** Begins a session without hashing a password. */
+  mint: (subject?: string, request?: Partial<IssueRequest>) => Promise<IssuedTokens>;
+  /** Lets `ms` go by for the pair of a session that is current. */
+  age: (tokens: IssuedTokens, ms: number) => Promise<void>;
+  /** Acts between two steps of a request: when Redis has run a command that holds all of `words`. */
+  afterCommand: (words: string[], act: () => Promise<unknown>) => Promise<void>;
+  close: () => Promise<void>;
+}
+
+export async function startService(
+  overrides: Partial<AppConfig> = {},
+  { redis: given, clock = false }: { redis?: TestRedis; clock?: boolean } = {},
+): Promise<TestService> {
+  const redis = given ?? (await startRedis({ clock }));
+  const prefix = `${randomBytes(4).toString('hex')}:`;
+  const env = { NODE_ENV: 'test', LOG_LEVEL: 'silent', REDIS_PREFIX: prefix };
+  const config: AppConfig = { ...loadConfig(env), tokenKeys: [SECRET], ...overrides };
+  const clientNamed = (name: string) =>
+    connect(
+      { kind: 'standalone', host: redis.host, port: redis.port, db: 0, tls: false, username: undefined, password: undefined },
+      { timeoutMs: config.redisTimeoutMs, name, onError: () => undefined },
+    );
+  const clients = { lookups: clientNamed('lookups'), scripts: clientNamed('scripts') };
+  await Promise.all(Object.values(clients).map((each) => waitUntilReady(each, 10_000)));
+  const app = await publicApp(config, clients);
+  const internal = internalApp(config, clients);
+  const url = await app.listen({ port: 0, host: '127.0.0.1' });
+  const internalUrl = await internal.listen({ port: 0, host: '127.0.0.1' });
+
+  const client = redis.client();
+  const keys = new Keys(config.redisPrefix);
+  const store = new SessionStore(
+    { lookups: client, scripts: client },
+    {
+      keys,
+      tokenKeys: new TokenKeys(config.tokenKeys),
+      lifetimes: config,
+      sessionsPerUser: config.sessionsPerUser,
+      onBackgroundFault: (error) => {
+        throw error;
+      },
+    },
+  );
+
+  const inject = (request: InjectOptions) => app.inject(request);
+  const post: TestService['post'] = (path, payload, headers = {}) =>
+    inject({ method: 'POST', url: path, headers, ...(payload !== undefined && { payload }) });
+  return {
+    app, internal, url, internalUrl, redis, client, config, keys, store, inject, post,
+    get: (path, headers = {}) => inject({ method: 'GET', url: path, headers }),
+    async register(username = `user-${randomBytes(6).toString('hex')}`) {
+      const reply = await post('/auth/register', { username, password: PASSWORD });
+      if (reply.statusCode !== 201) throw new Error(`Registering answered ${reply.statusCode} ${reply.body}`);
+      return reply.json<{ subject: string; username: string }>();
+    },
+    mint: (subject = randomBytes(16).toString('base64url'), request = {}) =>
+      store.issue({
+        identity: { subject, username: 'ada', methods: ['pwd'] },
+        origin: { device: 'Firefox 140 · Linux', address: '192.0.2.1' },
+        ...request,
+      }),
+    async age({ pair: { refresh } }, ms) {
+      const key = keys.session(refresh.partition, refresh.sessionId);
+      for (const field of ['rotatedAt', 'confirmedAt']) {
+        const at = await client.hget(key, field);
+        if (at !== null) await client.hset(key, field, String(Number(at) - ms));
+      }
+    },
+    async afterCommand(words, act) {
+      const monitor = await redis.client().monitor();
+      const acted = new Promise((resolve) => {
+        monitor.on('monitor', (_time: string, command: string[]) => {
+          if (words.every((word) => command.some((each) => each.includes(word)))) resolve(monitor.disconnect());
+        });
+      }).then(act);
+      acted.catch(() => undefined);
+    },
+    async close() {
+      await Promise.all([app.close(), internal.close(), store.close()]);
+      for (const each of Object.values(clients)) each.disconnect();
+      if (!given) await redis.stop();
+      else client.disconnect();
+    },
+  };
+}
+
+/** How a bearer client shows its access token. */
+export function bearer({ pair }: IssuedTokens): { authorization: string } {
+  return { authorization: `Bearer ${pair.access.token}` };
+}
+
+/** What a browser sends of ours: its cookies, from a page of this very origin. */
+export function browser({ pair }: IssuedTokens, only?: 'access' | 'refresh'): { cookie: string; 'sec-fetch-site': string } {
+  const cookies = [
+    ...(only === 'refresh' ? [] : [`${ACCESS_COOKIE}=${pair.access.token}`]),
+    ...(only === 'access' ? [] : [`${REFRESH_COOKIE}=${pair.refresh.token}`]),
+  ];
+  return { cookie: cookies.join('; '), 'sec-fetch-site': 'same-origin' };
+}
+
+interface SetCookie {
+  name: string;
+  value: string;
+  /** By their lower-case names. */
+  attributes: Record<string, string>;
+}
+
+/** The cookies that an answer sets, as they stand in its headers. */
+export function setCookies(reply: Pick<LightMyRequestResponse, 'headers'>): SetCookie[] {
+  return [reply.headers['set-cookie'] ?? []].flat().map((header) => {
+    const [pair, ...attributes] = header.split('; ').map((part) => part.split('='));
+    const [name = '', value = ''] = pair ?? [];
+    return { name, value, attributes: Object.fromEntries(attributes.map(([key = '', word = '']) => [key.toLowerCase(), word])) };
+  });
+}
+
+/** A browser's cookies, as far as ours go: kept until they are taken back, the refresh cookie only for its path. */
+export class CookieJar {
+  readonly #cookies = new Map<string, SetCookie>();
+
+  get size(): number {
+    return this.#cookies.size;
+  }
+
+  keep(reply: Pick<LightMyRequestResponse, 'headers'>): void {
+    for (const cookie of setCookies(reply)) {
+      if (Number(cookie.attributes['max-age']) > 0) this.#cookies.set(cookie.name, cookie);
+      else this.#cookies.delete(cookie.name);
+    }
+  }
+
+  value(name: string): string | undefined {
+    return this.#cookies.get(name)?.value;
+  }
+
+  headers(path: string): { cookie: string; 'sec-fetch-site': string } {
+    const sent = [...this.#cookies.values()].filter(({ attributes }) => path.startsWith(attributes.path ?? '/'));
+    return { cookie: sent.map(({ name, value }) => `${name}=${value}`).join('; '), 'sec-fetch-site': 'same-origin' };
+  }
+}
