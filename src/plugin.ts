@@ -1,18 +1,23 @@
-import type { FastifyPluginAsync } from 'fastify';
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import fp from 'fastify-plugin';
 import type { AddressInfo } from 'node:net';
 import { TokenCookies } from './http/cookies.js';
+import { type OAuthClient, OAuthClients } from './http/oauth/clients.js';
+import { oauthRoutes } from './http/oauth/index.js';
+import { type SessionHook, sessionHook, type SessionRequirements } from './http/require-session.js';
 import { authRoutes } from './http/routes/index.js';
-import type { AuthEvent } from './http/services.js';
+import type { AuthEvent, Services, VerifyCredentials } from './http/services.js';
 import { PasswordHasher } from './identity/hasher.js';
+import { DEFAULT_THROTTLE, Throttle, type ThrottleLimits } from './identity/throttle.js';
 import { Users } from './identity/users.js';
+import { redisTime } from './redis/clock.js';
 import { Keys } from './redis/keys.js';
 import type { RedisClient } from './redis/script.js';
 import { DEFAULT_LIFETIMES, type Lifetimes } from './sessions/session.js';
 import { SessionStore } from './sessions/store.js';
 import { TokenKeys } from './sessions/token.js';
 
-export interface LatchkeyOptions extends Partial<Lifetimes> {
+export interface LatchkeyOptions extends Partial<Lifetimes>, Partial<ThrottleLimits> {
   /** A client to share, or one for lookups and one for scripts, which then do not wait for each other. */
   readonly redis: RedisClient | { readonly lookups: RedisClient; readonly scripts: RedisClient };
   /** Secrets of at least 32 characters: the first signs new sessions, all are known. */
@@ -26,63 +31,117 @@ export interface LatchkeyOptions extends Partial<Lifetimes> {
   readonly revocationReplicas?: number;
   readonly registration?: 'open' | 'closed';
   readonly passwordMinLength?: number;
+  /** How long after a login a session may change the password and end other devices, in milliseconds; 15 minutes by default, 0 is for ever. */
+  readonly recentAuthenticationMs?: number;
+  /** Who may use the OAuth endpoints, which are there only if this is given. */
+  readonly oauthClients?: readonly OAuthClient[];
   /** Told of every authentication event; by default each is logged. */
   readonly onEvent?: (event: AuthEvent) => void;
+  /** Verifies the host's own users, in place of ours; then there are no routes to register or to change a password. */
+  readonly verifyCredentials?: VerifyCredentials;
+  /** Where the routes are; `/auth` by default. The refresh cookie is sent nowhere else. */
+  readonly prefix?: string;
+  /** What the cookies' names are made of; `latchkey` by default, with another prefix `latchkey-` and the words of it. */
+  readonly cookieName?: string;
+  /** Where a browser is sent that has to log in; `/login` by default. */
+  readonly loginPage?: string;
+}
+
+/** What the plugin decorates an app with. */
+export interface Latchkey extends Pick<
+  SessionStore,
+  'issue' | 'authenticate' | 'revoke' | 'revokeAll' | 'list' | 'get' | 'update'
+> {
+  /** Makes an `onRequest` hook for routes that need a session; see {@link sessionHook}. */
+  requireSession(requirements?: SessionRequirements): SessionHook;
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    latchkey: Latchkey;
+  }
 }
 
 const PREFIX = '/auth';
+const RECENT_AUTHENTICATION_MS = 15 * 60_000;
 
 const plugin: FastifyPluginAsync<LatchkeyOptions> = async (app, options) => {
-  const { redis, redisPrefix = 'lk:', sessionsPerUser = 100, registration = 'open', passwordMinLength } = options;
+  const { prefix = PREFIX } = options;
+  const services = servicesFor(app, options);
+  const { sessions } = services;
+  const latchkey: Latchkey = {
+    issue: (request) => sessions.issue(request),
+    authenticate: (token) => sessions.authenticate(token),
+    revoke: (subject, sessionId, reason) => sessions.revoke(subject, sessionId, reason),
+    revokeAll: (subject, request) => sessions.revokeAll(subject, request),
+    list: (subject) => sessions.list(subject),
+    get: (subject, sessionId) => sessions.get(subject, sessionId),
+    update: (subject, sessionId, patch) => sessions.update(subject, sessionId, patch),
+    requireSession: (requirements) => sessionHook(services, requirements),
+  };
+  app.decorate('latchkey', latchkey);
+  app.decorateRequest('principal', null);
+  app.addHook('onClose', () => sessions.close());
+  await app.register((instance) => authRoutes(instance, services), { prefix });
+  if (options.oauthClients) {
+    const clients = new OAuthClients(options.oauthClients);
+    await app.register((instance) => oauthRoutes(instance, { ...services, clients }));
+  }
+};
+
+function servicesFor(app: FastifyInstance, options: LatchkeyOptions): Services {
+  const { redis, redisPrefix = 'lk:', prefix = PREFIX, passwordMinLength } = options;
   const clients = 'lookups' in redis ? redis : { lookups: redis, scripts: redis };
   const keys = new Keys(redisPrefix);
-  const sessions = new SessionStore(clients, {
-    keys,
-    tokenKeys: new TokenKeys(options.tokenKeys),
-    lifetimes: { ...DEFAULT_LIFETIMES, ...given(options, DEFAULT_LIFETIMES) },
-    sessionsPerUser,
-    revocationReplicas: options.revocationReplicas,
-    onBackgroundFault: (error) => app.log.warn({ err: error }, 'a confirmation failed; the next use repeats it'),
-  });
-  const users = new Users(
-    clients.scripts,
-    keys,
-    new PasswordHasher(),
-    passwordMinLength === undefined ? {} : { minimumPasswordLength: passwordMinLength },
-  );
-  const origins = new Set(options.publicOrigins);
+  const policy = passwordMinLength === undefined ? {} : { minimumPasswordLength: passwordMinLength };
+  const users = options.verifyCredentials ? undefined : new Users(clients.scripts, keys, new PasswordHasher(), policy);
+  return {
+    sessions: new SessionStore(clients, {
+      keys,
+      tokenKeys: new TokenKeys(options.tokenKeys),
+      lifetimes: { ...DEFAULT_LIFETIMES, ...given(options, DEFAULT_LIFETIMES) },
+      sessionsPerUser: options.sessionsPerUser ?? 100,
+      revocationReplicas: options.revocationReplicas,
+      onBackgroundFault: (error) => app.log.warn({ err: error }, 'a confirmation failed; the next use repeats it'),
+    }),
+    verifyCredentials: options.verifyCredentials ?? ((credentials) => users!.verify(credentials)),
+    users,
+    throttle: new Throttle(clients.scripts, keys, { ...DEFAULT_THROTTLE, ...given(options, DEFAULT_THROTTLE) }),
+    cookies: new TokenCookies({ name: options.cookieName ?? cookieNameFor(prefix), refreshPath: prefix }),
+    origins: originsOf(app, options.publicOrigins),
+    registration: options.registration ?? 'open',
+    loginPage: options.loginPage ?? '/login',
+    recentAuthenticationMs: options.recentAuthenticationMs ?? RECENT_AUTHENTICATION_MS,
+    now: () => redisTime(clients.scripts),
+    report: options.onEvent ?? ((event) => app.log.info(event, `${event.event} ${event.outcome}`)),
+  };
+}
+
+/** Two instances in one app, under two prefixes, do not take each other's cookies. */
+function cookieNameFor(prefix: string): string {
+  return ['latchkey', ...(prefix === PREFIX ? [] : prefix.split(/[^\w]+/).filter(Boolean))].join('-');
+}
+
+/** Where browsers reach the app; if it is not told, the addresses listened on, from when they are known. */
+function originsOf(app: FastifyInstance, given: readonly string[] | undefined): ReadonlySet<string> {
+  const origins = new Set(given);
   if (origins.size === 0) {
     app.addHook('onListen', async () => {
       for (const address of app.addresses()) if (typeof address === 'object') addLocalOrigins(origins, address);
     });
   }
-
-  app.decorateRequest('principal', null);
-  app.addHook('onClose', () => sessions.close());
-  await app.register(
-    async (instance) =>
-      authRoutes(instance, {
-        sessions,
-        users,
-        cookies: new TokenCookies({ name: 'latchkey', refreshPath: PREFIX }),
-        origins,
-        registration,
-        loginPage: '/login',
-        report: options.onEvent ?? ((event) => app.log.info(event, `${event.event} ${event.outcome}`)),
-      }),
-    { prefix: PREFIX },
-  );
-};
+  return origins;
+}
 
 /** The options that are given and have a default of the same name. */
-function given(options: LatchkeyOptions, defaults: Lifetimes): Partial<Lifetimes> {
-  const names = Object.keys(defaults) as (keyof Lifetimes)[];
-  return Object.fromEntries(names.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])));
+function given<T extends object>(options: Partial<T>, defaults: T): Partial<T> {
+  const names = Object.keys(defaults) as (keyof T)[];
+  return Object.fromEntries(names.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]]))) as Partial<T>;
 }
 
 function addLocalOrigins(origins: Set<string>, { port, address, family }: AddressInfo): void {
   const host = family === 'IPv6' ? `[${address}]` : address;
-  for (const name of [host, 'localhost', '127.0.0.1']) origins.add(new URL(`http://${name}:${port}`).origin);
+  for (const name of ['localhost', host, '127.0.0.1']) origins.add(new URL(`http://${name}:${port}`).origin);
 }
 
 /** Sessions in a Fastify app: the `/auth` routes, and `request.principal` on the routes that need one. */

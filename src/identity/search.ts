@@ -1,7 +1,7 @@
-import { Cluster, type Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { LatchkeyError } from '../errors.js';
 import { translatingFaults } from '../redis/fault.js';
-import type { RedisClient } from '../redis/script.js';
+import { isCluster, type RedisClient } from '../redis/script.js';
 
 const STEP = 500;
 const MOST_STEPS = 40;
@@ -38,7 +38,7 @@ export async function keysFrom(client: RedisClient, prefix: string, cursor: stri
 
 /** In an order that stays the same between the calls of one walk, unless masters come or go. */
 function mastersOf(client: RedisClient): Redis[] {
-  if (!(client instanceof Cluster)) return [client];
+  if (!(isCluster(client))) return [client];
   const addressOf = ({ options }: Redis) => `${options.host}:${options.port}`;
   return client.nodes('master').sort((a, b) => (addressOf(a) < addressOf(b) ? -1 : 1));
 }

@@ -58,4 +58,10 @@ export class Keys {
   login(username: string): string {
     return `${this.#prefix}login:${encoded(username)}`;
   }
+
+  /** A counter of attempts: of what, then whose. A username goes in as a digest, so that a made-up one makes no long key. */
+  throttle(kind: 'account' | 'network' | 'registration', network: string, username?: string): string {
+    const whose = username === undefined ? '' : `:${createHash('sha256').update(username).digest('base64url')}`;
+    return `${this.#prefix}throttle:${kind}:${encoded(network)}${whose}`;
+  }
 }

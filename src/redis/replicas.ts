@@ -1,7 +1,7 @@
-import { Cluster, type Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { UnavailableError } from '../errors.js';
 import { translatingFaults } from './fault.js';
-import type { RedisClient } from './script.js';
+import { isCluster, type RedisClient } from './script.js';
 
 /**
  * Waits until as many replicas have what this client wrote at `key`, so that no failover to one of them undoes it.
@@ -21,7 +21,7 @@ export async function awaitReplicas(
 
 /** The connection that writes of this key go through: WAIT asks about the writes of its own connection. */
 async function writer(client: RedisClient, key: string): Promise<Redis> {
-  if (!(client instanceof Cluster)) return client;
+  if (!isCluster(client)) return client;
   const owner = client.slots[Number(await client.cluster('KEYSLOT', key))]?.[0];
   const node = client.nodes('master').find(({ options }) => `${options.host}:${options.port}` === owner);
   if (!node) throw new Error('The Cluster does not say who owns the key');

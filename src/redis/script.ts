@@ -5,6 +5,11 @@ import { translatingFaults } from './fault.js';
 
 export type RedisClient = Redis | Cluster;
 
+/** Told by its own word: a host application's ioredis may be another copy than ours. */
+export function isCluster(client: RedisClient): client is Cluster {
+  return client.isCluster;
+}
+
 /** What a script answers: `outcome` is a word, the rest are its named details. */
 export type ScriptReply<Outcome extends string> = { outcome: Outcome } & { [detail: string]: string };
 

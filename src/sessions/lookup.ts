@@ -1,6 +1,6 @@
-import { Cluster, type Redis } from 'ioredis';
+import type { Cluster, Redis } from 'ioredis';
 import { asUnavailable, translatingFaults } from '../redis/fault.js';
-import type { RedisClient } from '../redis/script.js';
+import { isCluster, type RedisClient } from '../redis/script.js';
 
 const MAX_BATCH = 128;
 
@@ -14,7 +14,7 @@ export type Lookup = (key: string) => Promise<string | null>;
  * @returns the lookup, and what closes the connection that it opened of its own, if any.
  */
 export function gatheringLookup(client: RedisClient): { lookup: Lookup; close: () => void } {
-  if (client instanceof Cluster) {
+  if (isCluster(client)) {
     const pipelined = client.duplicate([], { enableAutoPipelining: true });
     pipelined.on('error', () => {});
     return { lookup: pipelining(pipelined, client), close: () => pipelined.disconnect() };

@@ -1,0 +1,10 @@
+/** What protects an answer that is not a page, whatever it says: it is kept nowhere, is what it says it is, and runs and frames nothing. */
+export const PROTECTIVE_HEADERS = {
+  'cache-control': 'no-store',
+  'x-content-type-options': 'nosniff',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'referrer-policy': 'no-referrer',
+} as const;
+
+/** For a service whose every origin is https. Whether it holds for subdomains too is for whoever owns them to say. */
+export const STRICT_TRANSPORT = { 'strict-transport-security': 'max-age=31536000' } as const;

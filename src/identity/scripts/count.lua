@@ -1,0 +1,23 @@
+-- count: adds to a counter of attempts, which is never below 0 and, while it is at its limit, takes no more; or takes one back.
+-- KEYS: counter
+-- ARGV: points, windowSeconds, limit
+-- Answers: outcome 'counted' | 'refused' ; with count (beyond the limit when refused), expiresIn (ms)
+local counter = KEYS[1]
+local points, windowSeconds, limit = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+
+local count = tonumber(redis.call('GET', counter) or 0)
+local expiresIn = math.max(redis.call('PTTL', counter), 0)
+if points > 0 and count + points > limit then
+  return { 'outcome', 'refused', 'count', count + points, 'expiresIn', expiresIn }
+end
+count = math.max(count + points, 0)
+if count == 0 then
+  redis.call('DEL', counter)
+elseif expiresIn > 0 then
+  redis.call('SET', counter, count, 'KEEPTTL')
+else
+  -- The window opens with its first attempt and does not move.
+  expiresIn = windowSeconds * 1000
+  redis.call('SET', counter, count, 'PX', expiresIn)
+end
+return { 'outcome', 'counted', 'count', count, 'expiresIn', expiresIn }

@@ -1,0 +1,143 @@
+import { RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
+import { LatchkeyError } from '../errors.js';
+import type { Keys } from '../redis/keys.js';
+import { defineScript, type RedisClient } from '../redis/script.js';
+import { networkOf } from './network.js';
+import { InvalidUsernameError, normalizeUsername } from './username.js';
+
+const REGISTRATION_WINDOW_MS = 3_600_000;
+
+export const countAttempt = defineScript({
+  file: new URL('./scripts/count.lua', import.meta.url),
+  keys: ['counter'],
+  args: ['points', 'windowSeconds', 'limit'],
+  outcomes: ['counted', 'refused'],
+});
+
+/** So many attempts have failed that no more are looked at for now. It says nothing about whether the account exists. */
+export class TooManyAttemptsError extends LatchkeyError {
+  readonly retryAfterSeconds: number;
+
+  constructor(retryAfterSeconds: number) {
+    super('too_many_requests', 'Too many attempts');
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}
+
+export interface ThrottleLimits {
+  /** Failed passwords for one account from one network in a window. */
+  readonly loginFailuresPerAccount: number;
+  /** Failed passwords from one network in a window, whatever the accounts. */
+  readonly loginFailuresPerNetwork: number;
+  /** In milliseconds, in whole seconds. */
+  readonly loginFailureWindowMs: number;
+  /** Attempts to register from one network in an hour. */
+  readonly registrationsPerNetwork: number;
+}
+
+export const DEFAULT_THROTTLE: ThrottleLimits = {
+  loginFailuresPerAccount: 10,
+  loginFailuresPerNetwork: 100,
+  loginFailureWindowMs: 15 * 60_000,
+  registrationsPerNetwork: 100,
+};
+
+/**
+ * Bounds guessing, in Redis, so for all processes together. An attempt is counted before its password is looked at
+ * and taken back unless it failed: however many come at once, no more than the limit are looked at.
+ * An account is throttled for one network alone, never for all, so that nobody can lock its owner out.
+ *
+ * Every method throws {@link UnavailableError} when Redis does not answer: logins fail closed.
+ */
+export class Throttle {
+  readonly #keys: Keys;
+  readonly #perAccount: RateLimiterRedis;
+  readonly #perNetwork: RateLimiterRedis;
+  readonly #registrations: RateLimiterRedis;
+
+  constructor(client: RedisClient, keys: Keys, limits: ThrottleLimits = DEFAULT_THROTTLE) {
+    const limiter = (points: number, windowMs: number) =>
+      new RateLimiterRedis({
+        storeClient: countingOn(client),
+        useRedisPackage: true,
+        keyPrefix: '',
+        points,
+        duration: Math.ceil(windowMs / 1000),
+      });
+    this.#keys = keys;
+    this.#perAccount = limiter(limits.loginFailuresPerAccount, limits.loginFailureWindowMs);
+    this.#perNetwork = limiter(limits.loginFailuresPerNetwork, limits.loginFailureWindowMs);
+    this.#registrations = limiter(limits.registrationsPerNetwork, REGISTRATION_WINDOW_MS);
+  }
+
+  /**
+   * Runs a verification of a user's password, unless too many have failed. One that gives `undefined` has failed;
+   * one that throws was a fault and counts for nothing.
+   *
+   * @param who the username as it was typed, whether a user has it or not, and the address that it comes from.
+   * @throws {TooManyAttemptsError} with the seconds until the next attempt is looked at.
+   */
+  async guard<T>(who: { username: string; address: string }, verify: () => Promise<T | undefined>): Promise<T | undefined> {
+    const network = networkOf(who.address);
+    const counters = [
+      { limiter: this.#perNetwork, key: this.#keys.throttle('network', network) },
+      { limiter: this.#perAccount, key: this.#keys.throttle('account', network, accountOf(who.username)) },
+    ];
+    const counted: typeof counters = [];
+    const takeBack = () => Promise.all(counted.map(({ limiter, key }) => limiter.reward(key)));
+    let result: T | undefined;
+    try {
+      for (const counter of counters) {
+        await consume(counter.limiter, counter.key);
+        counted.push(counter);
+      }
+      result = await verify();
+    } catch (error) {
+      // If Redis is away too, the counters expire by themselves.
+      await takeBack().catch(() => undefined);
+      throw error;
+    }
+    if (result !== undefined) await takeBack();
+    return result;
+  }
+
+  /** Counts an attempt to register. @throws {TooManyAttemptsError} */
+  async admitRegistration(address: string): Promise<void> {
+    await consume(this.#registrations, this.#keys.throttle('registration', networkOf(address)));
+  }
+}
+
+async function consume(limiter: RateLimiterRedis, key: string): Promise<void> {
+  try {
+    await limiter.consume(key);
+  } catch (error) {
+    if (error instanceof RateLimiterRes) throw new TooManyAttemptsError(Math.max(1, Math.ceil(error.msBeforeNext / 1000)));
+    throw error;
+  }
+}
+
+/** Every spelling of a name is one account; names that nobody can have share one. */
+function accountOf(username: string): string {
+  try {
+    return normalizeUsername(username);
+  } catch (error) {
+    if (error instanceof InvalidUsernameError) return '';
+    throw error;
+  }
+}
+
+/**
+ * What RateLimiterRedis asks of a client of the `redis` package, on ours. On an ioredis client it would define a command,
+ * and the client may belong to a host application; its own script also counts the attempts that it refuses.
+ */
+function countingOn(client: RedisClient) {
+  return {
+    async eval(_script: string, { keys: [counter], arguments: [points, windowSeconds, limit] }: { keys: string[]; arguments: string[] }) {
+      const reply = await countAttempt(client, {
+        keys: { counter: counter! },
+        args: { points: points!, windowSeconds: windowSeconds!, limit: limit! },
+      });
+      return [Number(reply.count), Number(reply.expiresIn)];
+    },
+  };
+}

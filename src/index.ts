@@ -1,0 +1,28 @@
+// What is public of the package `latchkey`; `latchkey/check`, `latchkey/client` and `latchkey/testing` stand by themselves.
+
+/** The Fastify plugin, its options, and what it decorates an app with. */
+export { latchkey as default, latchkey, type Latchkey, type LatchkeyOptions } from './plugin.js';
+export type { SessionHook, SessionRequirements } from './http/require-session.js';
+export type { VerifyCredentials, Verified } from './http/services.js';
+
+/** What happened, for logs and audits. */
+export type { AuthEvent } from './http/services.js';
+
+/** What a token proves, and what a session is. */
+export type {
+  EndedReason,
+  Identity,
+  IssuedTokens,
+  Lifetimes,
+  Origin,
+  Principal,
+  Session,
+  SessionData,
+} from './sessions/session.js';
+export type { IssueRequest } from './sessions/store.js';
+export type { AccessToken, RefreshToken, TokenPair } from './sessions/token.js';
+
+/** What the decorated methods throw: one base, told apart by `code`. */
+export { LatchkeyError, UnavailableError } from './errors.js';
+export { StaleCredentialError } from './sessions/store.js';
+export { InvalidSubjectError } from './redis/keys.js';

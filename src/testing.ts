@@ -1,0 +1,97 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Redis } from 'ioredis';
+import { startEmbeddedRedis } from './redis/embedded.js';
+import { Keys } from './redis/keys.js';
+import { DEFAULT_LIFETIMES, type IssuedTokens } from './sessions/session.js';
+import { type IssueRequest, SessionStore } from './sessions/store.js';
+import { TokenKeys } from './sessions/token.js';
+
+const REDIS_CONF = fileURLToPath(new URL('../redis.conf', import.meta.url));
+
+/** Someone who is signed in, for a test. */
+export interface SignedIn {
+  readonly subject: string;
+  readonly sessionId: string;
+  readonly accessToken: string;
+  readonly refreshToken: string;
+  /** A `Cookie` header, as a browser on the same site would send it with the default prefix and cookie name. */
+  readonly cookie: string;
+  /** Headers of a browser's request from the same origin. */
+  readonly browserHeaders: { readonly cookie: string; readonly 'sec-fetch-site': 'same-origin' };
+  /** Headers of an API client's request. */
+  readonly bearerHeaders: { readonly authorization: string };
+  /** Lets the access token expire at once; the refresh token still works. */
+  expire(): Promise<void>;
+  /** Ends the session, as an administrator would. */
+  revoke(): Promise<void>;
+}
+
+/** Sessions on a private, real Redis, for the tests of a host application. */
+export interface TestSessions {
+  /** For the plugin: `await app.register(latchkey, sessions.options)`. */
+  readonly options: { readonly redis: Redis; readonly tokenKeys: readonly [string]; readonly redisPrefix: string };
+  /** Signs a subject in without a password; what else the session should have can be told. */
+  signIn(subject: string, request?: Partial<Omit<IssueRequest, 'identity'>> & { identity?: Partial<IssueRequest['identity']> }): Promise<SignedIn>;
+  /** Stops Redis and removes its data. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts a private, real redis-server (the one on PATH, or one unpacked from the distribution's package) in a directory
+ * of its own; it ends with `close` or with this process.
+ *
+ * @throws {RedisNotInstalledError} when there is no redis-server to be had.
+ */
+export async function startTestSessions(): Promise<TestSessions> {
+  const directory = await mkdtemp(join(tmpdir(), 'latchkey-testing-'));
+  const server = await startEmbeddedRedis({ dataDirectory: directory, configFile: REDIS_CONF, log: () => {} });
+  const redis = new Redis({ path: server.socketPath });
+  const options = { redis, tokenKeys: [randomBytes(32).toString('base64url')], redisPrefix: 'lk:' } as const;
+  const keys = new Keys(options.redisPrefix);
+  const store = new SessionStore(
+    { lookups: redis, scripts: redis },
+    { keys, tokenKeys: new TokenKeys(options.tokenKeys), lifetimes: DEFAULT_LIFETIMES, sessionsPerUser: 100, onBackgroundFault: () => {} },
+  );
+
+  return {
+    options,
+    async signIn(subject, { identity, ...request } = {}) {
+      const tokens = await store.issue({
+        origin: { device: 'test', address: '127.0.0.1' },
+        ...request,
+        identity: { methods: ['pwd'], ...identity, subject },
+      });
+      return signedIn(tokens);
+    },
+    async close() {
+      await store.close();
+      redis.disconnect();
+      await server.stop();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+
+  function signedIn({ pair, principal: { subject, sessionId } }: IssuedTokens): SignedIn {
+    const { access, refresh } = pair;
+    const cookie = `__Host-Http-latchkey=${access.token}; __Secure-latchkey-refresh=${refresh.token}`;
+    return {
+      subject,
+      sessionId,
+      accessToken: access.token,
+      refreshToken: refresh.token,
+      cookie,
+      browserHeaders: { cookie, 'sec-fetch-site': 'same-origin' },
+      bearerHeaders: { authorization: `Bearer ${access.token}` },
+      async expire() {
+        await redis.del(keys.access(access.partition, access.digest));
+      },
+      async revoke() {
+        await store.revoke(subject, sessionId, 'revoked');
+      },
+    };
+  }
+}
