@@ -155,6 +155,32 @@ function tokenKey(text: string): string | { wrong: string } {
     : { wrong: `must have at least ${MIN_TOKEN_KEY_LENGTH} characters` };
 }
 
+function oauthClient(text: string): { id: string; secretHash: string | undefined } | { wrong: string } {
+  const match = /^([\w.~-]{1,64})(?::([\w-]{43}))?$/.exec(text);
+  if (!match) return { wrong: 'must be an id of letters, digits and . _ ~ -, and for a confidential client a colon and the SHA-256 of its secret, base64url' };
+  return { id: match[1]!, secretHash: match[2] };
+}
+
+const ADMIN_SCOPES = ['sessions:read', 'sessions:write', 'users:read', 'users:write'] as const;
+type AdminScope = (typeof ADMIN_SCOPES)[number];
+
+function adminKey(text: string): { name: string; digest: string; scopes: readonly AdminScope[] } | { wrong: string } {
+  const match = /^([\w.~-]{1,64}):([\w-]{43}):(.+)$/.exec(text);
+  if (!match) return { wrong: 'must be a name, a colon, the SHA-256 of the key in base64url, a colon, and scopes joined by +' };
+  const scopes = match[3]!.split('+').map((word) => ADMIN_SCOPES.find((scope) => scope === word));
+  if (!scopes.every((scope) => scope !== undefined)) return { wrong: `must have scopes out of ${ADMIN_SCOPES.join(', ')}` };
+  return { name: match[1]!, digest: match[2]!, scopes };
+}
+
+function webhook(text: string): { url: string; secrets: readonly string[] } | { wrong: string } {
+  const [url = '', ...secrets] = text.split(/ +/);
+  if (!/^https?:\/\//i.test(url) || !URL.canParse(url)) return { wrong: 'must begin with an http:// or https:// URL' };
+  const keys = secrets.map((secret) => /^whsec_([A-Za-z\d+/]+={0,2})$/.exec(secret)?.[1] ?? '');
+  const lengths = keys.map((key) => Buffer.from(key, 'base64').length);
+  const strong = lengths.length > 0 && lengths.every((bytes) => bytes >= 24 && bytes <= 64);
+  return strong ? { url: new URL(url).href, secrets } : { wrong: 'must have, after its URL and a space, a secret: whsec_ and 24 to 64 bytes in base64' };
+}
+
 const redisLocation: Form<RedisLocation> = {
   form: '`redis://`, `rediss://`, `unix://`, `redis+sentinel://` or `rediss+sentinel://`, or several `redis://` or `rediss://`, comma-separated',
   read(text, refuse) {
@@ -350,11 +376,63 @@ export const variables = {
     description:
       'How many replicas must have a revocation before it is acknowledged, so that a failover to one of them cannot undo it. Fewer than that many in time is a 503.',
   },
+  oauthClients: {
+    name: 'OAUTH_CLIENTS',
+    type: listOf('OAuth clients: `<id>` for a public one, `<id>:<hash of its secret>` for a confidential one', oauthClient),
+    unset: 'there are none',
+    secret: true,
+    description: 'Who may use the [OAuth endpoints](oauth.md). `npm run oauth-client -- <id>` makes a secret and its entry.',
+  },
+  adminKeys: {
+    name: 'ADMIN_KEYS',
+    type: listOf('API keys: `<name>:<hash of the key>:<scope>+<scope>…`', adminKey),
+    unset: 'there is no admin API',
+    secret: true,
+    description: 'Who may use the [admin API](admin.md). `npm run admin-key -- <name> <scope>…` makes a key and its entry.',
+  },
+  webhooks: {
+    name: 'WEBHOOKS',
+    type: listOf('endpoints: `<url> <secret>`, and several secrets while one is replaced', webhook),
+    unset: 'there are none',
+    secret: true,
+    description: 'Where [events](webhooks.md) are sent to. A secret is `whsec_` and 24 to 64 random bytes in base64.',
+  },
   registration: {
     name: 'REGISTRATION',
     type: oneOf('open', 'closed'),
     default: 'open',
     description: 'Whether anyone can register.',
+  },
+  loginFailuresPerAccount: {
+    name: 'LOGIN_FAILURES_PER_ACCOUNT',
+    type: whole(1, 1_000_000),
+    default: '10',
+    description:
+      'Wrong passwords for one account from one network in `LOGIN_FAILURE_WINDOW`; beyond it 429, for that network alone. A network is an IPv4 address or an IPv6 /64.',
+  },
+  loginFailuresPerNetwork: {
+    name: 'LOGIN_FAILURES_PER_NETWORK',
+    type: whole(1, 1_000_000),
+    default: '100',
+    description: 'Wrong passwords from one network in `LOGIN_FAILURE_WINDOW`, whatever the accounts.',
+  },
+  loginFailureWindowMs: {
+    name: 'LOGIN_FAILURE_WINDOW',
+    type: duration('1s', '30d'),
+    default: '15m',
+    description: 'Wrong passwords are forgotten so long after the first of them.',
+  },
+  registrationsPerNetwork: {
+    name: 'REGISTRATIONS_PER_NETWORK',
+    type: whole(1, 1_000_000),
+    default: '100',
+    description: 'Attempts to register from one network in an hour.',
+  },
+  recentAuthenticationMs: {
+    name: 'RECENT_AUTHENTICATION',
+    type: duration('0s', '3650d'),
+    default: '15m',
+    description: 'How long after a login a session may change the password and end other devices; then the user logs in again. `0s` asks for no recent login.',
   },
   passwordMinLength: {
     name: 'PASSWORD_MIN_LENGTH',
@@ -383,6 +461,24 @@ interface Rule {
 
 /** What must hold between variables; docs/configuration.md lists them. */
 export const rules: readonly Rule[] = [
+  {
+    severity: 'error',
+    of: ['adminKeys'],
+    says: 'ADMIN_KEYS must not give two keys one name',
+    broken: ({ adminKeys = [] }) => new Set(adminKeys.map(({ name }) => name)).size < adminKeys.length,
+  },
+  {
+    severity: 'error',
+    of: ['webhooks'],
+    says: 'WEBHOOKS must not name an endpoint twice',
+    broken: ({ webhooks = [] }) => new Set(webhooks.map(({ url }) => url)).size < webhooks.length,
+  },
+  {
+    severity: 'error',
+    of: ['oauthClients'],
+    says: 'OAUTH_CLIENTS must not name a client twice',
+    broken: ({ oauthClients = [] }) => new Set(oauthClients.map(({ id }) => id)).size < oauthClients.length,
+  },
   {
     severity: 'error',
     of: ['tokenKeys', 'nodeEnv'],

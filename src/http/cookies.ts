@@ -45,16 +45,29 @@ export class TokenCookies {
 /**
  * Reads one cookie from a `Cookie` header.
  *
- * @throws {Problem} `ambiguous_credentials` when it is there twice: one of the two may have been planted.
+ * @throws {Problem} `ambiguous_credentials` when it is there twice, or a name is there that only looks like it:
+ *   it may have been planted.
  */
 export function readCookie(header: string | undefined, name: string): string | undefined {
-  if (header === undefined || !header.includes(name)) return undefined;
+  if (header === undefined) return undefined;
   let found: string | undefined;
   for (const pair of header.split(';')) {
-    const at = pair.indexOf('=');
-    if (at < 0 || pair.slice(0, at).trim() !== name) continue;
+    const start = pair.startsWith(' ') ? 1 : 0;
+    const at = pair.indexOf('=', start);
+    const given = pair.slice(start, at < 0 ? undefined : at);
+    if (given !== name || at < 0) {
+      if (looksLike(given, name)) throw new Problem('ambiguous_credentials', { detail: `A cookie only looks like ${name}.` });
+      continue;
+    }
     if (found !== undefined) throw new Problem('ambiguous_credentials', { detail: `The cookie ${name} is there twice.` });
-    found = pair.slice(at + 1).trim();
+    found = pair.slice(at + 1);
   }
   return found;
+}
+
+/** Browsers guard our prefixes only where they recognise them; another spelling can be planted from a sibling site. */
+function looksLike(given: string, name: string): boolean {
+  if (given.length < name.length) return false;
+  const decoded = given.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
+  return decoded.replace(/[^\w-]/g, '').toLowerCase() === name.toLowerCase();
 }

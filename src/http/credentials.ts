@@ -53,7 +53,11 @@ export function presentedRefreshToken(
   return cookie === undefined ? undefined : { token: cookie, transport: 'cookie' };
 }
 
-/** The header that goes with a 401 (RFC 6750 section 3). */
-export function challenge(error?: 'invalid_request' | 'invalid_token'): { 'www-authenticate': string } {
-  return { 'www-authenticate': error ? `Bearer realm="latchkey", error="${error}"` : 'Bearer realm="latchkey"' };
+/** The header that goes with a 401 (RFC 6750 section 3; `max_age`, in seconds, RFC 9470 section 3). */
+export function challenge(
+  error?: 'invalid_request' | 'invalid_token' | 'insufficient_scope' | 'insufficient_user_authentication',
+  more: { max_age?: number; scope?: string } = {},
+): { 'www-authenticate': string } {
+  const parameters = Object.entries({ realm: 'latchkey', ...(error && { error }), ...more });
+  return { 'www-authenticate': `Bearer ${parameters.map(([name, value]) => `${name}="${value}"`).join(', ')}` };
 }

@@ -2,14 +2,19 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest, FastifySchemaValidationError } from 'fastify';
 import { UnavailableError } from '../errors.js';
+import { InvalidCursorError } from '../identity/search.js';
 import { InvalidUsernameError } from '../identity/username.js';
 import { PasswordNotAllowedError } from '../identity/password.js';
+import { TooManyAttemptsError } from '../identity/throttle.js';
 import { UsernameTakenError } from '../identity/users.js';
+import { InvalidSubjectError } from '../redis/keys.js';
+import { InvalidSessionDataError } from '../sessions/data.js';
 import { StaleCredentialError } from '../sessions/store.js';
 import { challenge } from './credentials.js';
+import { PROTECTIVE_HEADERS } from './headers.js';
 import { type FieldError, Problem, type ProblemCode } from './problem.js';
 
-const HEADERS = { 'content-type': 'application/problem+json', 'cache-control': 'no-store' };
+const HEADERS = { 'content-type': 'application/problem+json', ...PROTECTIVE_HEADERS };
 
 /** What Node's HTTP parser says; every other word of its is a malformed request. */
 const CLIENT_ERRORS: Record<string, ProblemCode> = {
@@ -56,10 +61,16 @@ function asProblem(error: unknown): Problem {
   if (error instanceof UnavailableError) {
     return new Problem('unavailable', { headers: { 'retry-after': String(error.retryAfterSeconds) }, cause: error });
   }
+  if (error instanceof TooManyAttemptsError) {
+    return new Problem('too_many_requests', { headers: { 'retry-after': String(error.retryAfterSeconds) } });
+  }
   if (error instanceof PasswordNotAllowedError) {
     return new Problem('password_not_allowed', { detail: `${error.message}.`, reason: error.reason });
   }
   if (error instanceof InvalidUsernameError) return new Problem('invalid_username', { detail: `${error.message}.` });
+  if (error instanceof InvalidSubjectError) return new Problem('invalid_subject', { detail: `${error.message}.` });
+  if (error instanceof InvalidSessionDataError) return new Problem('invalid_session_data', { detail: `${error.message}.` });
+  if (error instanceof InvalidCursorError) return new Problem('invalid_cursor');
   if (error instanceof UsernameTakenError) return new Problem('username_taken');
   if (error instanceof StaleCredentialError) return new Problem('invalid_credentials', { headers: challenge() });
   return fromFastify(error as Partial<FastifyError>);

@@ -1,11 +1,12 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyBaseLogger, FastifyInstance, RawServerDefault, RouteOptions } from 'fastify';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AdminScope } from './admin/keys.js';
 import type { OAuthErrorCode } from './oauth/errors.js';
 import type { ProblemCode } from './problem.js';
 
-/** What a request must prove before its handler runs: nothing, a session (whose user logged in recently), or that an OAuth client sends it. */
-export type Needs = 'nothing' | 'session' | 'client' | 'confidential-client';
+/** What a request must prove before its handler runs: nothing, a session (whose user logged in recently), that an OAuth client sends it, or an API key with this scope. */
+export type Needs = 'nothing' | 'session' | 'recent-session' | 'client' | 'confidential-client' | AdminScope;
 
 declare module 'fastify' {
   interface FastifyContextConfig {

@@ -3,10 +3,12 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
 import { requirePrincipal } from '../authenticate.js';
 import { errorHandler, sendProblem } from '../errors.js';
+import { PROTECTIVE_HEADERS } from '../headers.js';
 import { Problem } from '../problem.js';
 import { requireDeclaration } from '../route.js';
 import { requireSameOrigin } from '../same-origin.js';
 import type { Services } from '../services.js';
+import { requireRecentAuthentication } from '../step-up.js';
 import { compileValidator } from '../validate.js';
 import { continueTo } from './continue.js';
 import { login } from './login.js';
@@ -30,22 +32,27 @@ export async function authRoutes(instance: FastifyInstance, services: Services):
 
   app.addHook('onRoute', requireDeclaration);
   app.addHook('onRequest', async (request, reply) => {
-    reply.header('cache-control', 'no-store');
+    reply.headers(PROTECTIVE_HEADERS);
     requireSameOrigin(request, services);
-    if (request.routeOptions.config.needs === 'session') await requirePrincipal(request, services);
+    const { needs } = request.routeOptions.config;
+    if (needs !== 'session' && needs !== 'recent-session') return;
+    const principal = await requirePrincipal(request, services);
+    if (needs === 'recent-session') await requireRecentAuthentication(request, principal, services);
   });
   app.addHook('preValidation', (request, _reply, done) => {
     if (request.routeOptions.config.bodyIsOptional && request.body === undefined) request.body = {};
     done();
   });
 
-  register(app, services);
+  if (services.users) {
+    register(app, services, services.users);
+    password(app, services, services.users);
+  }
   login(app, services);
   session(app);
   refresh(app, services);
   continueTo(app, services);
   logout(app, services);
   sessions(app, services);
-  password(app, services);
   verify(app);
 }

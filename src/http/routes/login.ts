@@ -1,13 +1,13 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
-import type { VerifiedUser } from '../../identity/users.js';
 import type { IssuedTokens } from '../../sessions/session.js';
 import { StaleCredentialError } from '../../sessions/store.js';
 import { challenge, presentedAccessToken, presentedRefreshToken } from '../credentials.js';
 import { originOf } from '../device.js';
 import { Problem } from '../problem.js';
+import { reportingRefusal } from '../report.js';
 import type { App } from '../route.js';
-import type { Services } from '../services.js';
+import type { Services, Verified } from '../services.js';
 import { abortedWith } from '../signal.js';
 import { handOver, TokensBody } from '../tokens.js';
 
@@ -21,27 +21,27 @@ const Body = Type.Object(
 );
 
 export function login(app: App, services: Services): void {
-  const { users, cookies, report } = services;
+  const { verifyCredentials, throttle, cookies, report } = services;
 
   app.post('/login', { config: { needs: 'nothing' }, schema: { body: Body, response: { 200: TokensBody } } }, async (request, reply) => {
     const { transport = 'cookie', ...credentials } = request.body;
+    const address = request.ip;
     const signal = abortedWith(reply);
-    const tokens = await verifiedAnew(async () => {
-      const user = await users.verify({ ...credentials, signal });
-      return user && issueTo(user, request, services);
-    });
-    if (!tokens) {
-      report({ event: 'login', outcome: 'failure', reason: 'invalid_credentials', address: request.ip });
-      throw new Problem('invalid_credentials', { headers: challenge() });
-    }
+    const tokens = await reportingRefusal(services, { event: 'login', address }, () =>
+      verifiedAnew(async () => {
+        const user = await throttle.guard({ username: credentials.username, address }, () => verifyCredentials({ ...credentials, signal }));
+        if (!user) throw new Problem('invalid_credentials', { headers: challenge() });
+        return issueTo(user, request, services);
+      }),
+    );
     const { subject, sessionId } = tokens.principal;
-    report({ event: 'login', outcome: 'success', subject, sessionId, address: request.ip });
+    report({ event: 'login', outcome: 'success', subject, sessionId, address });
     return handOver(reply, cookies, tokens, { transport });
   });
 }
 
 /** Once more if the stored hash changed meanwhile: to that of another password, or of the same one hashed anew. */
-async function verifiedAnew<T>(logIn: () => Promise<T | undefined>): Promise<T | undefined> {
+async function verifiedAnew<T>(logIn: () => Promise<T>): Promise<T> {
   try {
     return await logIn();
   } catch (error) {
@@ -50,12 +50,12 @@ async function verifiedAnew<T>(logIn: () => Promise<T | undefined>): Promise<T |
   }
 }
 
-async function issueTo(user: VerifiedUser, request: FastifyRequest, services: Services): Promise<IssuedTokens> {
-  const { subject, username, credential } = user;
+async function issueTo(verified: Verified, request: FastifyRequest, services: Services): Promise<IssuedTokens> {
+  const { subject, username, methods = ['pwd'], credential } = verified;
   const supersedes = await livingSession(subject, request, services);
   return services.sessions.issue({
-    identity: { subject, username, methods: ['pwd'] },
-    credential,
+    identity: { subject, ...(username !== undefined && { username }), methods },
+    ...(credential !== undefined && { credential }),
     origin: originOf(request),
     ...(supersedes !== undefined && { supersedes }),
   });

@@ -2,6 +2,7 @@ import { Type } from '@sinclair/typebox';
 import { Problem } from '../problem.js';
 import type { App } from '../route.js';
 import type { Services } from '../services.js';
+import { requireRecentAuthentication } from '../step-up.js';
 import { seconds } from '../tokens.js';
 
 const Device = Type.Object({
@@ -17,7 +18,9 @@ const Device = Type.Object({
 });
 const Params = Type.Object({ id: Type.String({ maxLength: 64 }) }, { additionalProperties: false });
 
-export function sessions(app: App, { sessions, cookies, report }: Services): void {
+export function sessions(app: App, services: Services): void {
+  const { sessions, cookies, report } = services;
+
   app.get(
     '/sessions',
     { config: { needs: 'session' }, schema: { response: { 200: Type.Object({ sessions: Type.Array(Device) }) } } },
@@ -42,8 +45,10 @@ export function sessions(app: App, { sessions, cookies, report }: Services): voi
     '/sessions/:id',
     { config: { needs: 'session' }, schema: { params: Params, response: { 204: Type.Null() } } },
     async (request, reply) => {
-      const { subject, sessionId: own } = request.principal!;
+      const principal = request.principal!;
+      const { subject, sessionId: own } = principal;
       const { id } = request.params;
+      if (id !== own) await requireRecentAuthentication(request, principal, services);
       const reason = id === own ? 'logged_out' : 'logged_out_elsewhere';
       if (!(await sessions.revoke(subject, id, reason))) throw new Problem('not_found');
       report({ event: 'session_end', outcome: 'success', reason, subject, sessionId: id, address: request.ip });

@@ -1,0 +1,32 @@
+import t from 'tap';
+import { networkOf } from '../../src/identity/network.js';
+
+t.test('an IPv4 address is its own network', async (t) => {
+  t.equal(networkOf('203.0.113.7'), '203.0.113.7');
+});
+
+t.test('an IPv6 address is its /64, in whatever spelling', async (t) => {
+  const network = '2001:db8:0:1::/64';
+  for (const spelling of [
+    '2001:db8:0:1::1',
+    '2001:0DB8:0000:0001:ffff:ffff:ffff:ffff',
+    '2001:db8:0:1:0:0:0:0',
+    '2001:db8:0:1::192.0.2.1',
+    '2001:db8:0:1::1%eth0',
+  ]) {
+    t.equal(networkOf(spelling), network, spelling);
+  }
+  t.not(networkOf('2001:db8:0:2::1'), network);
+  t.equal(networkOf('::1'), '0:0:0:0::/64');
+  t.equal(networkOf('::'), '0:0:0:0::/64');
+});
+
+t.test('an IPv4 address that is written as IPv6 is that IPv4 address', async (t) => {
+  for (const spelling of ['::ffff:203.0.113.7', '::FFFF:cb00:7107', '0:0:0:0:0:ffff:cb00:7107', '64:ff9b::203.0.113.7']) {
+    t.equal(networkOf(spelling), '203.0.113.7', spelling);
+  }
+});
+
+t.test('what is no address is one network', async (t) => {
+  for (const text of ['', 'unknown', '203.0.113.7:8080', '[::1]', '1.2.3', 'a\nb']) t.equal(networkOf(text), 'unknown', text);
+});
