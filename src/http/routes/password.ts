@@ -18,15 +18,14 @@ export function password(app: App, services: Services, users: Users): void {
     '/password',
     { config: { needs: 'recent-session' }, schema: { body: Body, response: { 200: TokensBody } } },
     async (request, reply) => {
-      const { subject, sessionId, methods } = request.principal!;
+      // Guesses count for the name that the user logs in by: it is the same password.
+      const { subject, sessionId, username = subject, methods } = request.principal!;
       const { current_password, new_password } = request.body;
       const origin = originOf(request);
       const { address } = origin;
       const signal = abortedWith(reply);
 
       const tokens = await reportingRefusal(services, { event: 'password_change', subject, sessionId, address }, async () => {
-        // Guesses count for the name that the user logs in by: it is the same password.
-        const username = (await users.get(subject))?.username ?? '';
         const user = await throttle.guard({ username, address }, () => users.checkPassword(subject, current_password, signal));
         if (!user) throw new Problem('invalid_credentials', { detail: 'The current password is wrong.', headers: challenge() });
         const replacement = await users.newCredential(new_password, user.username, signal);
