@@ -153,7 +153,7 @@ export function createClient({
     if (!secondsAhead || closed) return;
     // Anywhere in the first half of the time that is ahead, so that many tabs do not go at once.
     const ahead = Math.min(secondsAhead, expiresIn / 2) * (1 - Math.random() / 2);
-    const delay = Math.max(1, expiresIn - ahead) * 1_000;
+    const delay = Math.max(1 + Math.random(), expiresIn - ahead) * 1_000;
     // Timers may be early by a little.
     dueAt = Date.now() + delay - 100;
     timer = setTimeout(renewAhead, Math.min(delay, MAX_TIMER_MS));
@@ -281,9 +281,9 @@ export function createClient({
 
   return {
     fetch: fetchRenewing,
-    login: (credentials) =>
-      locked(async () => begin(await answer(await accepted(await ask('POST', '/login', credentials))), 'login')),
-    register: async (credentials) => answer(await accepted(await ask('POST', '/register', credentials))),
+    login: ({ username, password }) =>
+      locked(async () => begin(await answer(await accepted(await ask('POST', '/login', { username, password }))), 'login')),
+    register: async ({ username, password }) => answer(await accepted(await ask('POST', '/register', { username, password }))),
     async logout(scope = 'all') {
       await alone('POST', '/logout', { scope });
       if (scope !== 'others') end('logged_out', true);
