@@ -1,7 +1,9 @@
 import Fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify';
 import type { Config } from './config.js';
+import { publicDocumentation } from './http/documentation.js';
 import { clientErrorHandler, errorHandler, sendProblem } from './http/errors.js';
 import { PROTECTIVE_HEADERS, STRICT_TRANSPORT } from './http/headers.js';
+import { documented } from './http/openapi.js';
 import { Problem } from './http/problem.js';
 import { latchkey } from './plugin.js';
 import { translatingFaults } from './redis/fault.js';
@@ -33,7 +35,8 @@ export async function publicApp(config: AppConfig, clients: Clients): Promise<Fa
       reply.headers(STRICT_TRANSPORT);
     });
   }
-  await app.register(latchkey, { ...config, redis: clients });
+  await documented(app, publicDocumentation);
+  await app.register(latchkey, { ...config, oauthClients: config.oauthClients ?? [], redis: clients });
   return app;
 }
 

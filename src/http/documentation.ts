@@ -1,0 +1,22 @@
+import type { Documentation } from './openapi.js';
+
+/** What the documents of the two listeners say beside their routes. */
+export const publicDocumentation: Documentation = {
+  title: 'latchkey',
+  description: [
+    'Sessions by opaque access and refresh tokens. Browsers hold them in two cookies that scripts cannot read, everyone else shows the access token as a bearer token.',
+    'Every error is `application/problem+json` (RFC 9457) with a stable `code`; under `/oauth`, it is what RFC 6749 wants.',
+    'A path that is not listed here is 404 `not_found`; what could not be read as a request is 400 `invalid_request`, 408 `request_timeout` or 431 `headers_too_large`.',
+  ].join('\n\n'),
+  tags: [
+    { name: 'sessions', description: 'Log in, ask who this is, refresh, log out' },
+    { name: 'account', description: 'What users do with their own account' },
+    { name: 'oauth', description: 'For OAuth clients and resource servers (RFC 6749, 7009, 7662, 8414)' },
+    { name: 'documentation', description: 'The API, by itself' },
+  ],
+  securitySchemes: {
+    cookie: { type: 'apiKey', in: 'cookie', name: '__Host-Http-latchkey', description: 'The access token, as a login sets it' },
+    bearer: { type: 'http', scheme: 'bearer', description: 'The access token' },
+    client: { type: 'http', scheme: 'basic', description: 'The id and secret of an OAuth client; both can be sent in the body instead' },
+  },
+};

@@ -1,0 +1,74 @@
+import { hash, timingSafeEqual } from 'node:crypto';
+import { OAuthError } from './errors.js';
+import type { Form } from './form.js';
+
+/** A program that refreshes, introspects or revokes tokens (RFC 6749 section 2). */
+export interface OAuthClient {
+  readonly id: string;
+  /** SHA-256 of its secret, base64url; a client without one is public. A plain hash, since secrets are random. */
+  readonly secretHash?: string | undefined;
+}
+
+const BASIC = /^basic +([a-z0-9+/]+=*) *$/i;
+const CHALLENGE = { 'www-authenticate': 'Basic realm="latchkey", charset="UTF-8"' };
+const NO_SECRET = Buffer.alloc(32);
+
+/** The clients that may use the OAuth endpoints. */
+export class OAuthClients {
+  readonly #byId: ReadonlyMap<string, OAuthClient>;
+
+  constructor(clients: readonly OAuthClient[]) {
+    this.#byId = new Map(clients.map((client) => [client.id, client]));
+  }
+
+  /**
+   * Authenticates a client by `client_secret_basic` or `client_secret_post` (RFC 6749 section 2.3.1);
+   * a public one names itself by `client_id`.
+   *
+   * @throws {OAuthError} `invalid_request` for two ways at once, else `invalid_client`.
+   */
+  authenticate(authorization: string | undefined, { client_id: idInBody, client_secret: secretInBody }: Form): OAuthClient {
+    if (authorization === undefined) {
+      if (idInBody === undefined) throw invalidClient();
+      return this.#verified(idInBody, secretInBody);
+    }
+    if (secretInBody !== undefined) throw new OAuthError('invalid_request', 'The client authenticates in two ways.');
+    const { id, secret } = basicCredentials(authorization);
+    if (idInBody !== undefined && idInBody !== id) throw new OAuthError('invalid_request', 'The request names two clients.');
+    return this.#verified(id, secret);
+  }
+
+  #verified(id: string, secret = ''): OAuthClient {
+    const client = this.#byId.get(id);
+    const expected = client?.secretHash === undefined ? NO_SECRET : Buffer.from(client.secretHash, 'base64url');
+    const matches = timingSafeEqual(hash('sha256', secret, 'buffer'), expected);
+    const isPublic = client !== undefined && client.secretHash === undefined && secret === '';
+    if (!client || !(matches || isPublic)) throw invalidClient();
+    return client;
+  }
+}
+
+/** @throws {OAuthError} `invalid_client` */
+export function requireConfidential(client: OAuthClient): void {
+  if (client.secretHash === undefined) throw invalidClient();
+}
+
+function invalidClient(): OAuthError {
+  return new OAuthError('invalid_client', 'The client is unknown, or did not authenticate as it must.', { headers: CHALLENGE });
+}
+
+/** Both halves are form-encoded before they are joined. */
+function basicCredentials(authorization: string): { id: string; secret: string } {
+  const text = Buffer.from(BASIC.exec(authorization)?.[1] ?? '', 'base64').toString();
+  const at = text.indexOf(':');
+  if (at < 0) throw invalidClient();
+  return { id: formDecoded(text.slice(0, at)), secret: formDecoded(text.slice(at + 1)) };
+}
+
+function formDecoded(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '));
+  } catch {
+    throw invalidClient();
+  }
+}

@@ -1,0 +1,56 @@
+import { Type } from '@sinclair/typebox';
+import type { App } from '../route.js';
+import type { OAuthServices } from './index.js';
+
+const Methods = Type.Array(Type.String());
+
+const Reply = Type.Object({
+  issuer: Type.String(),
+  token_endpoint: Type.String(),
+  token_endpoint_auth_methods_supported: Methods,
+  introspection_endpoint: Type.String(),
+  introspection_endpoint_auth_methods_supported: Methods,
+  revocation_endpoint: Type.String(),
+  revocation_endpoint_auth_methods_supported: Methods,
+  grant_types_supported: Methods,
+  response_types_supported: Methods,
+});
+
+const CONFIDENTIAL = ['client_secret_basic', 'client_secret_post'];
+
+/** Authorization server metadata (RFC 8414). The first public origin is the issuer. */
+export function metadata(app: App, services: OAuthServices): void {
+  app.get(
+    '/.well-known/oauth-authorization-server',
+    {
+      config: { needs: 'nothing' },
+      schema: {
+        summary: 'Discover the OAuth endpoints',
+        description: 'Authorization server metadata (RFC 8414). There is no authorization endpoint, so it supports no response type.',
+        operationId: 'oauthMetadata',
+        tags: ['oauth'],
+        response: { 200: Reply },
+      },
+    },
+    async () => {
+      const issuer = issuerOf(services);
+      return {
+        issuer,
+        token_endpoint: `${issuer}/oauth/token`,
+        token_endpoint_auth_methods_supported: [...CONFIDENTIAL, 'none'],
+        introspection_endpoint: `${issuer}/oauth/introspect`,
+        introspection_endpoint_auth_methods_supported: CONFIDENTIAL,
+        revocation_endpoint: `${issuer}/oauth/revoke`,
+        revocation_endpoint_auth_methods_supported: [...CONFIDENTIAL, 'none'],
+        grant_types_supported: ['refresh_token'],
+        response_types_supported: [],
+      };
+    },
+  );
+}
+
+/** The first place where clients reach the service; nobody does before it listens. */
+export function issuerOf({ origins }: OAuthServices): string {
+  const [first = 'http://localhost'] = origins;
+  return first;
+}

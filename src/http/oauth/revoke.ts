@@ -1,0 +1,50 @@
+import { Type } from '@sinclair/typebox';
+import type { App } from '../route.js';
+import { ClientCredentials } from './credentials.js';
+import { OAuthError } from './errors.js';
+import type { OAuthServices } from './index.js';
+
+const Body = Type.Object({
+  token: Type.String(),
+  token_type_hint: Type.Optional(Type.String({ description: 'Not needed: a token tells by itself what it is' })),
+  ...ClientCredentials,
+});
+
+const Nothing = Type.Unsafe<undefined>({ type: 'null', description: 'The token is of no use any more' });
+
+/** Revocation (RFC 7009): either token of a pair ends its session. What is unknown is revoked already. */
+export function revoke(app: App, services: OAuthServices): void {
+  const { sessions, report } = services;
+
+  app.post(
+    '/oauth/revoke',
+    {
+      config: { needs: 'client', fails: ['invalid_grant'] },
+      schema: {
+        summary: 'Revoke a token',
+        description: 'Ends the session that an access or refresh token belongs to (RFC 7009). A token that is unknown or of no use any more is answered 200 too.',
+        operationId: 'oauthRevoke',
+        tags: ['oauth'],
+        body: Body,
+        response: { 200: Nothing },
+      },
+    },
+    async (request, reply) => {
+      const session = await sessionOf(request.body.token, services);
+      if (session) {
+        const { subject, sessionId, client } = session;
+        if (client !== request.oauthClient!.id) throw new OAuthError('invalid_grant', 'The token was issued to another client.');
+        await sessions.revoke(subject, sessionId, 'revoked');
+        report({ event: 'session_end', outcome: 'success', reason: 'revoked', subject, sessionId, address: request.ip });
+      }
+      return reply.send();
+    },
+  );
+}
+
+async function sessionOf(token: string, { sessions }: OAuthServices) {
+  const presented = sessions.parseRefreshToken(token);
+  if (!presented) return sessions.authenticate(token);
+  const holder = await sessions.holderOf(presented);
+  return holder && { ...holder, sessionId: presented.sessionId };
+}

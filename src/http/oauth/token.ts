@@ -1,0 +1,78 @@
+import { Type } from '@sinclair/typebox';
+import { rotate } from '../refresh.js';
+import type { App } from '../route.js';
+import { seconds } from '../tokens.js';
+import { ClientCredentials } from './credentials.js';
+import { OAuthError } from './errors.js';
+import type { OAuthServices } from './index.js';
+
+const Body = Type.Object({
+  grant_type: Type.String({ description: 'refresh_token' }),
+  refresh_token: Type.Optional(Type.String()),
+  scope: Type.Optional(Type.String({ description: 'The scope that was granted, or nothing: a narrower one is refused' })),
+  ...ClientCredentials,
+});
+
+const Reply = Type.Object(
+  {
+    access_token: Type.String(),
+    token_type: Type.Literal('Bearer'),
+    expires_in: Type.Integer({ description: 'What is left of the access token, in seconds' }),
+    refresh_token: Type.String({ description: 'Takes the place of the one that was sent' }),
+    scope: Type.Optional(Type.String()),
+  },
+  { additionalProperties: false },
+);
+
+/** The refresh_token grant (RFC 6749 section 6), for sessions that were issued to the client. */
+export function token(app: App, services: OAuthServices): void {
+  app.post(
+    '/oauth/token',
+    {
+      config: { needs: 'client', fails: ['invalid_grant', 'unsupported_grant_type', 'invalid_scope'] },
+      schema: {
+        summary: 'Refresh',
+        description: 'Answers a refresh token with a new pair (RFC 6749 section 6). The client keeps the refresh token that comes back.',
+        operationId: 'oauthToken',
+        tags: ['oauth'],
+        body: Body,
+        response: { 200: Reply },
+      },
+    },
+    async (request) => {
+      const client = request.oauthClient!;
+      const { grant_type, refresh_token, scope } = request.body;
+      if (grant_type !== 'refresh_token') throw new OAuthError('unsupported_grant_type', 'The only grant type is refresh_token.');
+      if (refresh_token === undefined) throw new OAuthError('invalid_request', 'The parameter refresh_token is missing.');
+      const presented = services.sessions.parseRefreshToken(refresh_token);
+      if (!presented) throw invalidGrant();
+      if (scope !== undefined) {
+        const holder = await services.sessions.holderOf(presented);
+        if (holder?.client === client.id) requireGranted(scope, holder.scope);
+      }
+
+      const rotation = await rotate(request, presented, services, client.id);
+      if (rotation.outcome === 'ended' || rotation.outcome === 'reused') throw invalidGrant();
+      const { pair, principal, accessExpiresInMs } = rotation;
+      return {
+        access_token: pair.access.token,
+        token_type: 'Bearer' as const,
+        expires_in: seconds(accessExpiresInMs),
+        refresh_token: pair.refresh.token,
+        ...(principal.scope !== undefined && { scope: principal.scope }),
+      };
+    },
+  );
+}
+
+function invalidGrant(): OAuthError {
+  return new OAuthError('invalid_grant', 'The refresh token is invalid, expired, revoked, or was issued to another client.');
+}
+
+/** A session has one scope from its beginning to its end, so this cannot change before the rotation. */
+function requireGranted(asked: string, granted: string | undefined): void {
+  const [a, b] = [asked, granted ?? ''].map((scope) => new Set(scope.split(' ').filter((word) => word !== '')));
+  if (a!.size !== b!.size || ![...a!].every((word) => b!.has(word))) {
+    throw new OAuthError('invalid_scope', 'The scope must be the one that was granted, or be left out.');
+  }
+}

@@ -1,0 +1,56 @@
+import { createHash } from 'node:crypto';
+import type { Test } from 'tap';
+import type { AppConfig } from '../../../src/app.js';
+import type { IssuedTokens } from '../../../src/sessions/session.js';
+import { startService } from '../../support/service.js';
+
+export const SECRET = 'lks_a-secret-that-was-drawn-at-random';
+const secretHash = createHash('sha256').update(SECRET).digest('base64url');
+
+export const CONFIDENTIAL = { client_id: 'web', client_secret: SECRET };
+export const OTHER = { client_id: 'resource-server', client_secret: SECRET };
+export const PUBLIC = { client_id: 'spa' };
+
+/** A service with two confidential clients and a public one. */
+export async function startAuthorizationServer(t: Test, overrides: Partial<AppConfig> = {}) {
+  const service = await startService({
+    oauthClients: [
+      { id: 'web', secretHash },
+      { id: 'resource-server', secretHash },
+      { id: 'spa', secretHash: undefined },
+    ],
+    ...overrides,
+  });
+  t.teardown(service.close);
+
+  return {
+    ...service,
+    /** A session that was issued to a client; `scope` is `read write`. */
+    issue: (client: string | undefined = 'web', subject?: string): Promise<IssuedTokens> =>
+      service.mint(subject, {
+        identity: {
+          subject: subject ?? 'subject-1',
+          username: 'ada',
+          methods: ['pwd', 'otp'],
+          scope: 'read write',
+          data: { tenant: 'acme' },
+          ...(client !== undefined && { client }),
+        },
+      }),
+    /** Posts a form, as it is if it is a string. */
+    send: (path: string, form: Record<string, string> | string, headers: Record<string, string> = {}) =>
+      service.inject({
+        method: 'POST',
+        url: path,
+        payload: typeof form === 'string' ? form : new URLSearchParams(form).toString(),
+        headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
+      }),
+  };
+}
+
+export function basic(id: string, secret: string): { authorization: string } {
+  return { authorization: `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}` };
+}
+
+/** Lets the rule of the grace period see a pair as closed. */
+export const CLOSED_MS = 60_000;
