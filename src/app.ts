@@ -1,15 +1,24 @@
 import Fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify';
 import type { Config } from './config.js';
+import { adminRoutes } from './http/admin/index.js';
+import { AdminKeys } from './http/admin/keys.js';
 import { publicDocumentation } from './http/documentation.js';
 import { clientErrorHandler, errorHandler, sendProblem } from './http/errors.js';
 import { PROTECTIVE_HEADERS, STRICT_TRANSPORT } from './http/headers.js';
 import { documented } from './http/openapi.js';
 import { Problem } from './http/problem.js';
-import { latchkey } from './plugin.js';
+import type { AuthEvent } from './http/services.js';
+import { PasswordHasher } from './identity/hasher.js';
+import { Users } from './identity/users.js';
+import { type Latchkey, latchkey } from './plugin.js';
 import { translatingFaults } from './redis/fault.js';
+import { Keys } from './redis/keys.js';
 import type { RedisClient } from './redis/script.js';
+import { Webhooks } from './webhooks/webhooks.js';
 
 const BODY_LIMIT = 16 * 1024;
+/** Of a subject in a path: 255 bytes, each percent-encoded. */
+const MAX_PARAM_LENGTH = 3 * 255;
 /** For a request to arrive whole, however slowly it dribbles in. */
 const REQUEST_TIMEOUT_MS = 10_000;
 /** For a connection to be silent in the midst of a request or an answer. */
@@ -24,8 +33,11 @@ export interface Clients {
 
 export type AppConfig = Omit<Config, 'tokenKeys'> & { readonly tokenKeys: readonly [string, ...string[]] };
 
+/** Told of every authentication event, beside the log. */
+export type OnEvent = (event: AuthEvent) => void;
+
 /** The service's public app: what the plugin adds, and an answer for every other path. */
-export async function publicApp(config: AppConfig, clients: Clients): Promise<FastifyInstance> {
+export async function publicApp(config: AppConfig, clients: Clients, onEvent?: OnEvent): Promise<FastifyInstance> {
   const app = appWith({
     logger: { level: config.logLevel },
     trustProxy: config.trustProxy ? [...config.trustProxy] : false,
@@ -36,13 +48,14 @@ export async function publicApp(config: AppConfig, clients: Clients): Promise<Fa
     });
   }
   await documented(app, publicDocumentation);
-  await app.register(latchkey, { ...config, oauthClients: config.oauthClients ?? [], redis: clients });
+  await app.register(latchkey, { ...config, oauthClients: config.oauthClients ?? [], redis: clients, onEvent: reporting(app, onEvent) });
   return app;
 }
 
-/** The operator's app, for the internal listener: liveness never touches Redis, readiness does. */
-export function internalApp({ logLevel }: AppConfig, { lookups, scripts }: Clients): FastifyInstance {
-  const app = appWith({ logger: { level: logLevel } });
+/** The operator's app, for the internal listener: liveness never touches Redis, readiness does; and the admin API, if it has keys. */
+export function internalApp(config: AppConfig, clients: Clients, sessions: Latchkey, onEvent?: OnEvent): FastifyInstance {
+  const { lookups, scripts } = clients;
+  const app = appWith({ logger: { level: config.logLevel }, routerOptions: { maxParamLength: MAX_PARAM_LENGTH } });
   app.addHook('onRequest', async (_request, reply) => {
     reply.headers(PROTECTIVE_HEADERS);
   });
@@ -51,7 +64,29 @@ export function internalApp({ logLevel }: AppConfig, { lookups, scripts }: Clien
     await translatingFaults(() => Promise.all([lookups.ping(), scripts.ping()]));
     return { status: 'ready' };
   });
+  if (config.adminKeys) {
+    const services = {
+      sessions,
+      users: new Users(clients.scripts, new Keys(config.redisPrefix), new PasswordHasher()),
+      adminKeys: new AdminKeys(config.adminKeys),
+      report: reporting(app, onEvent),
+    };
+    void app.register((instance) => adminRoutes(instance, services), { prefix: '/admin' });
+  }
   return app;
+}
+
+/** Sends the events of both apps to the configured endpoints, until it is closed. */
+export function webhooksOf({ webhooks, redisPrefix }: AppConfig, { scripts }: Clients, onFault: (error: Error) => void): Webhooks | undefined {
+  return webhooks && new Webhooks(scripts, new Keys(redisPrefix), webhooks, { onFault });
+}
+
+/** Logs each event and passes it on. */
+function reporting({ log }: FastifyInstance, onEvent: OnEvent | undefined): OnEvent {
+  return (event) => {
+    log.info(event, `${event.event} ${event.outcome}`);
+    onEvent?.(event);
+  };
 }
 
 /** An app whose every error is a problem, whatever it comes from. */

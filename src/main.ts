@@ -1,9 +1,10 @@
 import type { FastifyInstance } from 'fastify';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
-import { type AppConfig, internalApp, publicApp } from './app.js';
+import { type AppConfig, internalApp, type OnEvent, publicApp, webhooksOf } from './app.js';
 import { loadConfig } from './config.js';
 import { LatchkeyError } from './errors.js';
+import { webhookEvent } from './http/webhook-event.js';
 import { connect, type RedisLocation, waitUntilReady } from './redis/connect.js';
 import { startEmbeddedRedis } from './redis/embedded.js';
 import { localTokenKey } from './token-key.js';
@@ -46,14 +47,17 @@ async function main(): Promise<void> {
   const clients = { lookups: clientNamed('latchkey-lookups'), scripts: clientNamed('latchkey-scripts') };
   await Promise.all(Object.values(clients).map((client) => waitUntilReady(client, config.redisTimeoutMs)));
 
-  const app = await publicApp(config, clients);
-  onError = (error) => app.log.warn({ err: error }, 'Redis');
-  const internal = internalApp(config, clients);
+  const webhooks = webhooksOf(config, clients, (error) => onError(error));
+  const onEvent: OnEvent = (event) => webhooks?.publish(webhookEvent(event));
+  const app = await publicApp(config, clients, onEvent);
+  onError = (error) => app.log.warn({ err: error }, error.message);
+  const internal = internalApp(config, clients, app.latchkey, onEvent);
 
   let stopping: Promise<void> | undefined;
   const stop = (exitCode: number) => {
     stopping ??= (async () => {
       await Promise.all([app.close(), internal.close()]);
+      await webhooks?.close();
       Object.values(clients).forEach((client) => client.disconnect());
       await embedded?.stop();
       process.exit(exitCode);

@@ -60,16 +60,22 @@ export function handOver(
   tokens: IssuedTokens,
   { transport, keepsRefreshToken = false }: { transport: Transport; keepsRefreshToken?: boolean },
 ): Static<typeof TokensBody> {
-  const { pair, principal, accessExpiresInMs, refreshExpiresInMs } = tokens;
-  const body = {
+  if (transport === 'bearer') return bearerBody(tokens);
+  if (keepsRefreshToken) cookies.setAccess(reply, tokens);
+  else cookies.set(reply, tokens);
+  return bodyWithoutTokens(tokens);
+}
+
+/** A pair of tokens in the body. */
+export function bearerBody(tokens: IssuedTokens): Static<typeof TokensBody> {
+  const { access, refresh } = tokens.pair;
+  return { access_token: access.token, token_type: 'Bearer', refresh_token: refresh.token, ...bodyWithoutTokens(tokens) };
+}
+
+function bodyWithoutTokens({ principal, accessExpiresInMs, refreshExpiresInMs }: IssuedTokens): Static<typeof TokensBody> {
+  return {
     expires_in: seconds(accessExpiresInMs),
     refresh_expires_in: seconds(refreshExpiresInMs),
     session: sessionBody(principal),
   };
-  if (transport === 'bearer') {
-    return { access_token: pair.access.token, token_type: 'Bearer', refresh_token: pair.refresh.token, ...body };
-  }
-  if (keepsRefreshToken) cookies.setAccess(reply, tokens);
-  else cookies.set(reply, tokens);
-  return body;
 }

@@ -59,6 +59,11 @@ export class Keys {
     return `${this.#prefix}login:${encoded(username)}`;
   }
 
+  /** The stream of events for webhooks, of all subjects. */
+  webhooks(): string {
+    return `${this.#prefix}webhooks`;
+  }
+
   /** A counter of attempts: of what, then whose. A username goes in as a digest, so that a made-up one makes no long key. */
   throttle(kind: 'account' | 'network' | 'registration', network: string, username?: string): string {
     const whose = username === undefined ? '' : `:${createHash('sha256').update(username).digest('base64url')}`;

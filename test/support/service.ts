@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
 import type { Redis } from 'ioredis';
-import { type AppConfig, internalApp, publicApp } from '../../src/app.js';
+import { type AppConfig, internalApp, type OnEvent, publicApp } from '../../src/app.js';
 import { loadConfig } from '../../src/config.js';
 import { connect, waitUntilReady } from '../../src/redis/connect.js';
 import { Keys } from '../../src/redis/keys.js';
@@ -44,7 +44,7 @@ export interface TestService {
 
 export async function startService(
   overrides: Partial<AppConfig> = {},
-  { redis: given, clock = false }: { redis?: TestRedis; clock?: boolean } = {},
+  { redis: given, clock = false, onEvent }: { redis?: TestRedis; clock?: boolean; onEvent?: OnEvent } = {},
 ): Promise<TestService> {
   const redis = given ?? (await startRedis({ clock }));
   const prefix = `${randomBytes(4).toString('hex')}:`;
@@ -57,8 +57,8 @@ export async function startService(
     );
   const clients = { lookups: clientNamed('lookups'), scripts: clientNamed('scripts') };
   await Promise.all(Object.values(clients).map((each) => waitUntilReady(each, 10_000)));
-  const app = await publicApp(config, clients);
-  const internal = internalApp(config, clients);
+  const app = await publicApp(config, clients, onEvent);
+  const internal = internalApp(config, clients, app.latchkey, onEvent);
   const url = await app.listen({ port: 0, host: '127.0.0.1' });
   const internalUrl = await internal.listen({ port: 0, host: '127.0.0.1' });
 

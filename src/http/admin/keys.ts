@@ -1,0 +1,57 @@
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { crc32 } from 'node:zlib';
+
+export const ADMIN_SCOPES = ['sessions:read', 'sessions:write', 'users:read', 'users:write'] as const;
+/** What an API key allows. */
+export type AdminScope = (typeof ADMIN_SCOPES)[number];
+
+/** An API key as it is configured: never the key itself. */
+export interface AdminKey {
+  /** For people, and for the record of what was done with it. */
+  readonly name: string;
+  /** SHA-256 of the key, base64url (43 characters). */
+  readonly digest: string;
+  readonly scopes: readonly AdminScope[];
+}
+
+const PREFIX = 'lkadm_';
+const SECRET_BYTES = 32;
+const KEY = /^lkadm_[\w-]{48}$/;
+
+/** Makes an API key: `lkadm_` and base64url of a secret (32 bytes) and its CRC-32, which lets scanners find leaked ones. */
+export function mintAdminKey(): string {
+  const bytes = Buffer.alloc(SECRET_BYTES + 4);
+  randomBytes(SECRET_BYTES).copy(bytes);
+  bytes.writeUInt32BE(checksum(bytes), SECRET_BYTES);
+  return PREFIX + bytes.toString('base64url');
+}
+
+/**
+ * The digest that is configured. SHA-256 and no slow hash: nobody guesses one of 2²⁵⁶ secrets, however fast the hash
+ * (NIST SP 800-63B section 5.1.2.2 asks for a salted, slow one below 112 bits).
+ */
+export function digestOfAdminKey(key: string): string {
+  return hash('sha256', key, 'base64url');
+}
+
+/** The API keys of the service. */
+export class AdminKeys {
+  readonly #keys: readonly { readonly key: AdminKey; readonly digest: Buffer }[];
+
+  constructor(keys: readonly AdminKey[]) {
+    this.#keys = keys.map((key) => ({ key, digest: Buffer.from(key.digest, 'base64url') }));
+  }
+
+  /** The key that was presented; undefined for anything else. Compared with each in constant time. */
+  find(presented: string): AdminKey | undefined {
+    if (!KEY.test(presented)) return undefined;
+    const bytes = Buffer.from(presented.slice(PREFIX.length), 'base64url');
+    if (bytes.readUInt32BE(SECRET_BYTES) !== checksum(bytes)) return undefined;
+    const digest = Buffer.from(digestOfAdminKey(presented), 'base64url');
+    return this.#keys.filter((each) => timingSafeEqual(each.digest, digest))[0]?.key;
+  }
+}
+
+function checksum(bytes: Buffer): number {
+  return crc32(bytes.subarray(0, SECRET_BYTES), crc32(PREFIX));
+}
