@@ -14,7 +14,7 @@ const floorOf = (part) => floors.findIndex((parts) => parts.includes(part));
 
 /** `src/http/routes/login.ts` belongs to the part `http`, `src/app.ts` to `app`; what is outside src to none. */
 function partOf(file) {
-  const [source, part] = path.relative(path.join(root), file).split(path.sep);
+  const [source, part] = path.relative(root, file).split(path.sep);
   return source === 'src' ? part.replace(/\.[jt]s$/, '') : undefined;
 }
 
@@ -25,7 +25,9 @@ function objection(part, specifier, target) {
   if (part === 'client') return 'src/client imports nothing';
   if (target === 'client') return 'src/client is for browsers';
   if (target === 'config') return configReaders.includes(part) ? undefined : 'config is read by app, main and cli alone';
-  if (part === 'config') return target === undefined || target === 'errors' ? undefined : 'config imports only errors';
+  if (part === 'config') {
+    return target === undefined || floorOf(target) <= floorOf('redis') ? undefined : 'config imports only errors and redis';
+  }
   if (target === undefined) {
     const belowHttp = floorOf(part) < floorOf('http');
     return belowHttp && http.test(specifier) ? `src/${part} knows nothing of HTTP` : undefined;

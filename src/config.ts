@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { LatchkeyError } from './errors.js';
+import type { RedisLocation, RedisNode } from './redis/connect.js';
 
 /** Thrown by {@link loadConfig}: `problems` holds one sentence for each mistake, naming its variable, never its value. */
 export class ConfigError extends LatchkeyError {
@@ -12,34 +13,20 @@ export class ConfigError extends LatchkeyError {
   }
 }
 
-export interface RedisNode {
-  host: string;
-  port: number;
-}
-
-interface RedisAccess {
-  tls: boolean;
-  username: string | undefined;
-  password: string | undefined;
-}
-
-/** What `REDIS_URL` names. For Sentinel, user and password are those of the Redis servers behind it. */
-export type RedisLocation =
-  | ({ kind: 'standalone'; db: number } & RedisNode & RedisAccess)
-  | ({ kind: 'unix'; path: string } & Omit<RedisAccess, 'tls'>)
-  | ({ kind: 'sentinel'; sentinels: readonly RedisNode[]; name: string; db: number } & RedisAccess)
-  | ({ kind: 'cluster'; nodes: readonly RedisNode[] } & RedisAccess);
+type RedisAccess = Pick<RedisLocation, 'username' | 'password'>;
 
 type Refuse = (why: string) => undefined;
 
-interface Form<T> {
+/** How a value is written and read. */
+export interface Form<T> {
   /** For people, in docs/configuration.md. */
   form: string;
   /** Gives the value, or refuses once or several times and gives `undefined`. */
   read(text: string, refuse: Refuse): T | undefined;
 }
 
-interface Variable {
+/** One variable of the environment. */
+export interface Variable {
   name: string;
   type: Form<unknown>;
   /** As one would write it in the environment. */
@@ -235,7 +222,7 @@ function nodeAt(text: string, defaultPort: number): RedisNode | undefined {
   return match && port ? { host: (match[1] ?? match[2])!, port } : undefined;
 }
 
-function accessOf(userinfo: string | undefined, refuse: Refuse): Pick<RedisAccess, 'username' | 'password'> | undefined {
+function accessOf(userinfo: string | undefined, refuse: Refuse): RedisAccess | undefined {
   if (userinfo === undefined) return { username: undefined, password: undefined };
   try {
     const [username = '', password = '', ...rest] = userinfo.split(':').map(decodeURIComponent);
@@ -456,7 +443,7 @@ interface Rule {
   /** The rule is only asked when all of these could be read. */
   of: readonly Field[];
   says: string;
-  broken(values: Values): boolean;
+  broken: (values: Values) => boolean;
 }
 
 /** What must hold between variables; docs/configuration.md lists them. */
