@@ -6,9 +6,17 @@ import type { Services } from '../services.js';
 
 const Query = Type.Object({ to: Type.Optional(Type.String({ maxLength: 2048 })) }, { additionalProperties: false });
 
+const Redirect = Type.Unsafe<undefined>({
+  type: 'null',
+  headers: { location: { type: 'string', description: 'The path, or the login page with the reason' } },
+});
+
 /** For pages that the server renders: refreshes by cookie and goes on to a path of ours, or to the login page. */
 export function continueTo(app: App, services: Services): void {
-  app.get('/continue', { config: { needs: 'nothing' }, schema: { querystring: Query } }, async (request, reply) => {
+  app.get('/continue', {
+      config: { needs: 'nothing', fails: ['ambiguous_credentials'] },
+      schema: { summary: 'Refresh and go on', querystring: Query, response: { 303: Redirect } },
+    }, async (request, reply) => {
     const to = localPath(request.query.to ?? '/');
     try {
       await refresh(request, reply, services);

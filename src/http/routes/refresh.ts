@@ -9,7 +9,15 @@ const Body = Type.Object({ refresh_token: Type.Optional(Type.String()) }, { addi
 export function refresh(app: App, services: Services): void {
   app.post(
     '/refresh',
-    { config: { needs: 'nothing', bodyIsOptional: true }, schema: { body: Body, response: { 200: TokensBody } } },
+    {
+      config: { needs: 'nothing', bodyIsOptional: true, fails: ['reauthentication_required'] },
+      schema: {
+        summary: 'Refresh',
+        description: 'Answers a refresh token, in the cookie or in the body, with a pair of tokens in the same way.',
+        body: Body,
+        response: { 200: TokensBody },
+      },
+    },
     (request, reply) => refreshed(request, reply, services, request.body.refresh_token),
   );
 }

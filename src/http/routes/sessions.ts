@@ -23,7 +23,10 @@ export function sessions(app: App, services: Services): void {
 
   app.get(
     '/sessions',
-    { config: { needs: 'session' }, schema: { response: { 200: Type.Object({ sessions: Type.Array(Device) }) } } },
+    {
+      config: { needs: 'session' },
+      schema: { summary: 'List my sessions', response: { 200: Type.Object({ sessions: Type.Array(Device) }) } },
+    },
     async (request) => {
       const { subject, sessionId: own } = request.principal!;
       const devices = (await sessions.list(subject)).map((session) => ({
@@ -43,7 +46,10 @@ export function sessions(app: App, services: Services): void {
 
   app.delete(
     '/sessions/:id',
-    { config: { needs: 'session' }, schema: { params: Params, response: { 204: Type.Null() } } },
+    {
+      config: { needs: 'session' },
+      schema: { summary: 'End one of my sessions', params: Params, response: { 204: Type.Null() } },
+    },
     async (request, reply) => {
       const principal = request.principal!;
       const { subject, sessionId: own } = principal;
