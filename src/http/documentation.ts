@@ -9,8 +9,7 @@ export const publicDocumentation: Documentation = {
     'A path that is not listed here is 404 `not_found`; what could not be read as a request is 400 `invalid_request`, 408 `request_timeout` or 431 `headers_too_large`.',
   ].join('\n\n'),
   tags: [
-    { name: 'sessions', description: 'Log in, ask who this is, refresh, log out' },
-    { name: 'account', description: 'What users do with their own account' },
+    { name: 'auth', description: 'Log in, ask who this is, refresh, log out' },
     { name: 'oauth', description: 'For OAuth clients and resource servers (RFC 6749, 7009, 7662, 8414)' },
     { name: 'documentation', description: 'The API, by itself' },
   ],

@@ -62,7 +62,6 @@ type SecuritySchemes = NonNullable<NonNullable<NonNullable<FastifyDynamicSwagger
 
 const OPENAPI_JSON = {
   summary: 'This document',
-  operationId: 'openapi',
   tags: ['documentation'],
   response: { 200: Type.Object({}, { additionalProperties: true }) },
 };
@@ -86,7 +85,7 @@ export async function documented(app: FastifyInstance, { title, description, tag
       components: { securitySchemes },
     },
     refResolver: { buildLocalReference: ({ $id }) => $id as string },
-    transform: ({ schema, url, route }) => ({ schema: described(schema, route), url }),
+    transform: ({ schema, url, route }) => ({ schema: described(schema, url, route), url }),
     transformObject: withOptionalBodies,
   });
   await app.register(async (scope) => {
@@ -103,14 +102,18 @@ export async function documented(app: FastifyInstance, { title, description, tag
   });
 }
 
-function described(schema: FastifySchema | undefined, { config = {}, method }: RouteOptions): FastifySchema {
+function described(schema: FastifySchema | undefined, url: string, { config = {}, method }: RouteOptions): FastifySchema {
   if (schema === undefined || schema.hide) return { hide: true };
   const { needs = 'nothing', bodyIsOptional } = config;
-  const isOAuth = schema.tags?.includes('oauth') ?? false;
+  const words = [String(method).toLowerCase(), ...url.split(/[^a-z]+/i).filter(Boolean)];
+  const tags = schema.tags ?? [words[1]!];
+  const isOAuth = tags.includes('oauth');
   const failures = isOAuth ? oauthFailures(needs, config.fails) : problemFailures(needs, method !== 'GET', schema, config.fails);
   const replies = Object.entries(schema.response ?? {}).map(([status, reply]) => [status, { 'x-response-description': STATUS_CODES[status], ...reply as object }]);
   return {
     ...schema,
+    operationId: words.map((word, i) => (i === 0 ? word : word[0]!.toUpperCase() + word.slice(1))).join(''),
+    tags,
     security: SECURITY[needs],
     ...(isOAuth && { consumes: ['application/x-www-form-urlencoded'] }),
     ...(bodyIsOptional && { [OPTIONAL_BODY]: true }),
@@ -135,7 +138,9 @@ interface Operation {
 function problemFailures(needs: Needs, changesState: boolean, { querystring, params }: FastifySchema, own: readonly string[] = []) {
   const codes = new Set<ProblemCode>([...(own as ProblemCode[]), 'internal_error', 'unavailable']);
   const add = (...more: ProblemCode[]) => more.forEach((code) => codes.add(code));
-  if (changesState) add('invalid_request', 'ambiguous_credentials', 'cross_site_request', 'payload_too_large', 'unsupported_media_type');
+  if (changesState) add('invalid_request', 'payload_too_large', 'unsupported_media_type');
+  if (needs.includes(':')) add('admin_key_required', 'admin_scope_required');
+  else if (changesState) add('ambiguous_credentials', 'cross_site_request');
   if (querystring ?? params) add('invalid_request');
   if (params) add('not_found');
   if (needs === 'session' || needs === 'recent-session') add('invalid_request', 'ambiguous_credentials', 'authentication_required', 'invalid_token');

@@ -48,8 +48,6 @@ export function introspect(app: App, services: OAuthServices): void {
       schema: {
         summary: 'Introspect a token',
         description: 'What a token proves (RFC 7662). Anything that is not active is exactly `{"active":false}`.',
-        operationId: 'oauthIntrospect',
-        tags: ['oauth'],
         body: Body,
         response: { 200: Type.Union([Active, Inactive]) },
       },

@@ -27,7 +27,6 @@ export function metadata(app: App, services: OAuthServices): void {
       schema: {
         summary: 'Discover the OAuth endpoints',
         description: 'Authorization server metadata (RFC 8414). There is no authorization endpoint, so it supports no response type.',
-        operationId: 'oauthMetadata',
         tags: ['oauth'],
         response: { 200: Reply },
       },

@@ -23,8 +23,6 @@ export function revoke(app: App, services: OAuthServices): void {
       schema: {
         summary: 'Revoke a token',
         description: 'Ends the session that an access or refresh token belongs to (RFC 7009). A token that is unknown or of no use any more is answered 200 too.',
-        operationId: 'oauthRevoke',
-        tags: ['oauth'],
         body: Body,
         response: { 200: Nothing },
       },

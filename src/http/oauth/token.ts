@@ -33,8 +33,6 @@ export function token(app: App, services: OAuthServices): void {
       schema: {
         summary: 'Refresh',
         description: 'Answers a refresh token with a new pair (RFC 6749 section 6). The client keeps the refresh token that comes back.',
-        operationId: 'oauthToken',
-        tags: ['oauth'],
         body: Body,
         response: { 200: Reply },
       },

@@ -13,20 +13,24 @@ const Redirect = Type.Unsafe<undefined>({
 
 /** For pages that the server renders: refreshes by cookie and goes on to a path of ours, or to the login page. */
 export function continueTo(app: App, services: Services): void {
-  app.get('/continue', {
+  app.get(
+    '/continue',
+    {
       config: { needs: 'nothing', fails: ['ambiguous_credentials'] },
       schema: { summary: 'Refresh and go on', querystring: Query, response: { 303: Redirect } },
-    }, async (request, reply) => {
-    const to = localPath(request.query.to ?? '/');
-    try {
-      await refresh(request, reply, services);
-      return reply.redirect(to, 303);
-    } catch (error) {
-      if (!(error instanceof Problem) || error.code !== 'reauthentication_required') throw error;
-      const query = new URLSearchParams({ reason: String(error.extensions.reason), to });
-      return reply.redirect(`${services.loginPage}?${query.toString()}`, 303);
-    }
-  });
+    },
+    async (request, reply) => {
+      const to = localPath(request.query.to ?? '/');
+      try {
+        await refresh(request, reply, services);
+        return reply.redirect(to, 303);
+      } catch (error) {
+        if (!(error instanceof Problem) || error.code !== 'reauthentication_required') throw error;
+        const query = new URLSearchParams({ reason: String(error.extensions.reason), to });
+        return reply.redirect(`${services.loginPage}?${query.toString()}`, 303);
+      }
+    },
+  );
 }
 
 const ANY_ORIGIN = 'http://ours.invalid';

@@ -14,12 +14,16 @@ const Body = Type.Object(
 );
 
 export function login(app: App, services: Services): void {
-  app.post('/login', {
+  app.post(
+    '/login',
+    {
       config: { needs: 'nothing', fails: ['invalid_credentials', 'too_many_requests'] },
       schema: { summary: 'Log in', body: Body, response: { 200: TokensBody } },
-    }, async (request, reply) => {
-    const { transport = 'cookie', ...credentials } = request.body;
-    const tokens = await logIn(request, reply, services, credentials);
-    return handOver(reply, services.cookies, tokens, { transport });
-  });
+    },
+    async (request, reply) => {
+      const { transport = 'cookie', ...credentials } = request.body;
+      const tokens = await logIn(request, reply, services, credentials);
+      return handOver(reply, services.cookies, tokens, { transport });
+    },
+  );
 }

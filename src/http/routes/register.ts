@@ -8,10 +8,12 @@ const Body = Type.Object({ username: Type.String(), password: Type.String() }, {
 const Reply = Type.Object({ subject: Type.String(), username: Type.String() });
 
 export function register(app: App, services: Services, users: Users): void {
-  app.post('/register', {
+  app.post(
+    '/register',
+    {
       config: { needs: 'nothing', fails: ['invalid_username', 'password_not_allowed', 'registration_closed', 'too_many_requests', 'username_taken'] },
       schema: { summary: 'Register', body: Body, response: { 201: Reply } },
-    }, async (request, reply) =>
-    reply.code(201).send(await signUp(request, reply, services, users, request.body)),
+    },
+    async (request, reply) => reply.code(201).send(await signUp(request, reply, services, users, request.body)),
   );
 }

@@ -11,8 +11,12 @@ const Reply = Type.Unsafe<undefined>({
 
 /** Forward authentication for reverse proxies. It never rotates. */
 export function verify(app: App): void {
-  app.get('/verify', { config: { needs: 'session' }, schema: { summary: 'Forward authentication', response: { 200: Reply } } }, (request, reply) => {
-    const { subject, sessionId } = request.principal!;
-    reply.header('x-latchkey-subject', encodeURIComponent(subject)).header('x-latchkey-session', sessionId).send();
-  });
+  app.get(
+    '/verify',
+    { config: { needs: 'session' }, schema: { summary: 'Forward authentication', response: { 200: Reply } } },
+    (request, reply) => {
+      const { subject, sessionId } = request.principal!;
+      reply.header('x-latchkey-subject', encodeURIComponent(subject)).header('x-latchkey-session', sessionId).send();
+    },
+  );
 }
