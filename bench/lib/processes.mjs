@@ -1,0 +1,151 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { Redis } from 'ioredis';
+import { TOKEN_KEY } from './latchkey.mjs';
+import { cpuTime, OTHERS, pinned, SERVER } from './machine.mjs';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+export const SERVICE = join(root, 'dist/main.js');
+
+const children = new Set();
+const folders = new Set();
+
+process.on('exit', () => {
+  for (const child of children) child.kill('SIGKILL');
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130));
+
+/** Starts a process on the given cores. Its output is thrown away as a container's log driver would take it: unread. */
+function start(where, command, args, options) {
+  const child = spawn(...pinned(where, command, args), { stdio: ['ignore', 'ignore', 'inherit'], ...options });
+  children.add(child);
+  child.exited = new Promise((resolve) => child.once('exit', (code, signal) => resolve(signal ?? code)));
+  child.exited.then(() => children.delete(child));
+  return child;
+}
+
+export async function stop(child) {
+  child.stopping = true;
+  child.kill('SIGTERM');
+  await child.exited;
+}
+
+async function freePort() {
+  const server = createServer();
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+async function listening(port, child) {
+  let ended;
+  child.exited.then((how) => (ended = how));
+  for (let attempt = 0; attempt < 600; attempt++) {
+    if (ended !== undefined) throw new Error(`${child.spawnargs.join(' ')} ended with ${ended}`);
+    const socket = connect(port, '127.0.0.1');
+    const answered = await new Promise((resolve) => socket.once('connect', () => resolve(true)).once('error', () => resolve(false)));
+    socket.destroy();
+    if (answered) return;
+    await sleep(50);
+  }
+  throw new Error(`${child.spawnargs.join(' ')} does not listen`);
+}
+
+/**
+ * A real redis-server of the benchmark's own.
+ *
+ * @param durability 'shipped' takes redis.conf as it is, with its append-only file; 'none' takes redis.conf without one.
+ */
+export async function startRedis(durability) {
+  const folder = mkdtempSync(join(tmpdir(), 'latchkey-bench-'));
+  folders.add(folder);
+  const port = await freePort();
+  const child = start(OTHERS, 'redis-server', [
+    join(root, 'redis.conf'),
+    ...['--port', String(port), '--dir', folder],
+    ...(durability === 'none' ? ['--appendonly', 'no'] : []),
+  ]);
+  await listening(port, child);
+  const client = new Redis(port, '127.0.0.1');
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    pid: child.pid,
+    client,
+    async stop() {
+      client.disconnect();
+      await stop(child);
+      rmSync(folder, { recursive: true, force: true });
+      folders.delete(folder);
+    },
+  };
+}
+
+/** The service itself: what `npm start` runs with a REDIS_URL. */
+export async function startService(redis, { where = SERVER, env = {}, nodeOptions = [], cwd } = {}) {
+  const port = await freePort();
+  const child = start(where, process.execPath, [...nodeOptions, SERVICE], {
+    cwd,
+    env: {
+      PATH: process.env.PATH,
+      NODE_ENV: 'production',
+      REDIS_URL: redis.url,
+      TOKEN_KEYS: TOKEN_KEY,
+      PUBLIC_ORIGIN: 'http://localhost',
+      PORT: String(port),
+      INTERNAL_PORT: '0',
+      ...env,
+    },
+  });
+  await listening(port, child);
+  return { origin: `http://127.0.0.1:${port}`, pid: child.pid, stop: () => stop(child) };
+}
+
+/** A peer: a script that answers over IPC with the request that is to be repeated to it. */
+export async function startPeer(redis, { script, variant }, { nodeOptions = [], cwd } = {}) {
+  const port = await freePort();
+  const file = fileURLToPath(new URL(`../contenders/${script}`, import.meta.url));
+  const child = start(SERVER, process.execPath, [...nodeOptions, file, ...(variant ? [variant] : [])], {
+    cwd,
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    env: { PATH: process.env.PATH, NODE_ENV: 'production', REDIS_URL: redis.url, PORT: String(port) },
+  });
+  const request = await Promise.race([
+    new Promise((resolve) => child.once('message', resolve)),
+    child.exited.then((how) => Promise.reject(new Error(`${script} ended with ${how}`))),
+  ]);
+  return { origin: `http://127.0.0.1:${port}`, pid: child.pid, child, request, stop: () => stop(child) };
+}
+
+/** What a stretch of work cost: CPU of the server, of Redis and of this machine's generator, and commands of Redis. */
+export async function accounted({ server, redis }, work) {
+  const before = { server: cpuTime(server.pid), redis: cpuTime(redis.pid), commands: await commands(redis) };
+  const result = await work();
+  return {
+    ...result,
+    serverCpu: cpuTime(server.pid) - before.server,
+    redisCpu: cpuTime(redis.pid) - before.redis,
+    commands: difference(await commands(redis), before.commands),
+  };
+}
+
+const OURS = new Set(['info', 'config|resetstat', 'hello', 'client|setinfo', 'ping']);
+
+/** Calls by command since the server started, those inside scripts included, without the benchmark's own. */
+async function commands({ client }) {
+  const counts = {};
+  for (const [, name, calls] of (await client.info('commandstats')).matchAll(/^cmdstat_([^:]+):calls=(\d+)/gm)) {
+    if (!OURS.has(name)) counts[name] = Number(calls);
+  }
+  return counts;
+}
+
+function difference(after, before) {
+  return Object.fromEntries(Object.entries(after).map(([name, calls]) => [name, calls - (before[name] ?? 0)]).filter(([, calls]) => calls > 0));
+}

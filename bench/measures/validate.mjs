@@ -1,0 +1,38 @@
+import { contenders, probe } from '../contenders/index.mjs';
+import { load } from '../lib/load.mjs';
+import { accounted, startRedis } from '../lib/processes.mjs';
+import { interleaved } from '../lib/rounds.mjs';
+
+/** 'Who am I' behind a valid session, by everybody. Redis without an append-only file, which spares the peers that write. */
+export async function validate({ rounds, seconds, only, log }) {
+  const names = Object.keys(contenders).filter((name) => !only || only.includes(name));
+  const redis = await startRedis('none');
+  const servers = {};
+  for (const name of names) {
+    log(`  starting ${contenders[name].label}`);
+    servers[name] = await contenders[name].start(redis);
+  }
+
+  const turn = (server) => async () => {
+    await probe(server);
+    const { path, headers, body } = server.request;
+    const result = await accounted({ server, redis }, () => load(server.origin + path, { headers, args: body ? [body] : [], seconds }));
+    await probe(server);
+    const commands = Object.values(result.commands).reduce((sum, calls) => sum + calls, 0);
+    return {
+      rate: result.rate,
+      p50: result.p50,
+      p99: result.p99,
+      cpu: result.serverCpu / result.requests,
+      commands: commands / result.requests,
+      generator: result.generatorCpu / result.durationUs,
+      redis: result.redisCpu / result.durationUs,
+    };
+  };
+  const turns = Object.fromEntries(names.map((name) => [name, turn(servers[name])]));
+  const results = await interleaved(turns, { rounds, log });
+
+  for (const name of names) await servers[name].stop();
+  await redis.stop();
+  return { rounds: results };
+}
