@@ -1,8 +1,9 @@
-import Fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from 'fastify';
+import { Type } from '@sinclair/typebox';
+import Fastify, { type FastifyInstance, type FastifyServerOptions, LogController, type RouteShorthandOptions } from 'fastify';
 import type { Config } from './config.js';
 import { adminRoutes } from './http/admin/index.js';
 import { AdminKeys } from './http/admin/keys.js';
-import { publicDocumentation } from './http/documentation.js';
+import { internalDocumentation, publicDocumentation } from './http/documentation.js';
 import { clientErrorHandler, errorHandler, sendProblem } from './http/errors.js';
 import { PROTECTIVE_HEADERS, STRICT_TRANSPORT } from './http/headers.js';
 import { documented } from './http/openapi.js';
@@ -53,14 +54,20 @@ export async function publicApp(config: AppConfig, clients: Clients, onEvent?: O
 }
 
 /** The operator's app, for the internal listener: liveness never touches Redis, readiness does; and the admin API, if it has keys. */
-export function internalApp(config: AppConfig, clients: Clients, sessions: Latchkey, onEvent?: OnEvent): FastifyInstance {
+export async function internalApp(
+  config: AppConfig,
+  clients: Clients,
+  sessions: Latchkey,
+  onEvent?: OnEvent,
+): Promise<FastifyInstance> {
   const { lookups, scripts } = clients;
   const app = appWith({ logger: { level: config.logLevel }, routerOptions: { maxParamLength: MAX_PARAM_LENGTH } });
   app.addHook('onRequest', async (_request, reply) => {
     reply.headers(PROTECTIVE_HEADERS);
   });
-  app.get('/livez', () => ({ status: 'alive' }));
-  app.get('/readyz', async () => {
+  await documented(app, internalDocumentation);
+  app.get('/livez', health('Whether the process lives', 'alive'), () => ({ status: 'alive' }));
+  app.get('/readyz', health('Whether Redis answers', 'ready'), async () => {
     await translatingFaults(() => Promise.all([lookups.ping(), scripts.ping()]));
     return { status: 'ready' };
   });
@@ -71,9 +78,14 @@ export function internalApp(config: AppConfig, clients: Clients, sessions: Latch
       adminKeys: new AdminKeys(config.adminKeys),
       report: reporting(app, onEvent),
     };
-    void app.register((instance) => adminRoutes(instance, services), { prefix: '/admin' });
+    await app.register((instance) => adminRoutes(instance, services), { prefix: '/admin' });
   }
   return app;
+}
+
+function health(summary: string, status: string): RouteShorthandOptions {
+  const response = { 200: Type.Object({ status: Type.Literal(status) }) };
+  return { config: { needs: 'nothing' }, schema: { summary, tags: ['health'], response } };
 }
 
 /** Sends the events of both apps to the configured endpoints, until it is closed. */

@@ -51,7 +51,7 @@ async function main(): Promise<void> {
   const onEvent: OnEvent = (event) => webhooks?.publish(webhookEvent(event));
   const app = await publicApp(config, clients, onEvent);
   onError = (error) => app.log.warn({ err: error }, error.message);
-  const internal = internalApp(config, clients, app.latchkey, onEvent);
+  const internal = await internalApp(config, clients, app.latchkey, onEvent);
 
   let stopping: Promise<void> | undefined;
   const stop = (exitCode: number) => {

@@ -1,6 +1,6 @@
 import type { Documentation } from './openapi.js';
 
-/** What the documents of the two listeners say beside their routes. */
+/** What the document of the public listener says beside its routes. */
 export const publicDocumentation: Documentation = {
   title: 'latchkey',
   description: [
@@ -17,5 +17,22 @@ export const publicDocumentation: Documentation = {
     cookie: { type: 'apiKey', in: 'cookie', name: '__Host-Http-latchkey', description: 'The access token, as a login sets it' },
     bearer: { type: 'http', scheme: 'bearer', description: 'The access token' },
     client: { type: 'http', scheme: 'basic', description: 'The id and secret of an OAuth client; both can be sent in the body instead' },
+  },
+};
+
+/** What the document of the internal listener says beside its routes. */
+export const internalDocumentation: Documentation = {
+  title: 'latchkey, internal',
+  description: [
+    'For operators and back ends. Never let the public reach this listener.',
+    'Every error is `application/problem+json` (RFC 9457) with a stable `code`. The admin API is there if `ADMIN_KEYS` is set.',
+  ].join('\n\n'),
+  tags: [
+    { name: 'health', description: 'Whether the service lives, and can answer' },
+    { name: 'admin', description: 'Sessions and users, by API key' },
+    { name: 'documentation', description: 'The API, by itself' },
+  ],
+  securitySchemes: {
+    apiKey: { type: 'http', scheme: 'bearer', description: 'An API key, made with `npm run admin-key`' },
   },
 };

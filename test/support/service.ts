@@ -58,7 +58,7 @@ export async function startService(
   const clients = { lookups: clientNamed('lookups'), scripts: clientNamed('scripts') };
   await Promise.all(Object.values(clients).map((each) => waitUntilReady(each, 10_000)));
   const app = await publicApp(config, clients, onEvent);
-  const internal = internalApp(config, clients, app.latchkey, onEvent);
+  const internal = await internalApp(config, clients, app.latchkey, onEvent);
   const url = await app.listen({ port: 0, host: '127.0.0.1' });
   const internalUrl = await internal.listen({ port: 0, host: '127.0.0.1' });
 
