@@ -1,0 +1,199 @@
+import { randomInt } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import t from 'tap';
+import { UnavailableError } from '../../src/errors.js';
+import { connect, waitUntilReady } from '../../src/redis/connect.js';
+import { withoutExpiry } from '../support/audit.js';
+import { startRedis } from '../support/redis.js';
+import { newSubject, pairOf, storeOn, type TestStore } from '../sessions/fixture.js';
+
+const DEADLINE = 400;
+/** What a machine that is busy with other tests may add. */
+const SLACK = 600;
+
+const redis = await startRedis();
+t.teardown(() => redis.stop());
+const observer = redis.client({ maxRetriesPerRequest: null });
+
+const opened = () => {
+  const client = connect(
+    { kind: 'standalone', host: redis.host, port: redis.port, db: 0, tls: false, username: undefined, password: undefined },
+    { timeoutMs: DEADLINE, name: 'latchkey-test', onError: () => undefined },
+  );
+  t.teardown(() => client.disconnect());
+  return client;
+};
+const [lookups, scripts] = [opened(), opened()];
+const recovered = async () => {
+  await Promise.all([lookups, scripts].map((client) => waitUntilReady(client, 15_000)));
+};
+await recovered();
+
+/** Everything that is asked of sessions, each with what is a right answer to it. */
+function operations(s: TestStore, subject: string, token: Awaited<ReturnType<TestStore['login']>>['pair']) {
+  const { refresh, access } = token;
+  return {
+    issue: async () => (await s.login(subject)).principal.subject === subject,
+    authenticate: async () => (await s.store.authenticate(access.token))?.subject === subject,
+    rotate: async () => pairOf(await s.rotate(refresh)).principal.subject === subject,
+    holderOf: async () => (await s.store.holderOf(refresh))?.subject === subject,
+    get: async () => (await s.store.get(subject, refresh.sessionId))?.subject === subject,
+    list: async () => (await s.store.list(subject)).length > 0,
+    update: async () => (await s.store.update(subject, refresh.sessionId, { seen: 1 }))?.seen === 1,
+    revoke: async () => s.store.revoke(subject, refresh.sessionId, 'revoked'),
+    revokeByToken: async () => (await s.store.revokeByToken(refresh, 'revoked'))?.subject === subject,
+    revokeAll: async () => (await s.store.revokeAll(subject, { reason: 'revoked' })).length > 0,
+  };
+}
+
+const names = Object.keys(operations(storeOn(scripts), '', storeOn(scripts).tokenKeys.mint('0000')));
+
+t.test('without Redis every operation fails with UnavailableError within the deadline, and works when it is back', async (t) => {
+  const s = storeOn(scripts, { lookups });
+  const prepared = await Promise.all(
+    names.map(async (name) => {
+      const subject = newSubject();
+      return [name, operations(s, subject, (await s.login(subject)).pair)[name as 'issue']] as const;
+    }),
+  );
+  const allFail = async (how: string) => {
+    await Promise.all(
+      prepared.map(async ([name, operation]) => {
+        const begun = performance.now();
+        await t.rejects(operation(), UnavailableError, `${name}: ${how}`);
+        const took = performance.now() - begun;
+        t.ok(took < DEADLINE + SLACK, `in ${Math.round(took)} ms`);
+      }),
+    );
+  };
+  redis.pause();
+  await allFail('paused');
+  await allFail('still paused');
+  await redis.kill();
+  await allFail('killed');
+  await sleep(100);
+  await allFail('still killed');
+  await redis.restart();
+  await recovered();
+  for (const [name, operation] of prepared) {
+    // What was sent to the paused server was never read by it: it was killed.
+    t.equal(await operation(), true, `${name} works again`);
+  }
+});
+
+for (const [how, disturb] of [
+  ['killed and started again', async () => {
+    await redis.kill();
+    await sleep(randomInt(200));
+    await redis.restart();
+  }],
+  ['restarted in good order', () => redis.restart()],
+  ['paused for longer than the deadline', async () => {
+    redis.pause();
+    await sleep(3 * DEADLINE);
+    redis.resume();
+  }],
+] as const) {
+  t.test(`Redis is ${how} while sessions are at work: every answer is right, or it is UnavailableError`, async (t) => {
+    const s = storeOn(scripts, { lookups });
+    let over = false;
+    let faults = 0;
+    let slowest = 0;
+    let answers = 0;
+
+    /** Undefined for a fault; whatever else goes wrong ends the test. */
+    const asked = async <T>(operation: () => Promise<T>): Promise<T | undefined> => {
+      const begun = performance.now();
+      try {
+        const answer = await operation();
+        answers++;
+        return answer;
+      } catch (error) {
+        if (!(error instanceof UnavailableError)) throw error;
+        faults++;
+        await sleep(10);
+        return undefined;
+      } finally {
+        slowest = Math.max(slowest, performance.now() - begun);
+      }
+    };
+
+    // A device that never gives up: it asks until it is answered, as clients do with a 503.
+    const device = async () => {
+      const subject = newSubject();
+      let pair = (await asked(() => s.login(subject)))?.pair;
+      while (!over) {
+        if (!pair) {
+          pair = (await asked(() => s.login(subject)))?.pair;
+          continue;
+        }
+        const current = pair;
+        const principal = await asked(async () => ({ is: await s.store.authenticate(current.access.token) }));
+        if (principal && principal.is?.subject !== subject) t.fail('a living access token was taken for a dead one');
+        const rotation = await asked(() => s.rotate(current.refresh));
+        if (!rotation) continue;
+        if (!('pair' in rotation)) return t.fail(`a living session was answered ${rotation.outcome}`);
+        ({ pair } = rotation);
+        const listed = await asked(() => s.store.list(subject));
+        if (listed?.length === 0) t.fail('a living session was not listed');
+      }
+      while (pair) {
+        const ended = await asked(() => s.store.revokeAll(subject, { reason: 'logged_out' }));
+        if (!ended) continue;
+        const last = await asked(async () => ({ is: await s.store.authenticate(pair!.access.token) }));
+        if (last?.is) t.fail('it lives after its logout');
+        if (last) break;
+      }
+    };
+    const devices = Array.from({ length: 24 }, device);
+    await sleep(200);
+    const before = answers;
+    await disturb();
+    await recovered();
+    await sleep(300);
+    over = true;
+    await Promise.all(devices);
+    await s.store.close();
+    t.ok(before > 50 && answers > before + 50, `${answers} answers, ${before} of them before`);
+    t.ok(faults > 0, `${faults} faults`);
+    t.ok(slowest < DEADLINE + SLACK, `the slowest took ${Math.round(slowest)} ms`);
+    t.same(await withoutExpiry(observer, s.prefix), []);
+    const left = (await s.all()).filter((key) => !key.includes(':ended:'));
+    // A login whose answer was lost leaves a session, which its device ended with the others.
+    t.same(left, []);
+  });
+}
+
+t.test('behind a Redis that does not answer, nothing piles up', async (t) => {
+  const s = storeOn(scripts, { lookups });
+  const { pair } = await s.login();
+  let pending = 0;
+  let most = 0;
+  let answered = 0;
+  const queued = (client: unknown) => (client as { commandQueue: { length: number } }).commandQueue.length;
+  let longest = 0;
+  redis.pause();
+  const begun = performance.now();
+  const asking: Promise<void>[] = [];
+  const ask = async (operation: () => Promise<unknown>) => {
+    pending++;
+    const outcome = await operation().catch((error: unknown) => error);
+    if (!(outcome instanceof UnavailableError)) t.fail(`answered ${JSON.stringify(outcome)}`);
+    pending--;
+    answered++;
+  };
+  while (performance.now() - begun < 10 * DEADLINE) {
+    for (let i = 0; i < 10; i++) asking.push(ask(() => s.store.authenticate(pair.access.token)), ask(() => s.store.list('nobody')));
+    await sleep(20);
+    most = Math.max(most, pending);
+    longest = Math.max(longest, queued(scripts), queued(lookups));
+  }
+  await Promise.all(asking);
+  const rate = answered / (performance.now() - begun);
+  t.ok(most < rate * (DEADLINE + SLACK), `${answered} questions, at most ${most} of them open`);
+  t.ok(longest < rate * 2 * (DEADLINE + SLACK), `at most ${longest} commands in a queue`);
+  redis.resume();
+  await recovered();
+  t.ok(await s.store.authenticate(pair.access.token), 'and then it is as if nothing had been');
+  t.same(s.faults, []);
+});
