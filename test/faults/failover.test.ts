@@ -1,0 +1,129 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Test } from 'tap';
+import t from 'tap';
+import { UnavailableError } from '../../src/errors.js';
+import { connect, type RedisLocation, waitUntilReady } from '../../src/redis/connect.js';
+import type { RedisClient } from '../../src/redis/script.js';
+import type { TokenPair } from '../../src/sessions/token.js';
+import { startCluster, startSentinel } from '../support/redis.js';
+import { until } from '../support/redis/waiting.js';
+import { newSubject, pairOf, storeOn, type TestStore } from '../sessions/fixture.js';
+
+const DEADLINE = 1_000;
+const SLACK = 1_000;
+const open = { tls: false, username: undefined, password: undefined };
+
+type Server = Awaited<ReturnType<typeof startSentinel>>['master'];
+
+function opened(t: Test, location: RedisLocation): RedisClient {
+  const client = connect(location, { timeoutMs: DEADLINE, name: 'latchkey-test', onError: () => undefined });
+  t.teardown(() => client.disconnect());
+  return client;
+}
+
+/** From here on, the replica gets nothing more of what its master acknowledges. */
+async function cutOff(replica: Server, master: Server): Promise<void> {
+  const client = replica.client();
+  await client.config('SET', 'masterauth', 'a password that the master does not know');
+  await master.client().call('CLIENT', 'KILL', 'TYPE', 'replica');
+  await until('the replica is cut off', async () => (await client.info('replication')).includes('master_link_status:down'));
+}
+
+async function caughtUp(master: Server): Promise<void> {
+  await master.client().call('WAIT', '1', '5000');
+}
+
+/** Asks until it is answered, as a client does with a 503; every fault is told within the deadline. */
+async function persistently<T>(t: Test, operation: () => Promise<T>): Promise<T> {
+  const deadline = Date.now() + 40_000;
+  let slowest = 0;
+  for (let faults = 0; ; faults++) {
+    const begun = performance.now();
+    try {
+      const answer = await operation();
+      t.comment(`answered after ${faults} faults, the slowest after ${Math.round(slowest)} ms`);
+      t.ok(slowest < DEADLINE + SLACK, `no fault took longer than ${Math.round(slowest)} ms`);
+      return answer;
+    } catch (error) {
+      if (!(error instanceof UnavailableError) || Date.now() > deadline) throw error;
+      slowest = Math.max(slowest, performance.now() - begun);
+      await sleep(50);
+    }
+  }
+}
+
+interface Victim {
+  subject: string;
+  first: TokenPair;
+  pair: TokenPair;
+}
+
+async function loggedIn(s: TestStore, subject = newSubject()): Promise<Victim> {
+  const { pair: first } = await s.login(subject);
+  const [, pair] = (await s.rotations(first, 1)) as [TokenPair, TokenPair];
+  return { subject, first, pair };
+}
+
+async function promises(t: Test, s: TestStore, victims: { current: Victim; behind: Victim; stolen: Victim }, failOver: () => Promise<void>) {
+  const { current, behind, stolen } = victims;
+  const lost = await Promise.all([current, behind, stolen].map(async ({ pair }) => pairOf(await s.rotate(pair.refresh)).pair));
+  for (const pair of lost) await s.use(pair);
+  await failOver();
+
+  const unknown = await persistently(t, async () => ({ is: await s.store.authenticate(lost[0]!.access.token) }));
+  t.equal(unknown.is, undefined, 'the rotation was lost, as this test wants it');
+
+  const redone = pairOf(await persistently(t, () => s.rotate(lost[0]!.refresh)));
+  t.equal(redone.outcome, 'unchanged');
+  t.same(redone.pair, lost[0], 'it is redone to the very same tokens');
+  t.match(await s.store.authenticate(lost[0]!.access.token), { subject: current.subject });
+  t.equal((await s.stored(current.pair.refresh)).generation, '3');
+
+  const again = pairOf(await persistently(t, () => s.rotate(behind.pair.refresh)));
+  t.equal(again.outcome, 'rotated', 'a tab that is one behind does the same');
+  t.same(again.pair, lost[1]);
+  t.equal((await s.rotate(lost[1]!.refresh)).outcome, 'unchanged');
+
+  t.equal((await persistently(t, () => s.rotate(stolen.first.refresh))).outcome, 'reused', 'what was spent before it still is');
+  t.same(await s.rotate(lost[2]!.refresh), { outcome: 'ended', reason: 'reused' });
+  t.same((await s.store.list(current.subject)).length, 1);
+}
+
+t.test('a Sentinel failover that loses a rotation signs nobody out', async (t) => {
+  const sentinel = await startSentinel();
+  t.teardown(() => sentinel.stop());
+  const sentinels = sentinel.sentinels.map(({ host, port }) => ({ host, port }));
+  const location: RedisLocation = { kind: 'sentinel', sentinels, name: 'mymaster', db: 0, ...open };
+  const [lookups, scripts] = [opened(t, location), opened(t, location)];
+  await Promise.all([lookups, scripts].map((client) => waitUntilReady(client, 20_000)));
+  const s = storeOn(scripts, { lookups });
+  const [current, behind, stolen] = [await loggedIn(s), await loggedIn(s), await loggedIn(s)];
+  await caughtUp(sentinel.master);
+
+  await cutOff(sentinel.replica, sentinel.master);
+  await promises(t, s, { current, behind, stolen }, () => sentinel.master.kill());
+  t.match(await sentinel.replica.client().info('replication'), /role:master/);
+  await s.store.close();
+});
+
+t.test('a Cluster failover that loses a rotation signs nobody out', async (t) => {
+  const cluster = await startCluster({ masters: 3, replicas: 1 });
+  t.teardown(() => cluster.stop());
+  const client = opened(t, { kind: 'cluster', nodes: cluster.nodes.map(({ host, port }) => ({ host, port })), ...open });
+  await waitUntilReady(client, 20_000);
+  const s = storeOn(client);
+  const [master, , , replica] = cluster.nodes as [Server, Server, Server, Server];
+  const owned: Victim[] = [];
+  while (owned.length < 3) {
+    const victim = await loggedIn(s);
+    const key = s.sessionKey(victim.pair.refresh);
+    if ((await master.client().call('CLUSTER', 'COUNTKEYSINSLOT', await master.client().call('CLUSTER', 'KEYSLOT', key) as string)) as number > 0) owned.push(victim);
+  }
+  const [current, behind, stolen] = owned as [Victim, Victim, Victim];
+  await caughtUp(master);
+  await cutOff(replica, master);
+  await promises(t, s, { current, behind, stolen }, () => master.kill());
+  t.match(await replica.client().info('replication'), /role:master/);
+  t.same(s.faults, []);
+  await s.store.close();
+});
