@@ -16,7 +16,7 @@ const RETRY_DELAYS_MS = [
 ];
 const TIMEOUT_MS = 10_000;
 const POLL_MS = 1_000;
-const AT_ONCE = 8;
+const AT_ONCE = 16;
 const CAPACITY = 100_000;
 /** Of the stream, from its last event on: longer than every retry takes. */
 const LIFETIME_MS = 7 * DAY_MS;

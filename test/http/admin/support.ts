@@ -1,0 +1,29 @@
+import { type AdminScope, digestOfAdminKey, mintAdminKey } from '../../../src/http/admin/keys.js';
+import type { AuthEvent } from '../../../src/http/services.js';
+import { startService } from '../../support/service.js';
+
+export const EVERY_SCOPE: AdminScope[] = ['sessions:read', 'sessions:write', 'users:read', 'users:write'];
+
+/** The service with an admin API, a key that may do everything and one for reading only. */
+export async function startAdmin() {
+  const all = mintAdminKey();
+  const reading = mintAdminKey();
+  const events: AuthEvent[] = [];
+  const service = await startService(
+    {
+      adminKeys: [
+        { name: 'reading', digest: digestOfAdminKey(reading), scopes: ['sessions:read', 'users:read'] },
+        { name: 'all', digest: digestOfAdminKey(all), scopes: EVERY_SCOPE },
+      ],
+    },
+    { onEvent: (event) => events.push(event) },
+  );
+  const { internal } = service;
+
+  /** A request to the admin API. */
+  const ask = (method: 'GET' | 'POST' | 'PATCH' | 'DELETE', path: string, payload?: object, key = all) =>
+    internal.inject({ method, url: `/admin${path}`, headers: { authorization: `Bearer ${key}` }, ...(payload && { payload }) });
+
+  const sessionsOf = (subject: string) => `/subjects/${encodeURIComponent(subject)}/sessions`;
+  return { ...service, all, reading, events, ask, sessionsOf };
+}
