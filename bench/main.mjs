@@ -18,16 +18,16 @@ const docs = fileURLToPath(new URL('../docs/', import.meta.url));
 const scratch = fileURLToPath(new URL('./out/', import.meta.url));
 
 const FULL = { rounds: 9, seconds: 2 };
-const QUICK = { rounds: 3, seconds: 0.4 };
+const QUICK = { rounds: 3, seconds: 0.25 };
 
 const measures = {
-  validate: { run: validate },
+  validate: { run: validate, full: { seconds: 1.5 } },
   refresh: { run: refresh, full: { seconds: 1 } },
   script: { run: script, full: { seconds: 0.5 } },
   growth: {
     run: growth,
     full: { seconds: 1, levels: [10_000, 100_000, 1_000_000], graceMs: 30_000 },
-    quick: { levels: [1_000, 10_000], graceMs: 3_000 },
+    quick: { levels: [1_000, 5_000], graceMs: 2_000 },
   },
   logout: { run: logout, full: { sizes: [1, 100, 10_000] }, quick: { sizes: [1, 100, 1_000] } },
   logins: { run: logins, full: { seconds: 1 } },
@@ -45,7 +45,11 @@ export async function main({ names, quick, only }) {
   mkdirSync(folder, { recursive: true });
   requireTools();
 
-  if (names.includes('profile')) await profile({ only: only ?? ['bare', 'latchkey', 'latchkey-host'], log: console.log });
+  if (names.includes('profile')) {
+    const profiled = await profile({ only: only ?? ['bare', 'latchkey', 'latchkey-host'] });
+    console.log(`\n${profiled}`);
+    writeFileSync(`${folder}profile.md`, `${profiled}\n`);
+  }
   const chosen = names.length === 0 ? Object.keys(measures) : names.filter((name) => measures[name]);
   const results = names.length === 0 && !complete ? {} : read(`${folder}results.json`);
   for (const name of chosen) {

@@ -16,6 +16,8 @@ export async function growth({ rounds, seconds, levels, graceMs, log }) {
   const deployments = {};
   // The largest first: of the smaller ones, nothing has left its grace period when they are weighed.
   for (const live of [...levels].sort((a, b) => b - a)) deployments[live] = await populate(live, { rounds, graceMs, log });
+  await sleep(graceMs);
+  for (const live of levels) await weighAfterGrace(deployments[live]);
 
   const turns = {};
   for (const live of levels) {
@@ -64,16 +66,19 @@ async function populate(live, { rounds, graceMs, log }) {
   const within = tookMs < graceMs ? await usedMemory(redis) : undefined;
   log(`  ${live.toLocaleString('en')} sessions issued and rotated in ${(tookMs / 1000).toFixed(1)} s`);
 
-  await sleep(graceMs);
-  const left = await dropExpired(redis);
-  const after = await usedMemory(redis);
   await store.end();
 
   const service = await startService(redis, { env: { ...EVERY_REFRESH_ROTATES, ACCESS_TOKEN_LIFETIME: '1h' } });
   const share = Math.floor(kept.length / (rounds + 1));
   const refresh = Array.from({ length: rounds + 1 }, (_, i) => kept.slice(i * share, (i + 1) * share));
-  const perSession = (bytes) => bytes && Math.round((bytes - empty) / live);
-  return { redis, service, access, refresh, memory: { within: perSession(within), after: perSession(after), keys: left / live } };
+  const perSession = (bytes) => Math.round((bytes - empty) / live);
+  const memory = within === undefined ? {} : { within: perSession(within) };
+  return { redis, service, access, refresh, live, perSession, memory };
+}
+
+async function weighAfterGrace({ redis, live, perSession, memory }) {
+  memory.keys = (await dropExpired(redis)) / live;
+  memory.after = perSession(await usedMemory(redis));
 }
 
 async function usedMemory({ client }) {

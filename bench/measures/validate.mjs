@@ -7,11 +7,8 @@ import { interleaved } from '../lib/rounds.mjs';
 export async function validate({ rounds, seconds, only, log }) {
   const names = Object.keys(contenders).filter((name) => !only || only.includes(name));
   const redis = await startRedis('none');
-  const servers = {};
-  for (const name of names) {
-    log(`  starting ${contenders[name].label}`);
-    servers[name] = await contenders[name].start(redis);
-  }
+  const servers = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await contenders[name].start(redis)])));
+  log(`  ${names.length} contenders have started`);
 
   const turn = (server) => async () => {
     await probe(server);
@@ -32,7 +29,7 @@ export async function validate({ rounds, seconds, only, log }) {
   const turns = Object.fromEntries(names.map((name) => [name, turn(servers[name])]));
   const results = await interleaved(turns, { rounds, log });
 
-  for (const name of names) await servers[name].stop();
+  await Promise.all(Object.values(servers).map((server) => server.stop()));
   await redis.stop();
   return { rounds: results };
 }
