@@ -75,7 +75,7 @@ const OPTIONAL_BODY = 'x-optional-body';
  */
 export async function documented(app: FastifyInstance, { title, description, tags, securitySchemes }: Documentation): Promise<void> {
   app.addSchema(ProblemBody);
-  app.addSchema(OAuthErrorBody);
+  if (tags.some(({ name }) => name === 'oauth')) app.addSchema(OAuthErrorBody);
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.1',
