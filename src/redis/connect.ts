@@ -35,6 +35,8 @@ export function connect(
     ...(password !== undefined && { password }),
     ...('tls' in location && location.tls && { tls: {} }),
     connectionName: name,
+    // CLIENT SETINFO is unknown before Redis 7.2, where an ACL file that allows it does not load.
+    disableClientInfo: true,
     commandTimeout: timeoutMs,
     connectTimeout: timeoutMs,
     // A server that does not answer at all is given up, so that waiting commands do not pile up behind it.

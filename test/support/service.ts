@@ -8,6 +8,7 @@ import { Keys } from '../../src/redis/keys.js';
 import type { IssuedTokens } from '../../src/sessions/session.js';
 import { type IssueRequest, SessionStore } from '../../src/sessions/store.js';
 import { TokenKeys } from '../../src/sessions/token.js';
+import { addUser, refusals } from './acl.js';
 import { startRedis, type TestRedis } from './redis.js';
 
 export const ACCESS_COOKIE = '__Host-Http-latchkey';
@@ -15,7 +16,7 @@ export const REFRESH_COOKIE = '__Secure-latchkey-refresh';
 export const PASSWORD = 'correct horse battery staple';
 const SECRET = 'a secret of at least thirty-two characters';
 
-/** The service on a real Redis of its own, both listeners open on ports of their own. */
+/** The service on a real Redis of its own as the user of users.acl, both listeners open on ports of their own. */
 export interface TestService {
   app: FastifyInstance;
   internal: FastifyInstance;
@@ -50,9 +51,11 @@ export async function startService(
   const prefix = `${randomBytes(4).toString('hex')}:`;
   const env = { NODE_ENV: 'test', LOG_LEVEL: 'silent', REDIS_PREFIX: prefix };
   const config: AppConfig = { ...loadConfig(env), tokenKeys: [SECRET], ...overrides };
+  const client = redis.client();
+  const user = await addUser(client, 'latchkey', config.redisPrefix);
   const clientNamed = (name: string) =>
     connect(
-      { kind: 'standalone', host: redis.host, port: redis.port, db: 0, tls: false, username: undefined, password: undefined },
+      { kind: 'standalone', host: redis.host, port: redis.port, db: 0, tls: false, ...user },
       { timeoutMs: config.redisTimeoutMs, name, onError: () => undefined },
     );
   const clients = { lookups: clientNamed('lookups'), scripts: clientNamed('scripts') };
@@ -62,7 +65,6 @@ export async function startService(
   const url = await app.listen({ port: 0, host: '127.0.0.1' });
   const internalUrl = await internal.listen({ port: 0, host: '127.0.0.1' });
 
-  const client = redis.client();
   const keys = new Keys(config.redisPrefix);
   const store = new SessionStore(
     { lookups: client, scripts: client },
@@ -113,8 +115,11 @@ export async function startService(
     async close() {
       await Promise.all([app.close(), internal.close(), store.close()]);
       for (const each of Object.values(clients)) each.disconnect();
+      redis.resume();
+      const refused = client.status === 'ready' ? (await refusals(client)).filter((each) => each.startsWith(`${user.username}:`)) : [];
       if (!given) await redis.stop();
       else client.disconnect();
+      if (refused.length > 0) throw new Error(`users.acl refused the service: ${refused.join('; ')}`);
     },
   };
 }
