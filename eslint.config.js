@@ -66,6 +66,10 @@ export default defineConfig(
   eslint.configs.recommended,
   { languageOptions: { globals: { process: 'readonly', console: 'readonly', URL: 'readonly' } } },
   {
+    files: ['src/http/pages/assets/*.js'],
+    languageOptions: { globals: { document: 'readonly', location: 'readonly', addEventListener: 'readonly', URLSearchParams: 'readonly' } },
+  },
+  {
     files: ['**/*.ts'],
     extends: [tseslint.configs.recommendedTypeChecked],
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: root } },

@@ -49,7 +49,13 @@ export async function publicApp(config: AppConfig, clients: Clients, onEvent?: O
     });
   }
   await documented(app, publicDocumentation);
-  await app.register(latchkey, { ...config, oauthClients: config.oauthClients ?? [], redis: clients, onEvent: reporting(app, onEvent) });
+  await app.register(latchkey, {
+    ...config,
+    oauthClients: config.oauthClients ?? [],
+    pages: { name: config.brandName, stylesheet: config.brandStylesheet },
+    redis: clients,
+    onEvent: reporting(app, onEvent),
+  });
   return app;
 }
 

@@ -161,7 +161,7 @@ function adminKey(text: string): { name: string; digest: string; scopes: readonl
 
 function webhook(text: string): { url: string; secrets: readonly string[] } | { wrong: string } {
   const [url = '', ...secrets] = text.split(/ +/);
-  if (!/^https?:\/\//i.test(url) || !URL.canParse(url)) return { wrong: 'must begin with an http:// or https:// URL' };
+  if (!/^https?:\/\/[^/?#@]+([/?][^#]*)?$/i.test(url) || !URL.canParse(url)) return { wrong: 'must begin with an http:// or https:// URL without credentials' };
   const keys = secrets.map((secret) => /^whsec_([A-Za-z\d+/]+={0,2})$/.exec(secret)?.[1] ?? '');
   const lengths = keys.map((key) => Buffer.from(key, 'base64').length);
   const strong = lengths.length > 0 && lengths.every((bytes) => bytes >= 24 && bytes <= 64);
@@ -383,6 +383,18 @@ export const variables = {
     unset: 'there are none',
     secret: true,
     description: 'Where [events](webhooks.md) are sent to. A secret is `whsec_` and 24 to 64 random bytes in base64.',
+  },
+  brandName: {
+    name: 'BRAND_NAME',
+    type: matching('1 to 64 printable characters', /^\P{C}{1,64}$/u),
+    default: 'latchkey',
+    description: 'What the pages call themselves.',
+  },
+  brandStylesheet: {
+    name: 'BRAND_STYLESHEET',
+    type: path,
+    unset: 'the pages keep their own look',
+    description: 'A stylesheet that sets the custom properties at the head of `src/http/pages/assets/pages.css`.',
   },
   registration: {
     name: 'REGISTRATION',

@@ -4,10 +4,12 @@ import type { AddressInfo } from 'node:net';
 import { TokenCookies } from './http/cookies.js';
 import { type OAuthClient, OAuthClients } from './http/oauth/clients.js';
 import { oauthRoutes } from './http/oauth/index.js';
+import { type Brand, pageRoutes } from './http/pages/index.js';
 import { type SessionHook, sessionHook, type SessionRequirements } from './http/require-session.js';
 import { authRoutes } from './http/routes/index.js';
 import type { AuthEvent, Services, VerifyCredentials } from './http/services.js';
 import { PasswordHasher } from './identity/hasher.js';
+import { DEFAULT_MINIMUM_LENGTH } from './identity/password.js';
 import { DEFAULT_THROTTLE, Throttle, type ThrottleLimits } from './identity/throttle.js';
 import { Users } from './identity/users.js';
 import { redisTime } from './redis/clock.js';
@@ -45,6 +47,8 @@ export interface LatchkeyOptions extends Partial<Lifetimes>, Partial<ThrottleLim
   readonly cookieName?: string;
   /** Where a browser is sent that has to log in; `/login` by default. */
   readonly loginPage?: string;
+  /** The pages `/login`, `/register` and `/account`, under this brand; not there unless it is given. */
+  readonly pages?: Brand;
 }
 
 /** What the plugin decorates an app with. */
@@ -83,6 +87,11 @@ const plugin: FastifyPluginAsync<LatchkeyOptions> = async (app, options) => {
   app.decorateRequest('principal', null);
   app.addHook('onClose', () => sessions.close());
   await app.register((instance) => authRoutes(instance, services), { prefix });
+  if (options.pages) {
+    const passwordMinLength = options.passwordMinLength ?? DEFAULT_MINIMUM_LENGTH;
+    const pages = { services, brand: options.pages, base: prefix, passwordMinLength, providers: [] };
+    await app.register((instance) => pageRoutes(instance, pages));
+  }
   if (options.oauthClients) {
     const clients = new OAuthClients(options.oauthClients);
     await app.register((instance) => oauthRoutes(instance, { ...services, clients }));

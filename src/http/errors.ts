@@ -56,7 +56,8 @@ function bodyOf({ status, code, message, extensions }: Problem) {
   return { title: STATUS_CODES[status], status, code, detail: message, ...extensions };
 }
 
-function asProblem(error: unknown): Problem {
+/** The problem that an error is answered as. */
+export function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof UnavailableError) {
     return new Problem('unavailable', { headers: { 'retry-after': String(error.retryAfterSeconds) }, cause: error });

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { Rotation } from '../sessions/session.js';
+import type { IssuedTokens, Rotation } from '../sessions/session.js';
 import type { RefreshToken } from '../sessions/token.js';
-import { presentedRefreshToken } from './credentials.js';
+import { presentedRefreshToken, type Transport } from './credentials.js';
 import { originOf } from './device.js';
 import { Problem } from './problem.js';
 import type { Services } from './services.js';
@@ -13,6 +13,16 @@ import { handOver } from './tokens.js';
  * @throws {Problem} `reauthentication_required` with the `reason`: `missing`, `invalid`, `unknown`, or why the session ended.
  */
 export async function refresh(request: FastifyRequest, reply: FastifyReply, services: Services, inBody?: string) {
+  const { transport, tokens, keepsRefreshToken } = await refreshed(request, services, inBody);
+  return handOver(reply, services.cookies, tokens, { transport, keepsRefreshToken });
+}
+
+/** As {@link refresh}, before the pair is handed over. */
+export async function refreshed(
+  request: FastifyRequest,
+  services: Services,
+  inBody?: string,
+): Promise<{ transport: Transport; tokens: IssuedTokens; keepsRefreshToken: boolean }> {
   const { sessions, cookies } = services;
   const presented = presentedRefreshToken(request, cookies, inBody);
   if (!presented) throw reauthenticationRequired('missing');
@@ -22,10 +32,7 @@ export async function refresh(request: FastifyRequest, reply: FastifyReply, serv
   const rotation = await rotate(request, token, services);
   if (rotation.outcome === 'reused') throw reauthenticationRequired('reused');
   if (rotation.outcome === 'ended') throw reauthenticationRequired(rotation.reason);
-  return handOver(reply, cookies, rotation, {
-    transport: presented.transport,
-    keepsRefreshToken: rotation.outcome === 'unchanged',
-  });
+  return { transport: presented.transport, tokens: rotation, keepsRefreshToken: rotation.outcome === 'unchanged' };
 }
 
 /** Rotates on behalf of a request, of an OAuth client's if there is one, and reports what became of it. */

@@ -51,6 +51,10 @@ export class Keys {
     return `${this.#prefix}{${partitionOf(checked(subject))}}:sessions:${encoded(subject)}`;
   }
 
+  endings(subject: string): string {
+    return `${this.#prefix}{${partitionOf(checked(subject))}}:endings:${encoded(subject)}`;
+  }
+
   user(subject: string): string {
     return `${this.#prefix}{${partitionOf(checked(subject))}}:user:${encoded(subject)}`;
   }

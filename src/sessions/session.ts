@@ -64,6 +64,15 @@ export interface Session extends Identity {
   readonly generation: number;
 }
 
+/** A session of a user's that ended in the last days. */
+export interface Ending {
+  readonly sessionId: string;
+  readonly reason: EndedReason;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  readonly device: string;
+}
+
 /** A pair of tokens with what is left of them, and what they prove. */
 export interface IssuedTokens {
   readonly pair: TokenPair;

@@ -7,6 +7,7 @@ import { checkSessionData, patched } from './data.js';
 import { Authenticator, type AuthenticatorOptions, type Clients, principalFrom } from './authenticator.js';
 import type {
   EndedReason,
+  Ending,
   Holder,
   Identity,
   IssuedTokens,
@@ -340,6 +341,12 @@ export class SessionStore {
     return Object.entries(sessions).map(([sessionId, fields]) =>
       sessionOf(sessionId, JSON.parse(fields) as Record<string, string>),
     );
+  }
+
+  /** How a subject's sessions ended in the last 7 days, the latest first, at most ten. */
+  async endings(subject: string): Promise<Ending[]> {
+    const endings = await translatingFaults(() => this.#scripts.lrange(this.#options.keys.endings(subject), 0, -1));
+    return endings.map((ending) => JSON.parse(ending) as Ending);
   }
 
   /** Waits for what still goes on off the path of any response. */

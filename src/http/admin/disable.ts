@@ -14,6 +14,8 @@ export function disable(app: App, { sessions, users, report }: AdminServices): v
       config: { needs: 'users:write', fails: ['invalid_subject'] },
       schema: {
         summary: 'Disable a subject',
+        operationId: 'disableSubject',
+        tags: ['admin'],
         description: 'Ends all its sessions and begins no more. Before the answer, every token of it is dead.',
         params: SubjectParams,
         response: { 200: Disabled },
@@ -33,7 +35,7 @@ export function disable(app: App, { sessions, users, report }: AdminServices): v
     '/subjects/:subject/enable',
     {
       config: { needs: 'users:write', fails: ['invalid_subject'] },
-      schema: { summary: 'Enable a subject', params: SubjectParams, response: { 204: Type.Null() } },
+      schema: { summary: 'Enable a subject', operationId: 'enableSubject', tags: ['admin'], params: SubjectParams, response: { 204: Type.Null() } },
     },
     async (request, reply) => {
       const { subject } = request.params;

@@ -31,7 +31,7 @@ export function mint(app: App, { sessions, report }: AdminServices): void {
     '/sessions',
     {
       config: { needs: 'sessions:write', fails: ['invalid_subject', 'invalid_session_data', 'subject_disabled'] },
-      schema: { summary: 'Mint a session', body: Body, response: { 201: TokensBody } },
+      schema: { summary: 'Mint a session', operationId: 'mintSession', tags: ['admin'], body: Body, response: { 201: TokensBody } },
     },
     async (request, reply) => {
       const { subject } = request.body;

@@ -13,7 +13,7 @@ export function session(app: App, { sessions, report }: AdminServices): void {
     PATH,
     {
       config: { needs: 'sessions:read', fails: ['invalid_subject', 'not_found'] },
-      schema: { summary: 'Read a session', params: SessionParams, response: { 200: AdminSession } },
+      schema: { summary: 'Read a session', operationId: 'readSession', tags: ['admin'], params: SessionParams, response: { 200: AdminSession } },
     },
     async (request) => {
       const session = await sessions.get(request.params.subject, request.params.id);
@@ -28,6 +28,8 @@ export function session(app: App, { sessions, report }: AdminServices): void {
       config: { needs: 'sessions:write', fails: ['invalid_subject', 'invalid_session_data', 'not_found'] },
       schema: {
         summary: "Change a session's data",
+        operationId: 'patchSession',
+        tags: ['admin'],
         description: '`data` is a merge patch (RFC 7396): each field that it names is set, or removed by null; the others stay.',
         params: SessionParams,
         body: Patch,
@@ -47,7 +49,7 @@ export function session(app: App, { sessions, report }: AdminServices): void {
     PATH,
     {
       config: { needs: 'sessions:write', fails: ['invalid_subject', 'not_found'] },
-      schema: { summary: 'End a session', params: SessionParams, response: { 204: Type.Null() } },
+      schema: { summary: 'End a session', operationId: 'endSubjectSession', tags: ['admin'], params: SessionParams, response: { 204: Type.Null() } },
     },
     async (request, reply) => {
       const { subject, id: sessionId } = request.params;

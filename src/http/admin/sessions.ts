@@ -9,7 +9,7 @@ export function sessions(app: App, { sessions, report }: AdminServices): void {
     '/subjects/:subject/sessions',
     {
       config: { needs: 'sessions:read', fails: ['invalid_subject'] },
-      schema: { summary: "List a subject's sessions", params: SubjectParams, response: { 200: Type.Object({ sessions: Type.Array(AdminSession) }) } },
+      schema: { summary: "List a subject's sessions", operationId: 'listSubjectSessions', tags: ['admin'], params: SubjectParams, response: { 200: Type.Object({ sessions: Type.Array(AdminSession) }) } },
     },
     async (request) => ({ sessions: (await sessions.list(request.params.subject)).map(adminSession) }),
   );
@@ -18,7 +18,7 @@ export function sessions(app: App, { sessions, report }: AdminServices): void {
     '/subjects/:subject/sessions',
     {
       config: { needs: 'sessions:write', fails: ['invalid_subject'] },
-      schema: { summary: "End all of a subject's sessions", params: SubjectParams, response: { 204: Type.Null() } },
+      schema: { summary: "End all of a subject's sessions", operationId: 'endSubjectSessions', tags: ['admin'], params: SubjectParams, response: { 204: Type.Null() } },
     },
     async (request, reply) => {
       const { subject } = request.params;

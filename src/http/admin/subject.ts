@@ -20,7 +20,7 @@ export function subject(app: App, { users }: AdminServices): void {
     '/subjects/:subject',
     {
       config: { needs: 'users:read', fails: ['invalid_subject'] },
-      schema: { summary: 'Read what is known of a subject', params: SubjectParams, response: { 200: Subject } },
+      schema: { summary: 'Read what is known of a subject', operationId: 'readSubject', tags: ['admin'], params: SubjectParams, response: { 200: Subject } },
     },
     async (request) => {
       const { subject } = request.params;

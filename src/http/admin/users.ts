@@ -28,7 +28,7 @@ export function users(app: App, { users }: AdminServices): void {
     '/users',
     {
       config: { needs: 'users:read', fails: ['invalid_cursor'] },
-      schema: { summary: 'Find users', querystring: Query, response: { 200: Found } },
+      schema: { summary: 'Find users', operationId: 'findUsers', tags: ['admin'], querystring: Query, response: { 200: Found } },
     },
     async (request) => {
       const { username = '', cursor } = request.query;

@@ -1,4 +1,5 @@
 import { Type } from '@sinclair/typebox';
+import { localPath } from '../local-path.js';
 import { Problem } from '../problem.js';
 import { refresh } from '../refresh.js';
 import type { App } from '../route.js';
@@ -31,17 +32,4 @@ export function continueTo(app: App, services: Services): void {
       }
     },
   );
-}
-
-const ANY_ORIGIN = 'http://ours.invalid';
-
-/** @throws {Problem} `invalid_request` for what a browser would not take as a path of this very origin. */
-function localPath(to: string): string {
-  const url = URL.canParse(to, ANY_ORIGIN) ? new URL(to, ANY_ORIGIN) : undefined;
-  // A path such as `/.//example.com` comes out of the parser as one that leads to another host.
-  if (!to.startsWith('/') || url?.origin !== ANY_ORIGIN || url.pathname.startsWith('//')) {
-    const field = { field: 'query.to', detail: 'must be a path of this site, such as /account' };
-    throw new Problem('invalid_request', { detail: `${field.field}: ${field.detail}.`, errors: [field] });
-  }
-  return url.pathname + url.search + url.hash;
 }

@@ -7,6 +7,7 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local base = string.match(KEYS[1], '^.*}:')
 
 local REASON_LIFETIME = 7 * 24 * 3600 * 1000
+local ENDINGS_KEPT = 10
 
 -- The user's session set, of the subject that a session's principal names.
 local function setOf(principal)
@@ -46,18 +47,27 @@ local function trim(sessions)
   if longest[2] then redis.call('PEXPIREAT', sessions, longest[2]) end
 end
 
--- Ends sessions: every key of each first, then why, for those who come back with a refresh token.
+-- Ends sessions: every key of each first, then why, for those who come back with a refresh token and for their user.
 local function finish(sessions, sessionIds, reason)
+  local endings = {}
   for _, sessionId in ipairs(sessionIds) do
+    local stored = redis.call('HMGET', base .. 'session:' .. sessionId, 'access', 'previous', 'device')
     local names = { 'session:' .. sessionId }
-    for _, digest in pairs(redis.call('HMGET', base .. names[1], 'access', 'previous')) do
-      if digest then names[#names + 1] = 'access:' .. digest end
-    end
+    if stored[1] then names[#names + 1] = 'access:' .. stored[1] end
+    if stored[2] then names[#names + 1] = 'access:' .. stored[2] end
     for _, name in ipairs(names) do redis.call('DEL', base .. name) end
     redis.call('ZREM', sessions, unpack(names))
+    if stored[1] then
+      endings[#endings + 1] = cjson.encode({ sessionId = sessionId, reason = reason, at = now, device = stored[3] })
+    end
   end
   for _, sessionId in ipairs(sessionIds) do
     redis.call('SET', base .. 'ended:' .. sessionId, reason, 'PX', REASON_LIFETIME)
   end
+  if #endings == 0 then return end
+  local list = base .. 'endings:' .. string.sub(sessions, #base + #'sessions:' + 1)
+  redis.call('LPUSH', list, unpack(endings))
+  redis.call('LTRIM', list, 0, ENDINGS_KEPT - 1)
+  redis.call('PEXPIRE', list, REASON_LIFETIME)
 end
 

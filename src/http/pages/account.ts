@@ -1,0 +1,104 @@
+import { Type } from '@sinclair/typebox';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Principal } from '../../sessions/session.js';
+import { changePassword } from '../change-password.js';
+import { asProblem } from '../errors.js';
+import { logOut } from '../log-out.js';
+import type { App } from '../route.js';
+import { requireRecentAuthentication } from '../step-up.js';
+import { handOver } from '../tokens.js';
+import { accountPage } from './account-page.js';
+import { ACCOUNT, contextFor, errorText, known, loginReason, type PagesOptions, sendPage, sender, toLogin, visitorOf } from './pages.js';
+
+const Query = Type.Object({ done: Type.Optional(Type.String()) });
+const LogoutForm = Type.Object(
+  { scope: Type.Union([Type.Literal('all'), Type.Literal('session'), Type.Literal('others')]) },
+  { additionalProperties: false },
+);
+const EndForm = Type.Object({ session: Type.String({ maxLength: 64 }) }, { additionalProperties: false });
+const PasswordForm = Type.Object(
+  { username: Type.Optional(Type.String()), current_password: Type.String(), new_password: Type.String() },
+  { additionalProperties: false },
+);
+
+export function account(app: App, options: PagesOptions): void {
+  const { services, base, passwordMinLength } = options;
+  const { sessions, users, cookies, report } = services;
+
+  const show = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { subject, sessionId: own, username: name = subject }: Principal,
+    { status, ...page }: { info?: string | undefined; error?: string; status?: number },
+  ) => {
+    const [living, endings] = await Promise.all([sessions.list(subject), sessions.endings(subject)]);
+    const minimumLength = users && passwordMinLength;
+    return sendPage(
+      reply,
+      accountPage(contextFor(request, options), { ...page, name, own, sessions: living, endings, minimumLength }),
+      status,
+    );
+  };
+
+  app.get(ACCOUNT, { config: { needs: 'nothing' }, schema: { querystring: Query } }, async (request, reply) => {
+    const visitor = await visitorOf(request, services);
+    // The refresh cookie is not sent here; what can read it comes back, or goes to the login page and says why.
+    if (!visitor) return reply.redirect(`${base}/continue?to=${ACCOUNT}`, 303);
+    return show(request, reply, visitor, { info: known(contextFor(request, options).strings.done, request.query.done) });
+  });
+
+  app.post(`${base}/form/logout`, { config: { needs: 'nothing' }, schema: { body: LogoutForm } }, async (request, reply) => {
+    const { scope } = request.body;
+    try {
+      await logOut(request, reply, services, { scope });
+      if (scope === 'others') return reply.redirect(`${ACCOUNT}?done=others_ended`, 303);
+      return toLogin(reply, services, { reason: 'logged_out' });
+    } catch (error) {
+      const reason = loginReason(asProblem(error));
+      if (reason === undefined) throw error;
+      return toLogin(reply, services, { reason });
+    }
+  });
+
+  app.post(`${base}/form/end`, { config: { needs: 'nothing' }, schema: { body: EndForm } }, (request, reply) =>
+    onAccount(request, reply, async (visitor) => {
+      const { subject } = visitor;
+      const { session: sessionId } = request.body;
+      await requireRecentAuthentication(request, visitor, services);
+      const reason = 'logged_out_elsewhere';
+      if (await sessions.revoke(subject, sessionId, reason)) {
+        report({ event: 'session_end', outcome: 'success', reason, subject, sessionId, address: request.ip });
+      }
+      return reply.redirect(`${ACCOUNT}?done=session_ended`, 303);
+    }),
+  );
+
+  if (users) {
+    app.post(`${base}/form/password`, { config: { needs: 'nothing' }, schema: { body: PasswordForm } }, (request, reply) =>
+      onAccount(request, reply, async (principal) => {
+        const { current_password: current, new_password: replacement } = request.body;
+        await requireRecentAuthentication(request, principal, services);
+        const tokens = await changePassword(request, reply, services, users, { principal, current, replacement });
+        handOver(reply, cookies, tokens, { transport: 'cookie' });
+        return reply.redirect(`${ACCOUNT}?done=password_changed`, 303);
+      }),
+    );
+  }
+
+  /** Acts for whoever posts a form of the account page, which says what went wrong; who has to log in first is sent there. */
+  async function onAccount(request: FastifyRequest, reply: FastifyReply, act: (visitor: Principal) => Promise<FastifyReply>) {
+    let visitor: Principal | undefined;
+    try {
+      visitor = await sender(request, reply, services);
+      return await act(visitor);
+    } catch (error) {
+      const problem = asProblem(error);
+      const reason = loginReason(problem);
+      if (reason !== undefined) return toLogin(reply, services, { reason });
+      if (!visitor || problem.status >= 500) throw error;
+      const { strings } = contextFor(request, options);
+      const text = problem.code === 'invalid_credentials' ? strings.errors.wrong_password : errorText(strings, problem);
+      return show(request, reply.headers(problem.headers), visitor, { error: text, status: problem.status });
+    }
+  }
+}

@@ -1,0 +1,79 @@
+import cookie from '@fastify/cookie';
+import formbody from '@fastify/formbody';
+import helmet from '@fastify/helmet';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type { FastifyInstance } from 'fastify';
+import { readFile } from 'node:fs/promises';
+import { asProblem } from '../errors.js';
+import { requireDeclaration } from '../route.js';
+import { requireSameOrigin } from '../same-origin.js';
+import { compileValidator } from '../validate.js';
+import { account } from './account.js';
+import { layout, notice } from './layout.js';
+import { login } from './login.js';
+import { contextFor, errorText, type PagesOptions, sendPage } from './pages.js';
+import { register } from './register.js';
+
+export type { Brand } from './layout.js';
+export type { PagesOptions } from './pages.js';
+
+const CSS = 'text/css; charset=utf-8';
+const JAVASCRIPT = 'text/javascript; charset=utf-8';
+const ASSETS: readonly { name: string; type: string; file: URL | string }[] = [
+  { name: 'pages.css', type: CSS, file: new URL('./assets/pages.css', import.meta.url) },
+  { name: 'pages.js', type: JAVASCRIPT, file: new URL('./assets/pages.js', import.meta.url) },
+  { name: 'client.js', type: JAVASCRIPT, file: new URL('../../client/index.js', import.meta.url) },
+];
+
+/** Nothing inline, nothing from elsewhere, in nobody's frame. */
+const CONTENT_SECURITY_POLICY = {
+  useDefaults: false,
+  directives: {
+    defaultSrc: ["'none'"],
+    styleSrc: ["'self'"],
+    scriptSrc: ["'self'"],
+    connectSrc: ["'self'"],
+    imgSrc: ["'self'"],
+    formAction: ["'self'"],
+    frameAncestors: ["'none'"],
+    baseUri: ["'none'"],
+  },
+};
+
+/** Adds the pages to an instance of their own. They work without a script. */
+export async function pageRoutes(instance: FastifyInstance, options: PagesOptions): Promise<void> {
+  const { services, base } = options;
+  const app = instance.withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(compileValidator);
+  if (!app.hasReplyDecorator('setCookie')) await app.register(cookie, { hook: false });
+  app.removeAllContentTypeParsers();
+  await app.register(formbody);
+  await app.register(helmet, {
+    contentSecurityPolicy: CONTENT_SECURITY_POLICY,
+    // A form that is posted without any referrer has the origin `null`, which is nobody's.
+    referrerPolicy: { policy: 'same-origin' },
+    strictTransportSecurity: false,
+  });
+  app.addHook('onRoute', requireDeclaration);
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('cache-control', 'no-store');
+    requireSameOrigin(request, services);
+  });
+  app.setErrorHandler((error, request, reply) => {
+    const problem = asProblem(error);
+    if (problem.status >= 500) request.log.error({ err: error }, problem.message);
+    const context = contextFor(request, options);
+    const text = errorText(context.strings, problem);
+    return sendPage(reply.headers(problem.headers), layout(context, options.brand.name, notice('error', text)), problem.status);
+  });
+
+  const brand = options.brand.stylesheet;
+  const assets = brand === undefined ? ASSETS : [...ASSETS, { name: 'brand.css', type: CSS, file: brand }];
+  for (const { name, type, file } of assets) {
+    app.get(`${base}/assets/${name}`, { config: { needs: 'nothing' } }, async (_request, reply) =>
+      reply.header('cache-control', 'public, max-age=3600').type(type).send(await readFile(file)),
+    );
+  }
+  login(app, options);
+  if (services.users) register(app, options, services.users);
+  account(app, options);
+}

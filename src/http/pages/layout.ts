@@ -1,0 +1,47 @@
+import { html } from 'ghtml';
+import type { Strings } from './strings.js';
+
+/** What makes the pages a site's own. */
+export interface Brand {
+  readonly name: string;
+  /** The file of a stylesheet that sets the custom properties of `pages.css`; it is loaded after it. */
+  readonly stylesheet?: string | undefined;
+}
+
+/** What every page is rendered with. */
+export interface PageContext {
+  readonly brand: Brand;
+  readonly strings: Strings;
+  /** Where forms are posted and assets lie. */
+  readonly base: string;
+}
+
+/** A page's frame. `content` is HTML; everything else is escaped. */
+export function layout({ brand, strings, base }: PageContext, title: string, content: string): string {
+  return html`<!doctype html>
+<html lang="${strings.language}">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>${title} · ${brand.name}</title>
+<link rel="stylesheet" href="${base}/assets/pages.css">
+!${brand.stylesheet === undefined ? '' : html`<link rel="stylesheet" href="${base}/assets/brand.css">`}
+<script type="module" src="${base}/assets/pages.js"></script>
+</head>
+<body>
+<header><p class="brand">${brand.name}</p></header>
+<main>
+<h1>${title}</h1>
+!${content}
+</main>
+</body>
+</html>
+`;
+}
+
+/** A message that assistive technology reads out. */
+export function notice(kind: 'info' | 'error', text: string | undefined): string {
+  if (text === undefined) return '';
+  return html`<p class="notice ${kind}" role="${kind === 'error' ? 'alert' : 'status'}">${text}</p>`;
+}

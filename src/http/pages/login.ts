@@ -1,0 +1,43 @@
+import { Type } from '@sinclair/typebox';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { asProblem } from '../errors.js';
+import { localPath } from '../local-path.js';
+import { logIn } from '../log-in.js';
+import type { App } from '../route.js';
+import { handOver } from '../tokens.js';
+import { type CredentialsPage, loginPage } from './credentials-form.js';
+import { ACCOUNT, contextFor, errorText, known, type PagesOptions, sendPage, visitorOf } from './pages.js';
+
+const Query = Type.Object({ reason: Type.Optional(Type.String()), to: Type.Optional(Type.String({ maxLength: 2048 })) });
+const Form = Type.Object(
+  { username: Type.String(), password: Type.String(), to: Type.Optional(Type.String({ maxLength: 2048 })) },
+  { additionalProperties: false },
+);
+
+export function login(app: App, options: PagesOptions): void {
+  const { services, base, providers } = options;
+  const show = (request: FastifyRequest, reply: FastifyReply, page: CredentialsPage, status?: number) => {
+    const registration = services.users !== undefined && services.registration === 'open';
+    return sendPage(reply, loginPage(contextFor(request, options), { ...page, providers, registration }), status);
+  };
+
+  app.get('/login', { config: { needs: 'nothing' }, schema: { querystring: Query } }, async (request, reply) => {
+    const { reason, to } = request.query;
+    const destination = to === undefined ? undefined : localPath(to);
+    if (reason === undefined && (await visitorOf(request, services))) return reply.redirect(destination ?? ACCOUNT, 303);
+    return show(request, reply, { info: known(contextFor(request, options).strings.reasons, reason), to: destination });
+  });
+
+  app.post(`${base}/form/login`, { config: { needs: 'nothing' }, schema: { body: Form } }, async (request, reply) => {
+    const { to, ...credentials } = request.body;
+    const destination = to === undefined ? ACCOUNT : localPath(to);
+    try {
+      handOver(reply, services.cookies, await logIn(request, reply, services, credentials), { transport: 'cookie' });
+      return reply.redirect(destination, 303);
+    } catch (error) {
+      const problem = asProblem(error);
+      const page = { error: errorText(contextFor(request, options).strings, problem), username: credentials.username, to };
+      return show(request, reply.headers(problem.headers), page, problem.status);
+    }
+  });
+}

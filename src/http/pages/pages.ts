@@ -1,0 +1,83 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import Negotiator from 'negotiator';
+import type { Principal } from '../../sessions/session.js';
+import { presentedAccessToken } from '../credentials.js';
+import type { Problem } from '../problem.js';
+import { refreshed } from '../refresh.js';
+import type { Services } from '../services.js';
+import { handOver } from '../tokens.js';
+import type { ProviderButton } from './credentials-form.js';
+import type { Brand, PageContext } from './layout.js';
+import { LANGUAGES, type Strings, stringsFor } from './strings.js';
+
+/** What the pages stand on. */
+export interface PagesOptions {
+  readonly services: Services;
+  readonly brand: Brand;
+  /** Where the `/auth` routes are: forms are posted below it, so that the refresh cookie comes along. */
+  readonly base: string;
+  /** Characters that a new password has at least. */
+  readonly passwordMinLength: number;
+  readonly providers: readonly ProviderButton[];
+}
+
+export const ACCOUNT = '/account';
+
+/** A page's context in the language that its reader prefers. */
+export function contextFor({ raw }: FastifyRequest, { brand, base }: PagesOptions): PageContext {
+  return { brand, base, strings: stringsFor(new Negotiator(raw).language(LANGUAGES)) };
+}
+
+export function sendPage(reply: FastifyReply, page: string, status = 200): FastifyReply {
+  return reply.code(status).type('text/html; charset=utf-8').send(page);
+}
+
+/** Who reads a page, by the access token. */
+export async function visitorOf(request: FastifyRequest, { sessions, cookies }: Services): Promise<Principal | undefined> {
+  const presented = presentedAccessToken(request, cookies);
+  return presented && sessions.authenticate(presented.token);
+}
+
+/**
+ * Who posts a form: by the access token or, since what was typed must not be lost to its expiry, by the refresh token.
+ *
+ * @throws {Problem} `reauthentication_required`
+ */
+export async function sender(request: FastifyRequest, reply: FastifyReply, services: Services): Promise<Principal> {
+  const visitor = await visitorOf(request, services);
+  if (visitor) return visitor;
+  const { tokens, transport, keepsRefreshToken } = await refreshed(request, services);
+  handOver(reply, services.cookies, tokens, { transport, keepsRefreshToken });
+  return tokens.principal;
+}
+
+/** Sends a reader to the login page, where they read why. */
+export function toLogin(reply: FastifyReply, { loginPage }: Services, { reason, to = ACCOUNT }: { reason: string; to?: string }): FastifyReply {
+  return reply.redirect(`${loginPage}?${new URLSearchParams({ reason, to }).toString()}`, 303);
+}
+
+/** What a page says of a problem. */
+export function errorText({ errors }: Strings, { code, extensions }: Problem): string {
+  const words: Record<string, string> = errors;
+  return words[String(extensions.reason)] ?? words[code] ?? errors.other;
+}
+
+/** The text for a word that came in the query; undefined for a word that we do not have. */
+export function known(texts: Record<string, string>, word: string | undefined): string | undefined {
+  return word !== undefined && Object.hasOwn(texts, word) ? texts[word] : undefined;
+}
+
+/** Whether a problem means that its reader has to log in, and with which reason they are sent there. */
+export function loginReason(problem: Problem): string | undefined {
+  switch (problem.code) {
+    case 'reauthentication_required':
+      return String(problem.extensions.reason);
+    case 'insufficient_user_authentication':
+      return problem.code;
+    case 'authentication_required':
+    case 'invalid_token':
+      return 'unknown';
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,36 @@
+import { Type } from '@sinclair/typebox';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Users } from '../../identity/users.js';
+import { asProblem } from '../errors.js';
+import { logIn } from '../log-in.js';
+import { Problem } from '../problem.js';
+import type { App } from '../route.js';
+import { signUp } from '../sign-up.js';
+import { handOver } from '../tokens.js';
+import { type CredentialsPage, registerPage } from './credentials-form.js';
+import { ACCOUNT, contextFor, errorText, type PagesOptions, sendPage } from './pages.js';
+
+const Form = Type.Object({ username: Type.String(), password: Type.String() }, { additionalProperties: false });
+
+export function register(app: App, options: PagesOptions, users: Users): void {
+  const { services, base, passwordMinLength: minimumLength } = options;
+  const show = (request: FastifyRequest, reply: FastifyReply, page: CredentialsPage, status?: number) =>
+    sendPage(reply, registerPage(contextFor(request, options), { ...page, minimumLength }), status);
+
+  app.get('/register', { config: { needs: 'nothing' } }, async (request, reply) => {
+    if (services.registration === 'closed') throw new Problem('registration_closed');
+    return show(request, reply, {});
+  });
+
+  app.post(`${base}/form/register`, { config: { needs: 'nothing' }, schema: { body: Form } }, async (request, reply) => {
+    try {
+      await signUp(request, reply, services, users, request.body);
+      handOver(reply, services.cookies, await logIn(request, reply, services, request.body), { transport: 'cookie' });
+      return reply.redirect(ACCOUNT, 303);
+    } catch (error) {
+      const problem = asProblem(error);
+      const page = { error: errorText(contextFor(request, options).strings, problem), username: request.body.username };
+      return show(request, reply.headers(problem.headers), page, problem.status);
+    }
+  });
+}
