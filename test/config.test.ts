@@ -294,6 +294,9 @@ t.test('clients, API keys and webhooks have their form and are named once', asyn
   t.match(problemsOf({ ADMIN_KEYS: `ops:${HASH}:users:read,ops:${'i'.repeat(43)}:users:read` }), ['ADMIN_KEYS must not give two keys one name']);
   t.match(problemsOf({ ADMIN_KEYS: `ops:${HASH}:everything` }), [/^ADMIN_KEYS entry 1 must have scopes out of/]);
   t.match(problemsOf({ WEBHOOKS: `https://a.example ${SECRET},https://A.example/ ${SECRET}` }), ['WEBHOOKS must not name an endpoint twice']);
+  for (const url of ['https://user:pass@a.example', 'https://a.example:x/', 'https://', 'a.example']) {
+    t.match(problemsOf({ WEBHOOKS: `${url} ${SECRET}` }), [/^WEBHOOKS entry 1 must begin with/], url);
+  }
   for (const secrets of ['', ' whsec_', ' whsec_AAAA', ` ${SECRET} AAAA`, ` whsec_${Buffer.alloc(65).toString('base64')}`]) {
     t.match(problemsOf({ WEBHOOKS: `https://a.example${secrets}` }), [/^WEBHOOKS entry 1 must have/], secrets);
   }
