@@ -73,6 +73,8 @@ export function connect(
           enableOfflineQueue: false,
           scaleReads: 'master',
           maxRedirections: 5,
+          // What was sent when a connection broke is not sent again; the next command finds out who owns the slot now.
+          retryDelayOnFailover: 0,
           clusterRetryStrategy: retryStrategy,
           slotsRefreshTimeout: timeoutMs,
         } satisfies ClusterOptions);

@@ -36,13 +36,12 @@ export interface AuthenticatorOptions {
 export class Authenticator {
   readonly #scripts: RedisClient;
   readonly #lookup: Lookup;
-  readonly #closeLookup: () => void;
   readonly #options: AuthenticatorOptions;
   readonly #confirming = new Map<string, Promise<void>>();
 
   /** `lookups` and `scripts` may be one client; two keep slow scripts out of the way of lookups. */
   constructor(clients: Clients, options: AuthenticatorOptions) {
-    ({ lookup: this.#lookup, close: this.#closeLookup } = gatheringLookup(clients.lookups));
+    this.#lookup = gatheringLookup(clients.lookups);
     this.#scripts = clients.scripts;
     this.#options = options;
   }
@@ -68,7 +67,6 @@ export class Authenticator {
   /** Waits for what still goes on off the path of any response. */
   async close(): Promise<void> {
     await Promise.all(this.#confirming.values());
-    this.#closeLookup();
   }
 
   #confirm({ partition, digest }: AccessToken, sessionId: string): void {

@@ -1,60 +1,94 @@
 import type { Cluster, Redis } from 'ioredis';
-import { asUnavailable, translatingFaults } from '../redis/fault.js';
+import { asUnavailable } from '../redis/fault.js';
 import { isCluster, type RedisClient } from '../redis/script.js';
+import { slotOf } from '../redis/slot.js';
 
 const MAX_BATCH = 128;
 
 /** Reads one key; null when there is none. Throws {@link UnavailableError} when Redis does not answer. */
 export type Lookup = (key: string) => Promise<string | null>;
 
-/**
- * Gathers the reads of one event-loop turn: on one server into an MGET of at most 128 keys,
- * on a Cluster, where MGET crosses no slots, into a pipeline for each slot owner.
- *
- * @returns the lookup, and what closes the connection that it opened of its own, if any.
- */
-export function gatheringLookup(client: RedisClient): { lookup: Lookup; close: () => void } {
-  if (isCluster(client)) {
-    const pipelined = client.duplicate([], { enableAutoPipelining: true });
-    pipelined.on('error', () => {});
-    return { lookup: pipelining(pipelined, client), close: () => pipelined.disconnect() };
-  }
-  return { lookup: gathering(client), close: () => {} };
-}
-
-interface Waiting {
+interface Read {
+  readonly key: string;
   readonly resolve: (value: string | null) => void;
   readonly reject: (error: unknown) => void;
 }
 
-function gathering(redis: Redis): Lookup {
-  let keys: string[] = [];
-  let waiting: Waiting[] = [];
+/**
+ * Gathers the reads of one event-loop turn, at most 128: on one server into an MGET,
+ * on a Cluster, where MGET crosses no slots, into a pipeline for each slot owner.
+ */
+export function gatheringLookup(client: RedisClient): Lookup {
+  let waiting: Read[] = [];
 
   function flush() {
-    const batch = waiting;
-    const asked = keys;
-    if (batch.length === 0) return;
+    const reads = waiting;
+    if (reads.length === 0) return;
     waiting = [];
-    keys = [];
-    redis.mget(asked).then(
-      (values) => batch.forEach(({ resolve }, i) => resolve(values[i]!)),
-      (error: unknown) => {
-        const fault = asUnavailable(error);
-        for (const { reject } of batch) reject(fault);
-      },
-    );
+    if (isCluster(client)) readFromOwners(client, reads);
+    else readAtOnce(client, reads);
   }
 
   return (key) =>
     new Promise((resolve, reject) => {
-      if (keys.push(key) === 1) setImmediate(flush);
-      waiting.push({ resolve, reject });
-      if (keys.length === MAX_BATCH) flush();
+      if (waiting.push({ key, resolve, reject }) === 1) setImmediate(flush);
+      if (waiting.length === MAX_BATCH) flush();
     });
 }
 
-/** Until it is ready, ioredis would hold back what is to be pipelined, for however long that takes. */
-function pipelining(pipelined: Cluster, client: Cluster): Lookup {
-  return (key) => translatingFaults(async () => (pipelined.status === 'ready' ? pipelined : client).get(key));
+function readAtOnce(redis: Redis, reads: readonly Read[]): void {
+  redis.mget(reads.map(({ key }) => key)).then(
+    (values) => reads.forEach(({ resolve }, i) => resolve(values[i]!)),
+    (error: unknown) => fail(reads, error),
+  );
+}
+
+function readFromOwners(cluster: Cluster, reads: readonly Read[]): void {
+  for (const [owner, owned] of byOwner(cluster, reads)) {
+    if (!owner) {
+      for (const read of owned) readAlone(cluster, read);
+      continue;
+    }
+    const pipeline = owner.pipeline();
+    for (const { key } of owned) pipeline.get(key);
+    pipeline.exec().then(
+      (results) => {
+        owned.forEach((read, i) => {
+          const [error, value] = results![i]!;
+          if (!error) read.resolve(value as string | null);
+          else if (/^(MOVED|ASK) /.test(error.message)) readAlone(cluster, read);
+          else fail([read], error);
+        });
+      },
+      (error: unknown) => fail(owned, error),
+    );
+  }
+}
+
+/** Reads for which no owner is known or connected, or whose keys ioredis gives a prefix, have none. */
+function byOwner(cluster: Cluster, reads: readonly Read[]): Map<Redis | undefined, Read[]> {
+  const masters = new Map<string | undefined, Redis>();
+  if (!cluster.options.keyPrefix) {
+    for (const node of cluster.nodes('master')) {
+      if (node.status === 'ready') masters.set(`${node.options.host}:${node.options.port}`, node);
+    }
+  }
+  const groups = new Map<Redis | undefined, Read[]>();
+  for (const read of reads) {
+    const owner = masters.get(cluster.slots[slotOf(read.key)]?.[0]);
+    const group = groups.get(owner);
+    if (group) group.push(read);
+    else groups.set(owner, [read]);
+  }
+  return groups;
+}
+
+/** Leaves it to ioredis to find the owner, and to learn of the slots that have moved. */
+function readAlone(cluster: Cluster, read: Read): void {
+  cluster.get(read.key).then(read.resolve, (error: unknown) => fail([read], error));
+}
+
+function fail(reads: readonly Read[], error: unknown): void {
+  const fault = asUnavailable(error);
+  for (const { reject } of reads) reject(fault);
 }
