@@ -54,6 +54,10 @@ export async function pageRoutes(instance: FastifyInstance, options: PagesOption
     strictTransportSecurity: false,
   });
   app.addHook('onRoute', requireDeclaration);
+  // The document of the API is for programs.
+  app.addHook('onRoute', (route) => {
+    route.schema = { ...route.schema, hide: true };
+  });
   app.addHook('onRequest', async (request, reply) => {
     reply.header('cache-control', 'no-store');
     requireSameOrigin(request, services);
