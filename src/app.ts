@@ -24,6 +24,8 @@ const MAX_PARAM_LENGTH = 3 * 255;
 const REQUEST_TIMEOUT_MS = 10_000;
 /** For a connection to be silent in the midst of a request or an answer. */
 const SILENCE_TIMEOUT_MS = 30_000;
+/** For what is under way to end once the app is to close. */
+const CLOSING_MS = 3_000;
 /** How often Node looks for requests that are late. */
 const TIMEOUT_CHECK_MS = 2_000;
 
@@ -126,5 +128,9 @@ function appWith(options: FastifyServerOptions): FastifyInstance {
   });
   app.setErrorHandler(errorHandler);
   app.setNotFoundHandler((_request, reply) => sendProblem(reply, new Problem('not_found')));
+  // A connection that a browser opened ahead and says nothing on does not count as idle.
+  app.addHook('preClose', async () => {
+    setTimeout(() => app.server.closeAllConnections(), CLOSING_MS).unref();
+  });
   return app;
 }
