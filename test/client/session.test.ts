@@ -146,6 +146,14 @@ t.test('a client in no browser', async (t) => {
   t.equal(await client.session(), undefined, 'which nobody need listen to');
 });
 
+t.test('in a worker, addresses are relative to where it is from', async (t) => {
+  Object.defineProperty(globalThis, 'location', { configurable: true, value: new URL(`http://127.0.0.1:${site.port}/app/worker.js`) });
+  t.teardown(() => Reflect.deleteProperty(globalThis, 'location'));
+  const client = createClient();
+  t.teardown(() => client.close());
+  await t.rejects(client.logout(), { code: 'authentication_required' });
+});
+
 t.test('no answer, or one that is not of the service', async (t) => {
   const browser = openBrowser(t);
   const tab = browser.open();
@@ -155,7 +163,7 @@ t.test('no answer, or one that is not of the service', async (t) => {
     const broken = browser.open({
       fetch: async () => {
         if (status === 0) throw new TypeError('The network is gone');
-        return new Response('<html>', { status, headers: { 'content-type': status === 200 ? 'application/json' : 'text/html' } });
+        return new Response(null, { status, headers: status === 200 ? { 'content-type': 'application/json' } : {} });
       },
     });
     const error = { name: 'LatchkeyClientError', code: 'unavailable', status: status === 502 ? 502 : 0 };
@@ -164,6 +172,19 @@ t.test('no answer, or one that is not of the service', async (t) => {
     await t.rejects(broken.sessions(), error, name);
     t.strictSame(broken.endings, []);
   }
+});
+
+t.test('a refusal whose reason got lost on the way', async (t) => {
+  const tab = openBrowser(t).open({
+    fetch: async (input) => {
+      const { pathname } = new URL(input as string);
+      if (pathname.endsWith('/session')) return new Response(null, { status: 401, headers: { 'www-authenticate': 'Bearer' } });
+      return Response.json({ code: 'reauthentication_required' }, { status: 403 });
+    },
+  });
+  t.equal(await tab.session(), undefined);
+  t.strictSame(tab.endings, ['unknown']);
+  await t.rejects(tab.logout(), { code: 'reauthentication_required', reason: undefined });
 });
 
 t.test('when even the question whether it is so fails, nobody is signed out', async (t) => {

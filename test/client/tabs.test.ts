@@ -92,7 +92,7 @@ t.test('what fails with the lock is not done again without it', async (t) => {
   let asked = 0;
   const tab = browser.open({
     fetch: (input, init) => {
-      if (String(input).endsWith('/refresh')) asked++;
+      if (new Request(input, init).url.endsWith('/refresh')) asked++;
       return browser.fetch(input, init);
     },
   });

@@ -22,6 +22,8 @@ export interface Site {
   expireAccess: () => Promise<void>;
   /** Closes every pair of tokens: a minute goes by since they were handed out and confirmed. */
   closePairs: () => Promise<void>;
+  /** Cuts the connection in place of every answer to a request for this path, once it has been carried out. */
+  losesAnswersTo: string | undefined;
   /** How many pairs of tokens the subject's session has had. */
   generation: (subject: string) => Promise<number>;
   close: () => Promise<void>;
@@ -60,11 +62,19 @@ export async function startSite(
     }),
   });
   prepare(app);
+  app.server.prependListener('request', (request, response) => {
+    if (request.url !== site.losesAnswersTo) return;
+    response.end = () => {
+      request.socket.destroy();
+      return response;
+    };
+  });
   await app.listen({ port: 0, host: '0.0.0.0' });
   const { port } = app.server.address() as AddressInfo;
 
-  return {
+  const site: Site = {
     app, port, redis, client,
+    losesAnswersTo: undefined,
     async register() {
       const credentials = { username: `user-${randomBytes(6).toString('hex')}`, password: PASSWORD };
       const reply = await app.inject({ method: 'POST', url: '/auth/register', payload: credentials });
@@ -96,4 +106,5 @@ export async function startSite(
       await redis.stop();
     },
   };
+  return site;
 }

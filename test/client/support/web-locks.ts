@@ -1,12 +1,9 @@
-interface Waiting {
-  grant: () => void;
-  signal: AbortSignal;
-}
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Exclusive locks as the Web Locks API has them, within one process: Node.js 20 has none. */
 export class WebLocks {
   readonly #held = new Set<string>();
-  readonly #waiting = new Map<string, Waiting[]>();
+  readonly #waiting = new Map<string, { grant: () => void }[]>();
   /** The names of what was granted, in order. */
   readonly granted: string[] = [];
 
@@ -18,6 +15,8 @@ export class WebLocks {
     try {
       return await work();
     } finally {
+      // From one process to another, as messages do.
+      await sleep(10);
       const next = this.#waiting.get(name)?.shift();
       if (next) next.grant();
       else this.#held.delete(name);
@@ -28,7 +27,7 @@ export class WebLocks {
     const queue = this.#waiting.get(name) ?? [];
     this.#waiting.set(name, queue);
     return new Promise((grant, reject) => {
-      const waiting = { grant, signal };
+      const waiting = { grant };
       queue.push(waiting);
       signal.addEventListener('abort', () => {
         if (!queue.includes(waiting)) return;
