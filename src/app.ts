@@ -115,6 +115,8 @@ function appWith(options: FastifyServerOptions): FastifyInstance {
     ...options,
     // Authentication events are logged, not each request.
     logController: new LogController({ disableRequestLogging: true }),
+    // Nor does each request get a logger of its own: what is logged names its request where that matters.
+    childLoggerFactory: (logger) => logger,
     bodyLimit: BODY_LIMIT,
     requestTimeout: REQUEST_TIMEOUT_MS,
     connectionTimeout: SILENCE_TIMEOUT_MS,

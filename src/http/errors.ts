@@ -26,7 +26,7 @@ const CLIENT_ERRORS: Record<string, ProblemCode> = {
 export function errorHandler(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const problem = asProblem(error);
   const clientIsGone = reply.raw.destroyed;
-  if (problem.status >= 500 && !clientIsGone) request.log.error({ err: error }, problem.message);
+  if (problem.status >= 500 && !clientIsGone) request.log.error({ err: error, reqId: request.id }, problem.message);
   return sendProblem(reply, problem);
 }
 

@@ -3,14 +3,16 @@ import { crc32 } from 'node:zlib';
 
 const ACCESS_PREFIX = 'lka_';
 const REFRESH_PREFIX = 'lkr_';
+const PREFIX_LENGTH = 4;
 const SECRET_BYTES = 32;
 const CRC_BYTES = 4;
 const DIGEST_LENGTH = 32;
 const ACCESS_BYTES = 2 + SECRET_BYTES + CRC_BYTES;
 const REFRESH_MAC_AT = 4 + 2 + 16 + 4 + SECRET_BYTES;
 const REFRESH_BYTES = REFRESH_MAC_AT + 32 + CRC_BYTES;
-const ACCESS_LENGTH = ACCESS_PREFIX.length + Math.ceil((ACCESS_BYTES * 4) / 3);
-const REFRESH_LENGTH = REFRESH_PREFIX.length + Math.ceil((REFRESH_BYTES * 4) / 3);
+/** The bits that the last character has to spare are zero: so each token has one spelling (RFC 4648 section 3.5). */
+const ACCESS_FORM = /^lka_[\w-]{50}[AEIMQUYcgkosw048]$/;
+const REFRESH_FORM = /^lkr_[\w-]{125}[AQgw]$/;
 const ACCESS_CRC_SEED = crc32(ACCESS_PREFIX);
 const REFRESH_CRC_SEED = crc32(REFRESH_PREFIX);
 const MAX_GENERATION = 0xffffffff;
@@ -53,7 +55,7 @@ export function digestOf(token: string): string {
  * @returns undefined for anything that is not, to the letter, what {@link TokenKeys} makes.
  */
 export function parseAccessToken(token: string): AccessToken | undefined {
-  const bytes = unframed(token, ACCESS_PREFIX, ACCESS_LENGTH, ACCESS_CRC_SEED);
+  const bytes = unframed(token, ACCESS_FORM, ACCESS_CRC_SEED);
   return bytes && { token, partition: bytes.toString('hex', 0, 2), digest: digestOf(token) };
 }
 
@@ -85,7 +87,7 @@ export class TokenKeys {
    * @returns undefined when its frame, its checksum, its key or its MAC (compared in constant time) is not right.
    */
   parse(token: string): RefreshToken | undefined {
-    const bytes = unframed(token, REFRESH_PREFIX, REFRESH_LENGTH, REFRESH_CRC_SEED);
+    const bytes = unframed(token, REFRESH_FORM, REFRESH_CRC_SEED);
     return bytes && this.#byId.get(bytes.readUInt32BE(0))?.authenticated(token, bytes);
   }
 
@@ -100,7 +102,7 @@ export class TokenKeys {
   }
 
   #keyOf({ token }: RefreshToken): TokenKey {
-    const id = Buffer.from(token.slice(REFRESH_PREFIX.length, REFRESH_PREFIX.length + 6), 'base64url').readUInt32BE(0);
+    const id = Buffer.from(token.slice(PREFIX_LENGTH, PREFIX_LENGTH + 6), 'base64url').readUInt32BE(0);
     return this.#byId.get(id)!;
   }
 }
@@ -165,10 +167,9 @@ function framed(bytes: Buffer, prefix: string, seed: number): string {
   return prefix + bytes.toString('base64url');
 }
 
-function unframed(token: string, prefix: string, length: number, seed: number): Buffer | undefined {
-  if (token.length !== length || !token.startsWith(prefix)) return undefined;
-  const bytes = Buffer.from(token.slice(prefix.length), 'base64url');
-  if (prefix + bytes.toString('base64url') !== token) return undefined;
+function unframed(token: string, form: RegExp, seed: number): Buffer | undefined {
+  if (!form.test(token)) return undefined;
+  const bytes = Buffer.from(token.slice(PREFIX_LENGTH), 'base64url');
   const body = bytes.subarray(0, bytes.length - CRC_BYTES);
   return bytes.readUInt32BE(body.length) === crc32(body, seed) ? bytes : undefined;
 }
