@@ -1,5 +1,6 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
+import { PROTECTIVE_HEADERS } from '../headers.js';
 import { requireDeclaration } from '../route.js';
 import type { Services } from '../services.js';
 import { compileValidator } from '../validate.js';
@@ -33,7 +34,7 @@ export async function oauthRoutes(instance: FastifyInstance, services: OAuthServ
 
   app.addHook('onRoute', requireDeclaration);
   app.addHook('onRequest', async (_request, reply) => {
-    reply.headers({ 'cache-control': 'no-store', pragma: 'no-cache' });
+    reply.headers({ ...PROTECTIVE_HEADERS, pragma: 'no-cache' });
   });
   app.addHook('preHandler', async (request) => {
     const { needs } = request.routeOptions.config;
