@@ -1,0 +1,68 @@
+import Fastify, { type RouteOptions } from 'fastify';
+import t from 'tap';
+import { latchkey } from '../../src/index.js';
+import { requireDeclaration } from '../../src/http/route.js';
+import { bearer, startService } from '../support/service.js';
+
+const service = await startService();
+t.teardown(() => service.close());
+const { inject, mint, store } = service;
+
+async function routesOfThePlugin(): Promise<RouteOptions[]> {
+  const app = Fastify();
+  const routes: RouteOptions[] = [];
+  app.addHook('onRoute', (route) => void routes.push(route));
+  await app.register(latchkey, { redis: service.client, tokenKeys: ['a secret of at least thirty-two characters'], oauthClients: [] });
+  await app.ready();
+  await app.close();
+  return routes;
+}
+
+t.test('every route says what it needs', async (t) => {
+  const routes = await routesOfThePlugin();
+  t.ok(routes.length > 12);
+  for (const { method, url, config } of routes) t.type(config?.needs, 'string', `${String(method)} ${url}`);
+});
+
+t.test('a route that does not say what it needs does not start', async (t) => {
+  const app = Fastify();
+  app.addHook('onRoute', requireDeclaration);
+  t.throws(() => app.get('/open', () => 'by accident'), { message: /does not declare what it needs/ });
+});
+
+t.test('every route that needs a session refuses without one, with 401', async (t) => {
+  const closed = (await routesOfThePlugin()).filter(({ config }) => ['session', 'recent-session'].includes(String(config?.needs)));
+  t.ok(closed.length >= 5);
+  for (const { method, url } of closed) {
+    for (const each of [method].flat()) {
+      const reply = await inject({ method: each, url: url.replace(':id', 'x') });
+      t.equal(reply.statusCode, 401, `${each} ${url}`);
+      t.match(reply.headers['www-authenticate'], /^Bearer /);
+    }
+  }
+});
+
+t.test('a route that names a session answers its owner alone, and others as if it were not there', async (t) => {
+  const [mine, theirs] = [await mint(), await mint()];
+  const { subject, sessionId } = theirs.principal;
+  for (const id of [sessionId, `${sessionId}%00`, `..%2f${sessionId}`, encodeURIComponent(`{a3f0}:session:${sessionId}`), '*']) {
+    const reply = await inject({ method: 'DELETE', url: `/auth/sessions/${id}`, headers: bearer(mine) });
+    t.equal(reply.statusCode, 404, id);
+    t.equal(reply.json().code, 'not_found');
+  }
+  t.equal((await store.list(subject)).length, 1);
+});
+
+t.test('no route takes a subject, a role or a session from the body', async (t) => {
+  const tokens = await mint();
+  const { subject } = (await mint()).principal;
+  for (const url of ['/auth/register', '/auth/login', '/auth/refresh', '/auth/logout', '/auth/password']) {
+    for (const extra of [{ subject }, { user_id: subject }, { session_id: 'x' }, { methods: ['hwk'] }, { data: { role: 'admin' } }]) {
+      const base = { username: 'somebody', password: 'a good long passphrase' };
+      const payload = { ...(/register|login/.test(url) ? base : url.endsWith('password') ? { current_password: 'x', new_password: 'y' } : {}), ...extra };
+      const reply = await inject({ method: 'POST', url, payload, headers: bearer(tokens) });
+      t.equal(reply.statusCode, 400, `${url} ${JSON.stringify(extra)}`);
+      t.equal(reply.json().code, 'invalid_request');
+    }
+  }
+});
