@@ -44,6 +44,8 @@ t.test('an empty environment gives the defaults and nothing to warn of', async (
     oauthClients: undefined,
     adminKeys: undefined,
     webhooks: undefined,
+    brandName: 'latchkey',
+    brandStylesheet: undefined,
     registration: 'open',
     loginFailuresPerAccount: 10,
     loginFailuresPerNetwork: 100,
@@ -137,6 +139,7 @@ t.test('all problems are told at once, each naming its variable', async (t) => {
     OAUTH_CLIENTS: 'a b',
     ADMIN_KEYS: 'ops',
     WEBHOOKS: 'ftp://example.com',
+    BRAND_NAME: 'a\nb',
     REGISTRATION: 'yes',
     LOGIN_FAILURES_PER_ACCOUNT: '1e3',
     LOGIN_FAILURES_PER_NETWORK: '0x10',
@@ -297,6 +300,7 @@ t.test('clients, API keys and webhooks have their form and are named once', asyn
   for (const url of ['https://user:pass@a.example', 'https://a.example:x/', 'https://', 'a.example']) {
     t.match(problemsOf({ WEBHOOKS: `${url} ${SECRET}` }), [/^WEBHOOKS entry 1 must begin with/], url);
   }
+  t.match(problemsOf({ WEBHOOKS: `https://u:p@a.example ${SECRET}` }), [/^WEBHOOKS entry 1 must begin with/]);
   for (const secrets of ['', ' whsec_', ' whsec_AAAA', ` ${SECRET} AAAA`, ` whsec_${Buffer.alloc(65).toString('base64')}`]) {
     t.match(problemsOf({ WEBHOOKS: `https://a.example${secrets}` }), [/^WEBHOOKS entry 1 must have/], secrets);
   }
