@@ -33,8 +33,7 @@ export interface Identity {
 /** What an access token proves. */
 export interface Principal extends Identity {
   readonly sessionId: string;
-  /** When this access token was issued, and when it expires, milliseconds since 1970. */
-  readonly issuedAt: number;
+  /** When this access token expires, milliseconds since 1970. */
   readonly expiresAt: number;
 }
 

@@ -179,6 +179,11 @@ export class SessionStore {
     return this.#authenticator.authenticate(token);
   }
 
+  /** When an access token was issued, milliseconds since 1970; up to a lifetime earlier where its session's end cut it short. */
+  issuedAtOf({ expiresAt }: Principal): number {
+    return expiresAt - this.#options.lifetimes.accessLifetimeMs;
+  }
+
   /** See {@link TokenKeys.parse}. */
   parseRefreshToken(token: string): RefreshToken | undefined {
     return this.#options.tokenKeys.parse(token);

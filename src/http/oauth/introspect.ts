@@ -61,7 +61,7 @@ export function introspect(app: App, services: OAuthServices): void {
 
 async function accessToken(token: string, services: OAuthServices): Promise<Static<typeof Active> | undefined> {
   const principal = await services.sessions.authenticate(token);
-  return principal && { ...claims(principal, principal, services), token_type: 'Bearer' };
+  return principal && { ...claims(principal, { ...principal, issuedAt: services.sessions.issuedAtOf(principal) }, services), token_type: 'Bearer' };
 }
 
 async function refreshToken(token: string, client: OAuthClient, services: OAuthServices) {
@@ -74,7 +74,7 @@ async function refreshToken(token: string, client: OAuthClient, services: OAuthS
 
 function claims(
   { subject, username, client, scope, authenticatedAt, methods, data }: Identity,
-  { sessionId, issuedAt, expiresAt }: Pick<Principal, 'sessionId' | 'issuedAt' | 'expiresAt'>,
+  { sessionId, issuedAt, expiresAt }: Pick<Principal, 'sessionId' | 'expiresAt'> & { issuedAt: number },
   services: OAuthServices,
 ): Static<typeof Active> {
   return {

@@ -29,16 +29,18 @@ if supersedes ~= '' then
 end
 trim(sessions)
 
--- Beyond the limit, the least recently renewed sessions make room.
-local evicted = {}
+-- Beyond the limit, the least recently renewed sessions make room. Most members are access keys: sessions are counted first.
+local living, evicted = {}, {}
 if redis.call('ZCARD', sessions) >= tonumber(limit) then
-  local living = {}
   for _, member in ipairs(redis.call('ZRANGE', sessions, 0, -1)) do
     local id = string.match(member, '^session:(.*)')
-    if id then
-      local times = redis.call('HMGET', base .. member, 'rotatedAt', 'createdAt')
-      living[#living + 1] = { id = id, renewedAt = tonumber(times[1] or times[2] or 0) }
-    end
+    if id then living[#living + 1] = { id = id } end
+  end
+end
+if #living >= tonumber(limit) then
+  for _, other in ipairs(living) do
+    local times = redis.call('HMGET', base .. 'session:' .. other.id, 'rotatedAt', 'createdAt')
+    other.renewedAt = tonumber(times[1] or times[2] or 0)
   end
   table.sort(living, function(a, b) return a.renewedAt < b.renewedAt end)
   for i = 1, #living - tonumber(limit) + 1 do evicted[i] = living[i].id end

@@ -36,7 +36,7 @@ end
 -- What an access key holds: the session's principal, with what is particular to this token before it.
 local function accessValue(principal, sessionId, expiresAt, unconfirmed)
   return (unconfirmed and '{"unconfirmed":true,' or '{')
-    .. string.format('"sessionId":"%s","issuedAt":%.0f,"expiresAt":%.0f,', sessionId, now, expiresAt)
+    .. string.format('"sessionId":"%s","expiresAt":%.0f,', sessionId, expiresAt)
     .. string.sub(principal, 2)
 end
 
@@ -47,27 +47,43 @@ local function trim(sessions)
   if longest[2] then redis.call('PEXPIREAT', sessions, longest[2]) end
 end
 
--- Ends sessions: every key of each first, then why, for those who come back with a refresh token and for their user.
-local function finish(sessions, sessionIds, reason)
-  local endings = {}
-  for _, sessionId in ipairs(sessionIds) do
-    local stored = redis.call('HMGET', base .. 'session:' .. sessionId, 'access', 'previous', 'device')
-    local names = { 'session:' .. sessionId }
-    if stored[1] then names[#names + 1] = 'access:' .. stored[1] end
-    if stored[2] then names[#names + 1] = 'access:' .. stored[2] end
-    for _, name in ipairs(names) do redis.call('DEL', base .. name) end
-    redis.call('ZREM', sessions, unpack(names))
-    if stored[1] then
-      endings[#endings + 1] = cjson.encode({ sessionId = sessionId, reason = reason, at = now, device = stored[3] })
-    end
+-- Lua hands at most a few thousand arguments to a call.
+local function inBatches(list, act)
+  for first = 1, #list, 300 do act(unpack(list, first, math.min(first + 299, #list))) end
+end
+
+local function delete(names)
+  local keys = {}
+  for i, name in ipairs(names) do keys[i] = base .. name end
+  inBatches(keys, function(...) redis.call('DEL', ...) end)
+end
+
+-- Tells why sessions ended: those who come back with a refresh token, and their user, of whose endings the last are kept.
+local function tell(sessions, endings)
+  for _, ending in ipairs(endings) do
+    redis.call('SET', base .. 'ended:' .. ending.sessionId, ending.reason, 'PX', REASON_LIFETIME)
   end
-  for _, sessionId in ipairs(sessionIds) do
-    redis.call('SET', base .. 'ended:' .. sessionId, reason, 'PX', REASON_LIFETIME)
-  end
-  if #endings == 0 then return end
   local list = base .. 'endings:' .. string.sub(sessions, #base + #'sessions:' + 1)
-  redis.call('LPUSH', list, unpack(endings))
+  for i = math.max(1, #endings - ENDINGS_KEPT + 1), #endings do
+    redis.call('LPUSH', list, cjson.encode(endings[i]))
+  end
   redis.call('LTRIM', list, 0, ENDINGS_KEPT - 1)
   redis.call('PEXPIRE', list, REASON_LIFETIME)
+end
+
+-- Ends sessions: every key of each first, then why.
+local function finish(sessions, sessionIds, reason)
+  if #sessionIds == 0 then return end
+  local names, endings = {}, {}
+  for i, sessionId in ipairs(sessionIds) do
+    local stored = redis.call('HMGET', base .. 'session:' .. sessionId, 'access', 'previous', 'device')
+    names[#names + 1] = 'session:' .. sessionId
+    if stored[1] then names[#names + 1] = 'access:' .. stored[1] end
+    if stored[2] then names[#names + 1] = 'access:' .. stored[2] end
+    endings[i] = { sessionId = sessionId, reason = reason, at = now, device = stored[3] or nil }
+  end
+  delete(names)
+  inBatches(names, function(...) redis.call('ZREM', sessions, ...) end)
+  tell(sessions, endings)
 end
 

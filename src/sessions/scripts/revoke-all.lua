@@ -11,40 +11,55 @@ if replacement ~= '' then
   if stored ~= credential and stored ~= replacement then return { 'outcome', 'stale' } end
 end
 
--- The asking session is spared unless it has a reason of its own.
-local spared = {}
-if own ~= '' and ownReason == '' then
-  spared['session:' .. own] = true
-  for _, digest in pairs(redis.call('HMGET', base .. 'session:' .. own, 'access', 'previous')) do
-    if digest then spared['access:' .. digest] = true end
-  end
-end
+local ended, left = {}, 0
+local spares = own ~= '' and ownReason == ''
 
--- From the longest-lived down, a session stands before its access keys. Access keys without a session go too.
--- Up to three members are spared, so the chunk is read with three more.
-local others, mine, strays, left = {}, {}, {}, 0
-for _, member in ipairs(redis.call('ZRANGE', sessions, 0, chunk + 2, 'REV')) do
-  local id = string.match(member, '^session:(.*)')
-  if spared[member] then
-    left = left + 1
-  elseif id == own then
-    mine[1] = id
-  elseif id then
-    others[#others + 1] = id
-  else
-    strays[#strays + 1] = member
+if not spares and redis.call('ZCARD', sessions) <= 3 * chunk then
+  -- All at once: the set names every key.
+  local names, endings = redis.call('ZRANGE', sessions, 0, -1), {}
+  for _, name in ipairs(names) do
+    local id = string.match(name, '^session:(.*)')
+    if id then
+      ended[#ended + 1] = id
+      endings[#ended] = { sessionId = id, reason = id == own and ownReason or reason, at = now,
+        device = redis.call('HGET', base .. name, 'device') or nil }
+    end
   end
-end
-finish(sessions, others, reason)
-finish(sessions, mine, ownReason)
-for _, member in ipairs(strays) do
-  redis.call('DEL', base .. member)
-  redis.call('ZREM', sessions, member)
+  delete(names)
+  redis.call('DEL', sessions)
+  if #endings > 0 then tell(sessions, endings) end
+else
+  -- From the longest-lived down, a session stands before its access keys. Access keys without a session go too.
+  -- Up to three members are spared, so the chunk is read with three more.
+  local spared = {}
+  if spares then
+    spared['session:' .. own] = true
+    for _, digest in pairs(redis.call('HMGET', base .. 'session:' .. own, 'access', 'previous')) do
+      if digest then spared['access:' .. digest] = true end
+    end
+  end
+  local mine, strays = {}, {}
+  for _, member in ipairs(redis.call('ZRANGE', sessions, 0, chunk + 2, 'REV')) do
+    local id = string.match(member, '^session:(.*)')
+    if spared[member] then
+      left = left + 1
+    elseif id == own then
+      mine[1] = id
+    elseif id then
+      ended[#ended + 1] = id
+    else
+      strays[#strays + 1] = member
+    end
+  end
+  finish(sessions, ended, reason)
+  finish(sessions, mine, ownReason)
+  delete(strays)
+  inBatches(strays, function(...) redis.call('ZREM', sessions, ...) end)
+  ended[#ended + 1] = mine[1]
 end
 trim(sessions)
 
 if replacement ~= '' then redis.call('HSET', user, 'password', replacement, 'passwordChangedAt', now) end
 
 local more = redis.call('ZCARD', sessions) > left
-if mine[1] then others[#others + 1] = mine[1] end
-return { 'outcome', more and 'more' or 'revoked', 'ended', table.concat(others, ',') }
+return { 'outcome', more and 'more' or 'revoked', 'ended', table.concat(ended, ',') }
