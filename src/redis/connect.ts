@@ -1,5 +1,5 @@
 import { Cluster, type ClusterOptions, Redis, type RedisOptions } from 'ioredis';
-import type { RedisClient } from './script.js';
+import { isCluster, type RedisClient } from './script.js';
 
 export interface RedisNode {
   host: string;
@@ -49,6 +49,12 @@ export function connect(
   const standing = { ...options, enableOfflineQueue: false, retryStrategy } satisfies RedisOptions;
   const client = opened();
   client.on('error', onError);
+  // A Cluster would connect to a node at the first command for it, and refuse those that come before it is connected.
+  if (isCluster(client)) {
+    client.on('+node', (node: Redis) => {
+      if (!node.options.readOnly) node.connect().catch(() => {});
+    });
+  }
   return client;
 
   function opened(): RedisClient {
@@ -84,6 +90,14 @@ export function connect(
 
 /** Resolves when the client can be used, or when `timeoutMs` have passed: a service starts without its Redis, unready. */
 export async function waitUntilReady(client: RedisClient, timeoutMs: number): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  await readiness(client, timeoutMs);
+  if (isCluster(client)) {
+    await Promise.all(client.nodes('master').map((node) => readiness(node, deadline - performance.now())));
+  }
+}
+
+async function readiness(client: RedisClient, timeoutMs: number): Promise<void> {
   if (client.status === 'ready') return;
   await new Promise<void>((resolve) => {
     const done = () => {

@@ -31,16 +31,35 @@ t.test('lookups of one event-loop turn are gathered for each owner of slots', as
     // Beside the pipeline itself, the INFO of this test and what keeps the Cluster’s connections.
     return reads.every((count) => count <= 8);
   };
-  // The store's own connection may take a moment; until it is there, reads go one by one.
   await until('they are gathered', gathered, 5_000);
   t.same(await withoutExpiry(client, s.prefix), []);
 });
 
-t.test('one that has no owner of its slot at hand answers with a fault, not for ever with nothing', async (t) => {
+t.test('a slot that has moved is found where it is', async (t) => {
+  const s = storeOn(client);
+  const logins = await Promise.all(Array.from({ length: 60 }, () => s.login()));
+  const known = [...client.slots];
+  // As if all slots had been with the next node when the client last asked.
+  const owners = [...new Set(known.map((slot) => slot[0]!))];
+  const misled = known.map((slot) => [owners[(owners.indexOf(slot[0]!) + 1) % owners.length]!]);
+  client.slots = misled;
+  const principals = await Promise.all(logins.map(({ pair }) => s.store.authenticate(pair.access.token)));
+  t.same(principals, logins.map(({ principal }) => principal));
+  await until('ioredis has learned it', async () => client.slots.every((slot, i) => slot[0] === known[i]![0]), 5_000);
+});
+
+t.test('under a prefix of ioredis’ own too', async (t) => {
+  const prefixed = cluster({ keyPrefix: 'of the host:' });
+  const s = storeOn(prefixed);
+  const { pair, principal } = await s.login();
+  t.same(await s.store.authenticate(pair.access.token), principal);
+  t.equal(await client.exists(`of the host:${s.accessKey(pair)}`), 1);
+});
+
+t.test('without a Cluster at hand, every read is answered with a fault', async (t) => {
   const lost = cluster({ slotsRefreshTimeout: 200, clusterRetryStrategy: () => 50, enableOfflineQueue: false });
   const s = storeOn(lost);
   await t.rejects(s.store.authenticate(s.tokenKeys.mint('0000').access.token), { code: 'unavailable' }, 'not ready yet');
-  await s.store.close();
   lost.disconnect();
   await t.rejects(s.store.authenticate(s.tokenKeys.mint('0000').access.token), { code: 'unavailable' }, 'closed');
 });

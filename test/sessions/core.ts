@@ -169,7 +169,7 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       const s = fresh();
       let data: Record<string, unknown> = {};
       for (let i = 0; i < 1100; i++) data = { data };
-      await t.rejects(s.login(newSubject(), { identity: { subject: 'deep', methods: ['pwd'], data } }), /nested/);
+      await t.rejects(s.login(newSubject(), { identity: { subject: 'deep', methods: ['pwd'], data } }), { code: 'invalid_session_data' });
       t.same(await s.all(), []);
     });
   });
@@ -558,6 +558,37 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       await s.store.revoke(subject, pair.refresh.sessionId, 'revoked');
       t.equal(await s.store.holderOf(next.refresh), undefined);
       t.match(s.store.parseRefreshToken(next.refresh.token), { digest: next.refresh.digest });
+    });
+  });
+
+  t.test('endings', async (t) => {
+    await t.test('tells how sessions ended, the latest first, for seven days', async (t) => {
+      const s = fresh();
+      const { subject, first, pair } = await closed(s);
+      const { pair: other } = await s.login(subject, { origin: { device: 'a "browser"', address: '' } });
+      t.same(await s.store.endings(subject), []);
+      await s.store.revoke(subject, other.refresh.sessionId, 'revoked');
+      await s.rotate(first.refresh);
+      const endings = await s.store.endings(subject);
+      t.match(endings, [
+        { sessionId: pair.refresh.sessionId, reason: 'reused', device: ORIGIN.device },
+        { sessionId: other.refresh.sessionId, reason: 'revoked', device: 'a "browser"' },
+      ]);
+      t.ok(endings.every(({ at }) => Math.abs(at - Date.now()) < 5_000));
+      await lives(t, s.keys.endings(subject), WEEK);
+      t.same(await s.store.endings(newSubject()), [], 'of nobody else');
+      await wellKept(t, s);
+    });
+
+    await t.test('ten of them, however many there were', async (t) => {
+      const s = fresh();
+      const subject = newSubject();
+      await Promise.all(Array.from({ length: 25 }, () => s.login(subject)));
+      const ended = await s.store.revokeAll(subject, { reason: 'logged_out' });
+      t.same(new Set((await s.store.endings(subject)).map(({ sessionId }) => sessionId)), new Set(ended.slice(-10)));
+      await s.login(subject);
+      await s.store.revokeAll(subject, { reason: 'revoked' });
+      t.same((await s.store.endings(subject)).map(({ reason }) => reason), ['revoked', ...Array<string>(9).fill('logged_out')]);
     });
   });
 

@@ -77,8 +77,8 @@ export function storeOn(client: RedisClient, settings: StoreSettings = {}) {
 
   return {
     store, keys, tokenKeys, prefix, faults, login, rotate, rotations, use, backdate, sessionKey, accessKey, endedKey,
-    /** Every key, without the prefix. */
-    all: async () => (await keysUnder(client, prefix)).map((key) => key.slice(prefix.length)),
+    /** Every key, without the prefix; but for the list of recent endings, which tests of its own are about. */
+    all: async () => (await keysUnder(client, prefix)).map((key) => key.slice(prefix.length)).filter((key) => !key.includes(':endings:')),
     /** The fields of a session, as stored. */
     stored: (token: RefreshToken) => client.hgetall(sessionKey(token)) as Promise<Record<string, string>>,
     /** The members of a subject's session set with their scores. */
