@@ -64,7 +64,7 @@ const importFloors = {
 export default defineConfig(
   { ignores: ['dist/', 'coverage/', '.tap/', '.latchkey/', 'bench/', 'examples/'] },
   eslint.configs.recommended,
-  { languageOptions: { globals: { process: 'readonly', console: 'readonly', URL: 'readonly' } } },
+  { languageOptions: { globals: { process: 'readonly', console: 'readonly', fetch: 'readonly', URL: 'readonly' } } },
   {
     files: ['src/http/pages/assets/*.js'],
     languageOptions: { globals: { document: 'readonly', location: 'readonly', addEventListener: 'readonly', URLSearchParams: 'readonly' } },
