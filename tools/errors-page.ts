@@ -1,0 +1,72 @@
+import { oauthErrors } from '../src/http/oauth/errors.js';
+import { type ProblemCode, problems } from '../src/http/problem.js';
+import type { PasswordRefusal } from '../src/identity/password.js';
+import type { EndedReason } from '../src/sessions/session.js';
+
+const WHAT_TO_DO: Partial<Record<ProblemCode, string>> = {
+  authentication_required: 'Refresh, or log in.',
+  invalid_token: 'Refresh, and repeat the request with the new access token.',
+  insufficient_user_authentication: 'Ask the user to log in again; refreshing does not help.',
+  reauthentication_required: 'Go to the login page; `reason` says what to tell the user.',
+  cross_site_request: 'Send it from a page of one of the origins in `PUBLIC_ORIGIN`, or show a bearer token.',
+  password_not_allowed: 'Ask for another; `reason` says why.',
+  too_many_requests: 'Wait for the seconds in `Retry-After`.',
+  unavailable: 'Repeat the request after the seconds in `Retry-After`; nobody is logged out by this.',
+};
+
+const REFRESH_REASONS: Record<EndedReason | 'missing' | 'invalid' | 'unknown', string> = {
+  missing: 'The request carries no refresh token.',
+  invalid: 'It is not a refresh token of this service, or was signed with a token key that has been dropped.',
+  unknown: 'Nothing is known of its session: it has expired, or ended more than seven days ago.',
+  logged_out: 'The user logged out with this session.',
+  logged_out_elsewhere: 'The user ended it from another device.',
+  password_changed: 'The password was changed.',
+  superseded: 'The same user logged in again with the same browser or client.',
+  reused: 'A refresh token came back after its successor had been used: it may have been stolen, so the session ended.',
+  evicted: 'The user had more sessions than `SESSIONS_PER_USER` allows.',
+  revoked: 'An operator, or an application, ended it.',
+};
+
+const PASSWORD_REASONS: Record<PasswordRefusal, string> = {
+  malformed: 'It is not well-formed Unicode.',
+  too_short: 'It has fewer characters than `PASSWORD_MIN_LENGTH`.',
+  too_long: 'It has more than 1,024 characters.',
+  too_common: 'It is one of the first that a guesser would try.',
+  is_username: 'It is the username.',
+};
+
+/** docs/errors.md, from the tables that errors are answered by. */
+export function errorsPage(): string {
+  return `# Errors
+
+<!-- Generated from src/http/problem.ts by npm run docs. -->
+
+Every error is an \`application/problem+json\` (RFC 9457), except on the OAuth endpoints:
+
+\`\`\`json
+{ "title": "Forbidden", "status": 403, "code": "reauthentication_required", "detail": "…", "reason": "logged_out" }
+\`\`\`
+
+\`code\` and \`reason\` are stable: decide by them. \`detail\` is for people and may change. A malformed request names its fields in \`errors\`, each a \`field\`, such as \`body.password\`, and a \`detail\`. No error repeats a value that was sent, and none writes a cookie. A 401 comes with \`WWW-Authenticate\`, a 429 and a 503 with \`Retry-After\`.
+
+${table(['status', 'code', 'means', 'what to do'], Object.entries(problems).map(([code, { status, detail }]) => [String(status), `\`${code}\``, detail, WHAT_TO_DO[code as ProblemCode] ?? '']))}
+## Reasons of \`reauthentication_required\`
+
+${reasons(REFRESH_REASONS)}
+## Reasons of \`password_not_allowed\`
+
+${reasons(PASSWORD_REASONS)}
+## OAuth
+
+The OAuth endpoints answer with \`{"error": …, "error_description": …}\` (RFC 6749 section 5.2).
+
+${table(['status', 'error'], Object.entries(oauthErrors).map(([error, status]) => [String(status), `\`${error}\``]))}`;
+}
+
+function reasons(texts: Record<string, string>): string {
+  return table(['reason', 'means'], Object.entries(texts).map(([reason, text]) => [`\`${reason}\``, text]));
+}
+
+function table(head: string[], rows: string[][]): string {
+  return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |\n`).join('');
+}
