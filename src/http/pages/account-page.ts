@@ -15,19 +15,21 @@ export interface AccountPage {
 }
 
 export function accountPage(context: PageContext, page: AccountPage): string {
-  const { strings, base } = context;
+  const { strings, base, loginPage } = context;
   const others = page.sessions.filter(({ sessionId }) => sessionId !== page.own);
   const own = page.sessions.filter(({ sessionId }) => sessionId === page.own);
   return layout(
     context,
     strings.account,
     html`!${notice('info', page.info)}!${notice('error', page.error)}
+<div class="who" data-login="${loginPage}">
 <p>${strings.signedInAs} <strong>${page.name}</strong></p>
-<form method="post" action="${base}/form/logout"><button name="scope" value="session">${strings.logOut}</button></form>
+<form method="post" action="${base}/form/logout"><button class="quiet" name="scope" value="session">${strings.logOut}</button></form>
+</div>
 <section aria-labelledby="devices">
 <h2 id="devices">${strings.devices}</h2>
 <ul class="devices">
-!${own.map((session) => device(context, session, html`<strong>${strings.thisDevice}</strong>`)).join('')}
+!${own.map((session) => device(context, session, html`<span class="here">${strings.thisDevice}</span>`)).join('')}
 !${others.map((session) => device(context, session, endButton(context, session))).join('')}
 </ul>
 !${others.length === 0 ? html`<p class="hint">${strings.noOthers}</p>` : endButtons(context)}
@@ -40,19 +42,20 @@ export function accountPage(context: PageContext, page: AccountPage): string {
 function device(context: PageContext, session: Session, action: string): string {
   const { strings } = context;
   return html`<li><div><span class="device">${labelOf(context, session.device)}</span>
-<span class="hint">${strings.from} ${session.address} · ${strings.firstSeen} !${instant(context, session.createdAt)} · ${strings.lastSeen} !${instant(context, session.renewedAt)}</span></div>
+<span class="hint">${strings.from} ${session.address} · ${strings.lastSeen} !${instant(context, session.renewedAt)}</span>
+<span class="hint">${strings.firstSeen} !${instant(context, session.createdAt)}</span></div>
 !${action}</li>`;
 }
 
 function endButton(context: PageContext, { sessionId, device }: Session): string {
   const { strings, base } = context;
-  return html`<form method="post" action="${base}/form/end"><button name="session" value="${sessionId}" aria-label="${strings.endOneLabel(labelOf(context, device))}">${strings.endOne}</button></form>`;
+  return html`<form method="post" action="${base}/form/end"><button class="quiet" name="session" value="${sessionId}" aria-label="${strings.endOneLabel(labelOf(context, device))}">${strings.endOne}</button></form>`;
 }
 
 function endButtons({ strings, base }: PageContext): string {
   return html`<form method="post" action="${base}/form/logout" class="row">
-<button name="scope" value="others">${strings.endOthers}</button>
-<button name="scope" value="all">${strings.endAll}</button>
+<button class="quiet" name="scope" value="others">${strings.endOthers}</button>
+<button class="quiet danger" name="scope" value="all">${strings.endAll}</button>
 </form>`;
 }
 
@@ -61,7 +64,7 @@ function passwordSection({ strings, base }: PageContext, name: string, minimumLe
 <h2 id="change-password">${strings.changePassword}</h2>
 <p class="hint" id="change-note">${strings.changePasswordNote}</p>
 <form method="post" action="${base}/form/password" aria-describedby="change-note">
-<input type="hidden" name="username" value="${name}" autocomplete="username">
+<input name="username" value="${name}" autocomplete="username" readonly hidden>
 <label for="current_password">${strings.currentPassword}</label>
 <input id="current_password" name="current_password" type="password" autocomplete="current-password" required>
 <label for="new_password">${strings.newPassword}</label>

@@ -4,11 +4,12 @@ import type { Principal } from '../../sessions/session.js';
 import { changePassword } from '../change-password.js';
 import { asProblem } from '../errors.js';
 import { logOut } from '../log-out.js';
+import { Problem } from '../problem.js';
 import type { App } from '../route.js';
 import { requireRecentAuthentication } from '../step-up.js';
 import { handOver } from '../tokens.js';
 import { accountPage } from './account-page.js';
-import { ACCOUNT, contextFor, errorText, known, loginReason, type PagesOptions, sendPage, sender, toLogin, visitorOf } from './pages.js';
+import { ACCOUNT, contextFor, errorText, known, onward, type PagesOptions, sendPage, sender, toLogin, turnedAway, visitorOf } from './pages.js';
 
 const Query = Type.Object({ done: Type.Optional(Type.String()) });
 const LogoutForm = Type.Object(
@@ -43,7 +44,7 @@ export function account(app: App, options: PagesOptions): void {
   app.get(ACCOUNT, { config: { needs: 'nothing' }, schema: { querystring: Query } }, async (request, reply) => {
     const visitor = await visitorOf(request, services);
     // The refresh cookie is not sent here; what can read it comes back, or goes to the login page and says why.
-    if (!visitor) return reply.redirect(`${base}/continue?to=${ACCOUNT}`, 303);
+    if (!visitor) return onward(reply, options, request.url);
     return show(request, reply, visitor, { info: known(contextFor(request, options).strings.done, request.query.done) });
   });
 
@@ -52,11 +53,11 @@ export function account(app: App, options: PagesOptions): void {
     try {
       await logOut(request, reply, services, { scope });
       if (scope === 'others') return reply.redirect(`${ACCOUNT}?done=others_ended`, 303);
-      return toLogin(reply, services, { reason: 'logged_out' });
+      return toLogin(reply, services, 'logged_out');
     } catch (error) {
-      const reason = loginReason(asProblem(error));
-      if (reason === undefined) throw error;
-      return toLogin(reply, services, { reason });
+      const away = turnedAway(reply, options, asProblem(error));
+      if (!away) throw error;
+      return away;
     }
   });
 
@@ -66,9 +67,8 @@ export function account(app: App, options: PagesOptions): void {
       const { session: sessionId } = request.body;
       await requireRecentAuthentication(request, visitor, services);
       const reason = 'logged_out_elsewhere';
-      if (await sessions.revoke(subject, sessionId, reason)) {
-        report({ event: 'session_end', outcome: 'success', reason, subject, sessionId, address: request.ip });
-      }
+      if (!(await sessions.revoke(subject, sessionId, reason))) throw new Problem('not_found');
+      report({ event: 'session_end', outcome: 'success', reason, subject, sessionId, address: request.ip });
       return reply.redirect(`${ACCOUNT}?done=session_ended`, 303);
     }),
   );
@@ -93,8 +93,8 @@ export function account(app: App, options: PagesOptions): void {
       return await act(visitor);
     } catch (error) {
       const problem = asProblem(error);
-      const reason = loginReason(problem);
-      if (reason !== undefined) return toLogin(reply, services, { reason });
+      const away = turnedAway(reply, options, problem);
+      if (away) return away;
       if (!visitor || problem.status >= 500) throw error;
       const { strings } = contextFor(request, options);
       const text = problem.code === 'invalid_credentials' ? strings.errors.wrong_password : errorText(strings, problem);

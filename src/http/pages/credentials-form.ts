@@ -12,6 +12,8 @@ export interface CredentialsPage {
   readonly error?: string | undefined;
   readonly info?: string | undefined;
   readonly username?: string | undefined;
+  /** Whether the error is about the username; otherwise the password is typed again. */
+  readonly usernameIsWrong?: boolean;
   /** Where to go on afterwards. */
   readonly to?: string | undefined;
 }
@@ -30,11 +32,11 @@ export function loginPage(
 !${hiddenTo(page.to)}
 !${usernameField(context, page)}
 <label for="password">${strings.password}</label>
-<input id="password" name="password" type="password" autocomplete="current-password" required>
+<input id="password" name="password" type="password" autocomplete="current-password" required !${focus('password', page)}>
 <button>${strings.login}</button>
 </form>
 !${buttons.join('')}
-!${page.registration ? html`<p>${strings.noAccount} <a href="/register">${strings.register}</a></p>` : ''}`,
+!${page.registration ? html`<p class="aside">${strings.noAccount} <a href="/register">${strings.register}</a></p>` : ''}`,
   );
 }
 
@@ -47,17 +49,25 @@ export function registerPage(context: PageContext, page: CredentialsPage & { rea
 <form method="post" action="${base}/form/register">
 !${usernameField(context, page)}
 <label for="password">${strings.password}</label>
-<input id="password" name="password" type="password" autocomplete="new-password" minlength="${page.minimumLength}" aria-describedby="password-hint" required>
+<input id="password" name="password" type="password" autocomplete="new-password" minlength="${page.minimumLength}" required !${focus('password', page, 'password-hint')}>
 <p id="password-hint" class="hint">${strings.passwordHint(page.minimumLength)}</p>
 <button>${strings.register}</button>
 </form>
-<p>${strings.haveAccount} <a href="/login">${strings.login}</a></p>`,
+<p class="aside">${strings.haveAccount} <a href="/login">${strings.login}</a></p>`,
   );
 }
 
-function usernameField({ strings }: PageContext, { username = '', error }: CredentialsPage): string {
+function usernameField({ strings }: PageContext, page: CredentialsPage): string {
   return html`<label for="username">${strings.username}</label>
-<input id="username" name="username" value="${username}" autocomplete="username" autocapitalize="none" spellcheck="false" required !${error ? 'aria-invalid="true"' : ''} !${username === '' ? 'autofocus' : ''}>`;
+<input id="username" name="username" value="${page.username ?? ''}" autocomplete="username" autocapitalize="none" spellcheck="false" required !${focus('username', page)}>`;
+}
+
+/** The field that is to be filled in has the focus, and is read out together with the page's message. */
+function focus(field: 'username' | 'password', { error, info, username, usernameIsWrong }: CredentialsPage, hint?: string): string {
+  const hasFocus = field === (username === undefined || usernameIsWrong ? 'username' : 'password');
+  const message = hasFocus && (error === undefined ? info && 'info' : 'error');
+  const descriptions = [message, hint].filter(Boolean).join(' ');
+  return [hasFocus && 'autofocus', descriptions !== '' && `aria-describedby="${descriptions}"`].filter(Boolean).join(' ');
 }
 
 function hiddenTo(to: string | undefined): string {

@@ -2,7 +2,9 @@ import cookie from '@fastify/cookie';
 import formbody from '@fastify/formbody';
 import helmet from '@fastify/helmet';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
+import { html } from 'ghtml';
 import { readFile } from 'node:fs/promises';
 import { asProblem } from '../errors.js';
 import { requireDeclaration } from '../route.js';
@@ -11,7 +13,7 @@ import { compileValidator } from '../validate.js';
 import { account } from './account.js';
 import { layout, notice } from './layout.js';
 import { login } from './login.js';
-import { contextFor, errorText, type PagesOptions, sendPage } from './pages.js';
+import { ACCOUNT, contextFor, errorText, type PagesOptions, sendPage } from './pages.js';
 import { register } from './register.js';
 
 export type { Brand } from './layout.js';
@@ -24,6 +26,8 @@ const ASSETS: readonly { name: string; type: string; file: URL | string }[] = [
   { name: 'pages.js', type: JAVASCRIPT, file: new URL('./assets/pages.js', import.meta.url) },
   { name: 'client.js', type: JAVASCRIPT, file: new URL('../../client/index.js', import.meta.url) },
 ];
+
+const FormName = Type.Object({ form: Type.String() });
 
 /** Nothing inline, nothing from elsewhere, in nobody's frame. */
 const CONTENT_SECURITY_POLICY = {
@@ -67,7 +71,8 @@ export async function pageRoutes(instance: FastifyInstance, options: PagesOption
     if (problem.status >= 500) request.log.error({ err: error }, problem.message);
     const context = contextFor(request, options);
     const text = errorText(context.strings, problem);
-    return sendPage(reply.headers(problem.headers), layout(context, options.brand.name, notice('error', text)), problem.status);
+    const content = html`!${notice('error', text)}<p><a href="${ACCOUNT}">${context.strings.toAccount}</a></p>`;
+    return sendPage(reply.headers(problem.headers), layout(context, context.strings.failed, content), problem.status);
   });
 
   const brand = options.brand.stylesheet;
@@ -77,6 +82,11 @@ export async function pageRoutes(instance: FastifyInstance, options: PagesOption
       reply.header('cache-control', 'public, max-age=3600').type(type).send(await readFile(file)),
     );
   }
+  // The address bar holds where a form was posted, and is asked for again.
+  app.get(`${base}/form/:form`, { config: { needs: 'nothing' }, schema: { params: FormName } }, async (request, reply) => {
+    const { form } = request.params;
+    return reply.redirect(form === 'login' || form === 'register' ? `/${form}` : ACCOUNT, 303);
+  });
   login(app, options);
   if (services.users) register(app, options, services.users);
   account(app, options);

@@ -14,6 +14,8 @@ export interface PageContext {
   readonly strings: Strings;
   /** Where forms are posted and assets lie. */
   readonly base: string;
+  /** Where a script sends a reader whose session is over. */
+  readonly loginPage: string;
 }
 
 /** A page's frame. `content` is HTML; everything else is escaped. */
@@ -40,8 +42,8 @@ export function layout({ brand, strings, base }: PageContext, title: string, con
 `;
 }
 
-/** A message that assistive technology reads out. */
+/** A message that assistive technology reads out, by its kind's id also with the field that it is about. */
 export function notice(kind: 'info' | 'error', text: string | undefined): string {
   if (text === undefined) return '';
-  return html`<p class="notice ${kind}" role="${kind === 'error' ? 'alert' : 'status'}">${text}</p>`;
+  return html`<p id="${kind}" class="notice ${kind}" role="${kind === 'error' ? 'alert' : 'status'}">${text}</p>`;
 }

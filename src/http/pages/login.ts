@@ -24,8 +24,10 @@ export function login(app: App, options: PagesOptions): void {
   app.get('/login', { config: { needs: 'nothing' }, schema: { querystring: Query } }, async (request, reply) => {
     const { reason, to } = request.query;
     const destination = to === undefined ? undefined : localPath(to);
-    if (reason === undefined && (await visitorOf(request, services))) return reply.redirect(destination ?? ACCOUNT, 303);
-    return show(request, reply, { info: known(contextFor(request, options).strings.reasons, reason), to: destination });
+    const visitor = await visitorOf(request, services);
+    if (visitor && reason === undefined) return reply.redirect(destination ?? ACCOUNT, 303);
+    const info = known(contextFor(request, options).strings.reasons, reason);
+    return show(request, reply, { info, username: visitor?.username, to: destination });
   });
 
   app.post(`${base}/form/login`, { config: { needs: 'nothing' }, schema: { body: Form } }, async (request, reply) => {

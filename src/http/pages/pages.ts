@@ -24,8 +24,8 @@ export interface PagesOptions {
 export const ACCOUNT = '/account';
 
 /** A page's context in the language that its reader prefers. */
-export function contextFor({ raw }: FastifyRequest, { brand, base }: PagesOptions): PageContext {
-  return { brand, base, strings: stringsFor(new Negotiator(raw).language(LANGUAGES)) };
+export function contextFor({ raw }: FastifyRequest, { brand, base, services: { loginPage } }: PagesOptions): PageContext {
+  return { brand, base, loginPage, strings: stringsFor(new Negotiator(raw).language(LANGUAGES)) };
 }
 
 export function sendPage(reply: FastifyReply, page: string, status = 200): FastifyReply {
@@ -52,8 +52,28 @@ export async function sender(request: FastifyRequest, reply: FastifyReply, servi
 }
 
 /** Sends a reader to the login page, where they read why. */
-export function toLogin(reply: FastifyReply, { loginPage }: Services, { reason, to = ACCOUNT }: { reason: string; to?: string }): FastifyReply {
-  return reply.redirect(`${loginPage}?${new URLSearchParams({ reason, to }).toString()}`, 303);
+export function toLogin(reply: FastifyReply, { loginPage }: Services, reason: string): FastifyReply {
+  return reply.redirect(`${loginPage}?${new URLSearchParams({ reason, to: ACCOUNT }).toString()}`, 303);
+}
+
+/** Sends a reader on to a path of ours by way of their refresh token or, where that is of no use, of the login page. */
+export function onward(reply: FastifyReply, { base }: PagesOptions, to: string): FastifyReply {
+  return reply.redirect(`${base}/continue?${new URLSearchParams({ to }).toString()}`, 303);
+}
+
+/** Sends whoever has to log in first to where they read why; undefined for every other problem. */
+export function turnedAway(reply: FastifyReply, options: PagesOptions, { code, extensions }: Problem): FastifyReply | undefined {
+  switch (code) {
+    case 'reauthentication_required':
+      return toLogin(reply, options.services, String(extensions.reason));
+    case 'insufficient_user_authentication':
+      return toLogin(reply, options.services, code);
+    case 'authentication_required':
+    case 'invalid_token':
+      return onward(reply, options, ACCOUNT);
+    default:
+      return undefined;
+  }
 }
 
 /** What a page says of a problem. */
@@ -65,19 +85,4 @@ export function errorText({ errors }: Strings, { code, extensions }: Problem): s
 /** The text for a word that came in the query; undefined for a word that we do not have. */
 export function known(texts: Record<string, string>, word: string | undefined): string | undefined {
   return word !== undefined && Object.hasOwn(texts, word) ? texts[word] : undefined;
-}
-
-/** Whether a problem means that its reader has to log in, and with which reason they are sent there. */
-export function loginReason(problem: Problem): string | undefined {
-  switch (problem.code) {
-    case 'reauthentication_required':
-      return String(problem.extensions.reason);
-    case 'insufficient_user_authentication':
-      return problem.code;
-    case 'authentication_required':
-    case 'invalid_token':
-      return 'unknown';
-    default:
-      return undefined;
-  }
 }

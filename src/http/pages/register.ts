@@ -12,6 +12,8 @@ import { ACCOUNT, contextFor, errorText, type PagesOptions, sendPage } from './p
 
 const Form = Type.Object({ username: Type.String(), password: Type.String() }, { additionalProperties: false });
 
+const ABOUT_THE_USERNAME = new Set(['invalid_username', 'username_taken']);
+
 export function register(app: App, options: PagesOptions, users: Users): void {
   const { services, base, passwordMinLength: minimumLength } = options;
   const show = (request: FastifyRequest, reply: FastifyReply, page: CredentialsPage, status?: number) =>
@@ -27,9 +29,10 @@ export function register(app: App, options: PagesOptions, users: Users): void {
       await signUp(request, reply, services, users, request.body);
       handOver(reply, services.cookies, await logIn(request, reply, services, request.body), { transport: 'cookie' });
       return reply.redirect(ACCOUNT, 303);
-    } catch (error) {
-      const problem = asProblem(error);
-      const page = { error: errorText(contextFor(request, options).strings, problem), username: request.body.username };
+    } catch (cause) {
+      const problem = asProblem(cause);
+      const error = errorText(contextFor(request, options).strings, problem);
+      const page = { error, username: request.body.username, usernameIsWrong: ABOUT_THE_USERNAME.has(problem.code) };
       return show(request, reply.headers(problem.headers), page, problem.status);
     }
   });

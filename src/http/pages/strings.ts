@@ -28,6 +28,8 @@ const en = {
   endings: 'Recently ended',
   noOthers: 'No other device is logged in.',
   unknownDevice: 'unknown device',
+  failed: 'That did not work',
+  toAccount: 'Go to your account',
   done: {
     password_changed: 'Your password was changed, and every other device logged out.',
     session_ended: 'The device was logged out.',
@@ -42,6 +44,7 @@ const en = {
     reused: 'Your session was ended because one of its old tokens came back, which may mean that somebody copied it. Log in again, and change your password if you did not expect this.',
     evicted: 'You were logged out here because you logged in on many other devices.',
     revoked: 'Your session was ended by an administrator.',
+    missing: 'Log in to go on.',
     unknown: 'Your session is over. Log in again.',
     invalid: 'Your session is over. Log in again.',
     insufficient_user_authentication: 'To go on, log in once more.',
@@ -70,7 +73,8 @@ const en = {
     too_many_requests: 'Too many attempts. Wait some minutes and try again.',
     unavailable: 'This does not work right now. Try again in a moment.',
     not_found: 'This device was logged out already.',
-    other: 'This did not work.',
+    cross_site_request: 'This was sent by another site, so nothing was done.',
+    other: 'Go back and try again.',
   },
 };
 
@@ -105,6 +109,8 @@ const de: Strings = {
   endings: 'Kürzlich beendet',
   noOthers: 'Kein anderes Gerät ist angemeldet.',
   unknownDevice: 'unbekanntes Gerät',
+  failed: 'Das hat nicht geklappt',
+  toAccount: 'Zu Ihrem Konto',
   done: {
     password_changed: 'Ihr Passwort wurde geändert, alle anderen Geräte sind abgemeldet.',
     session_ended: 'Das Gerät wurde abgemeldet.',
@@ -118,6 +124,7 @@ const de: Strings = {
     reused: 'Ihre Sitzung wurde beendet, weil ein altes Token wieder auftauchte; vielleicht hat es jemand kopiert. Melden Sie sich neu an und ändern Sie Ihr Passwort, wenn Sie das nicht erwartet haben.',
     evicted: 'Sie wurden hier abgemeldet, weil Sie sich auf vielen anderen Geräten angemeldet haben.',
     revoked: 'Ihre Sitzung wurde von der Verwaltung beendet.',
+    missing: 'Melden Sie sich an, um fortzufahren.',
     unknown: 'Ihre Sitzung ist zu Ende. Melden Sie sich neu an.',
     invalid: 'Ihre Sitzung ist zu Ende. Melden Sie sich neu an.',
     insufficient_user_authentication: 'Melden Sie sich dafür noch einmal an.',
@@ -145,7 +152,8 @@ const de: Strings = {
     too_many_requests: 'Zu viele Versuche. Warten Sie einige Minuten.',
     unavailable: 'Das geht gerade nicht. Versuchen Sie es gleich noch einmal.',
     not_found: 'Dieses Gerät war schon abgemeldet.',
-    other: 'Das hat nicht geklappt.',
+    cross_site_request: 'Das wurde von einer anderen Website abgeschickt; nichts ist geschehen.',
+    other: 'Gehen Sie zurück und versuchen Sie es noch einmal.',
   },
 };
 
@@ -155,5 +163,5 @@ const languages: Record<string, Strings> = { en, de };
 export const LANGUAGES = Object.keys(languages);
 
 export function stringsFor(language: string | undefined): Strings {
-  return languages[language ?? 'en'] ?? en;
+  return languages[language ?? ''] ?? en;
 }

@@ -7,19 +7,23 @@ for (const time of document.querySelectorAll('time')) {
   time.textContent = format.format(new Date(time.dateTime));
 }
 
-const isPrivate = location.pathname.endsWith('/account');
-const base = new URL('..', import.meta.url).pathname.replace(/\/$/, '');
+const ACCOUNT = '/account';
+const loginPage = document.querySelector('[data-login]')?.dataset.login;
 
-if (isPrivate) {
-  const client = createClient({ baseUrl: base, refreshAhead: true, onSignedOut: leave });
-  await client.session().catch(() => undefined);
+if (loginPage !== undefined) {
+  const baseUrl = new URL('..', import.meta.url).pathname;
+  const client = createClient({ baseUrl, refreshAhead: true, onSignedOut: leave });
+  const check = () => void client.session().catch(() => undefined);
+  check();
+  document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && check());
+  // What the browser kept in memory shows what was true when it was left.
+  addEventListener('pageshow', ({ persisted }) => {
+    if (!persisted) return;
+    document.body.hidden = true;
+    location.replace(ACCOUNT);
+  });
 }
 
 function leave(reason) {
-  location.replace(`/login?${new URLSearchParams({ reason, to: location.pathname })}`);
+  location.replace(`${loginPage}?${new URLSearchParams({ reason, to: ACCOUNT })}`);
 }
-
-// A page that the browser kept in memory shows what was true when it was left.
-addEventListener('pageshow', (event) => {
-  if (event.persisted && isPrivate) location.reload();
-});
