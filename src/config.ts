@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
+import { availableParallelism } from 'node:os';
 import { LatchkeyError } from './errors.js';
 import type { RedisLocation, RedisNode } from './redis/connect.js';
 
@@ -86,6 +87,12 @@ function oneOf<const Word extends string>(...words: readonly Word[]): Form<Word>
 function matching(form: string, pattern: RegExp): Form<string> {
   return { form, read: (text, refuse) => (pattern.test(text) ? text : refuse(`must be ${form}`)) };
 }
+
+const workers: Form<number> = {
+  form: 'whole number, 1 to 64, or `auto`',
+  read: (text, refuse) =>
+    text === 'auto' ? availableParallelism() : (wholeNumber(text, 1, 64) ?? refuse('must be a whole number, 1 to 64, or auto')),
+};
 
 const address = matching('a host name or an IP address', /^[\w.:%-]+$/);
 
@@ -273,6 +280,12 @@ export const variables = {
     type: address,
     default: '127.0.0.1',
     description: 'Address of the internal listener. Never let the public reach it.',
+  },
+  workers: {
+    name: 'WORKERS',
+    type: workers,
+    default: '1',
+    description: 'How many processes serve behind the ports; `auto` is one for each core.',
   },
   publicOrigins: {
     name: 'PUBLIC_ORIGIN',

@@ -1,13 +1,13 @@
-import type { FastifyInstance } from 'fastify';
-import type { AddressInfo } from 'node:net';
+import cluster from 'node:cluster';
 import { fileURLToPath } from 'node:url';
-import { type AppConfig, internalApp, type OnEvent, publicApp, webhooksOf } from './app.js';
+import type { AppConfig } from './app.js';
 import { loadConfig } from './config.js';
 import { LatchkeyError } from './errors.js';
-import { webhookEvent } from './http/webhook-event.js';
-import { connect, type RedisLocation, waitUntilReady } from './redis/connect.js';
-import { startEmbeddedRedis } from './redis/embedded.js';
+import type { RedisLocation } from './redis/connect.js';
+import { type EmbeddedRedis, startEmbeddedRedis } from './redis/embedded.js';
+import { type Running, serve } from './serve.js';
 import { localTokenKey } from './token-key.js';
+import { reportServing, superviseWorkers } from './workers.js';
 
 const REDIS_CONF = fileURLToPath(new URL('../redis.conf', import.meta.url));
 
@@ -27,38 +27,33 @@ function explained(error: unknown): unknown {
 
 async function main(): Promise<void> {
   const given = loadConfig(process.env);
-  for (const warning of given.warnings) console.warn(`Warning: ${warning}`);
+  if (cluster.isPrimary) for (const warning of given.warnings) console.warn(`Warning: ${warning}`);
 
   const embedded = given.redis
     ? undefined
     : await startEmbeddedRedis({ dataDirectory: given.dataDirectory, configFile: REDIS_CONF, log: console.log });
-  const location: RedisLocation = given.redis ?? {
-    kind: 'unix',
-    path: embedded!.socketPath,
-    username: undefined,
-    password: undefined,
-  };
   const [first, ...rest] = given.tokenKeys ?? [await localTokenKey(given.dataDirectory)];
   const config: AppConfig = { ...given, tokenKeys: [first!, ...rest] };
 
-  let onError: (error: Error) => void = (error) => console.error(error.message);
-  const clientNamed = (name: string) =>
-    connect(location, { timeoutMs: config.redisTimeoutMs, name, onError: (error) => onError(error) });
-  const clients = { lookups: clientNamed('latchkey-lookups'), scripts: clientNamed('latchkey-scripts') };
-  await Promise.all(Object.values(clients).map((client) => waitUntilReady(client, config.redisTimeoutMs)));
+  const running =
+    cluster.isPrimary && config.workers > 1
+      ? await superviseWorkers(config.workers, embedded ? { REDIS_URL: `unix://${embedded.socketPath}` } : {})
+      : await serve(config, given.redis ?? locationOf(embedded!));
+  endWith(running, embedded);
+  if (cluster.isPrimary) greet(running.port, embedded);
+  else reportServing(running.port);
+}
 
-  const webhooks = webhooksOf(config, clients, (error) => onError(error));
-  const onEvent: OnEvent = (event) => webhooks?.publish(webhookEvent(event));
-  const app = await publicApp(config, clients, onEvent);
-  onError = (error) => app.log.warn({ err: error }, error.message);
-  const internal = await internalApp(config, clients, app.latchkey, onEvent);
+function locationOf({ socketPath }: EmbeddedRedis): RedisLocation {
+  return { kind: 'unix', path: socketPath, username: undefined, password: undefined };
+}
 
+/** Ends everything in order, on a signal or when the private Redis is gone. */
+function endWith(running: Running, embedded: EmbeddedRedis | undefined): void {
   let stopping: Promise<void> | undefined;
   const stop = (exitCode: number) => {
     stopping ??= (async () => {
-      await Promise.all([app.close(), internal.close()]);
-      await webhooks?.close();
-      Object.values(clients).forEach((client) => client.disconnect());
+      await running.stop();
       await embedded?.stop();
       process.exit(exitCode);
     })();
@@ -70,20 +65,16 @@ async function main(): Promise<void> {
     console.error(failure.message);
     stop(1);
   });
-
-  await app.listen({ port: config.port, host: config.host });
-  await internal.listen({ port: config.internalPort, host: config.internalHost });
-  greet(app, location);
 }
 
-function greet(app: FastifyInstance, location: RedisLocation): void {
-  const { port } = app.server.address() as AddressInfo;
+function greet(port: number, embedded: EmbeddedRedis | undefined): void {
   const url = `http://localhost:${port}`;
   const json = "-H 'content-type: application/json'";
   console.log(`
 latchkey is ready at ${url}
-${location.kind === 'unix' ? `Its own Redis: redis-cli -s ${location.path}\n` : ''}
+${embedded ? `Its own Redis: redis-cli -s ${embedded.socketPath}\n` : ''}
 Try next:
+  ${url}/register in a browser
   curl ${url}/auth/register ${json} -d '{"username":"ada","password":"correct horse battery staple"}'
   curl ${url}/auth/login ${json} -d '{"username":"ada","password":"correct horse battery staple","transport":"bearer"}'
   curl ${url}/auth/session -H "Authorization: Bearer $ACCESS_TOKEN"

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,6 +20,13 @@ function problemsOf(env: NodeJS.ProcessEnv, readFile?: (path: string) => string)
   return [];
 }
 
+t.test('WORKERS is a number of processes, or one for each core', async (t) => {
+  t.equal(loadConfig({ WORKERS: '4' }).workers, 4);
+  t.equal(loadConfig({ WORKERS: 'auto' }).workers, availableParallelism());
+  t.throws(() => loadConfig({ WORKERS: 'many' }), { problems: ['WORKERS must be a whole number, 1 to 64, or auto'] });
+  t.throws(() => loadConfig({ WORKERS: '0' }), { problems: ['WORKERS must be a whole number, 1 to 64, or auto'] });
+});
+
 t.test('an empty environment gives the defaults and nothing to warn of', async (t) => {
   t.same(loadConfig({}), {
     nodeEnv: 'development',
@@ -27,6 +35,7 @@ t.test('an empty environment gives the defaults and nothing to warn of', async (
     host: '127.0.0.1',
     internalPort: 3001,
     internalHost: '127.0.0.1',
+    workers: 1,
     publicOrigins: undefined,
     trustProxy: undefined,
     redis: undefined,
