@@ -40,5 +40,5 @@ export async function keysFrom(client: RedisClient, prefix: string, cursor: stri
 function mastersOf(client: RedisClient): Redis[] {
   if (!(isCluster(client))) return [client];
   const addressOf = ({ options }: Redis) => `${options.host}:${options.port}`;
-  return client.nodes('master').sort((a, b) => (addressOf(a) < addressOf(b) ? -1 : 1));
+  return client.nodes('master').sort((a, b) => addressOf(a).localeCompare(addressOf(b)));
 }
