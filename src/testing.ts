@@ -77,7 +77,7 @@ export async function startTestSessions(): Promise<TestSessions> {
 
   function signedIn({ pair, principal: { subject, sessionId } }: IssuedTokens): SignedIn {
     const { access, refresh } = pair;
-    const cookie = `__Host-Http-latchkey=${access.token}; __Secure-latchkey-refresh=${refresh.token}`;
+    const cookie = `__Host-Http-latchkey=${access.token}; __Http-latchkey-refresh=${refresh.token}`;
     return {
       subject,
       sessionId,

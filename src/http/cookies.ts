@@ -5,8 +5,8 @@ import { Problem } from './problem.js';
 const ATTRIBUTES = { httpOnly: true, secure: true, sameSite: 'lax' } as const;
 
 /**
- * The two cookies of a browser. The prefixes bind them to this host, to HTTPS and to HTTP headers
- * (RFC 6265bis section 4.1.3, and `__Host-Http-` of its successor).
+ * The two cookies of a browser. Their prefixes bind them to HTTPS and to answers over HTTP, where no script can plant them,
+ * and the access cookie to this host (docs/adr/0006; RFC 6265bis section 4.1.3 and its successor).
  */
 export class TokenCookies {
   readonly access: string;
@@ -16,7 +16,7 @@ export class TokenCookies {
   /** @param refreshPath the only paths that the refresh cookie is sent to, such as `/auth`. */
   constructor({ name, refreshPath }: { name: string; refreshPath: string }) {
     this.access = `__Host-Http-${name}`;
-    this.refresh = `__Secure-${name}-refresh`;
+    this.refresh = `__Http-${name}-refresh`;
     this.#refreshPath = refreshPath;
   }
 

@@ -12,7 +12,7 @@ import { addUser, refusals } from './acl.js';
 import { startRedis, type TestRedis } from './redis.js';
 
 export const ACCESS_COOKIE = '__Host-Http-latchkey';
-export const REFRESH_COOKIE = '__Secure-latchkey-refresh';
+export const REFRESH_COOKIE = '__Http-latchkey-refresh';
 export const PASSWORD = 'correct horse battery staple';
 const SECRET = 'a secret of at least thirty-two characters';
 

@@ -15,7 +15,7 @@ t.test('a login sets two cookies, with every attribute that keeps them to this h
   t.equal(reply.statusCode, 200);
   const [access, refresh, ...others] = [reply.headers['set-cookie'] ?? []].flat();
   t.match(access, /^__Host-Http-latchkey=lka_[\w-]{51}; Max-Age=900; Path=\/; HttpOnly; Secure; SameSite=Lax$/);
-  t.match(refresh, /^__Secure-latchkey-refresh=lkr_[\w-]{126}; Max-Age=2592000; Path=\/auth; HttpOnly; Secure; SameSite=Lax$/);
+  t.match(refresh, /^__Http-latchkey-refresh=lkr_[\w-]{126}; Max-Age=2592000; Path=\/auth; HttpOnly; Secure; SameSite=Lax$/);
   t.same(others, []);
 });
 
