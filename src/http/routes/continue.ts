@@ -5,7 +5,10 @@ import { refresh } from '../refresh.js';
 import type { App } from '../route.js';
 import type { Services } from '../services.js';
 
-const Query = Type.Object({ to: Type.Optional(Type.String({ maxLength: 2048 })) }, { additionalProperties: false });
+/** In characters, of a path to go on to. */
+export const LONGEST_PATH = 2048;
+
+const Query = Type.Object({ to: Type.Optional(Type.String({ maxLength: LONGEST_PATH })) }, { additionalProperties: false });
 
 const Redirect = Type.Unsafe<undefined>({
   type: 'null',

@@ -1,0 +1,14 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import { holdToForwardAuth } from './support/proxies.js';
+
+await holdToForwardAuth(t, {
+  name: 'caddy',
+  package: 'caddy',
+  example: 'Caddyfile',
+  async start(directory, configuration) {
+    await writeFile(join(directory, 'Caddyfile'), `{\n\tadmin off\n}\n${configuration}`);
+    return ['run', '--config', 'Caddyfile', '--adapter', 'caddyfile'];
+  },
+});

@@ -1,0 +1,15 @@
+import { copyFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import { holdToForwardAuth } from './support/proxies.js';
+
+await holdToForwardAuth(t, {
+  name: 'haproxy',
+  package: 'haproxy',
+  example: 'haproxy.cfg',
+  async start(directory, configuration) {
+    await writeFile(join(directory, 'haproxy.cfg'), configuration);
+    await copyFile(new URL('../../examples/forward-auth/latchkey.lua', import.meta.url), join(directory, 'latchkey.lua'));
+    return ['-db', '-f', 'haproxy.cfg'];
+  },
+});

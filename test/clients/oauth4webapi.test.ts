@@ -1,0 +1,74 @@
+import * as oauth from 'oauth4webapi';
+import t from 'tap';
+import { OTHER, SECRET, startAuthorizationServer } from '../http/oauth/fixture.js';
+
+const insecure = { [oauth.allowInsecureRequests]: true };
+
+t.test('oauth4webapi', async (t) => {
+  const { issue, store, url } = await startAuthorizationServer(t);
+  const issuer = new URL(url.replace('127.0.0.1', 'localhost'));
+  const discovered = await oauth.discoveryRequest(issuer, { algorithm: 'oauth2', ...insecure });
+  const server = await oauth.processDiscoveryResponse(issuer, discovered);
+
+  const web: oauth.Client = { client_id: 'web' };
+  const spa: oauth.Client = { client_id: 'spa' };
+  const ways = {
+    client_secret_basic: { client: web, authentication: oauth.ClientSecretBasic(SECRET) },
+    client_secret_post: { client: web, authentication: oauth.ClientSecretPost(SECRET) },
+    none: { client: spa, authentication: oauth.None() },
+  };
+  const { client: _, authentication } = ways.client_secret_basic;
+  const resourceServer: oauth.Client = { client_id: OTHER.client_id };
+
+  const refresh = async (client: oauth.Client, authentication: oauth.ClientAuth, token: string, parameters = {}) =>
+    oauth.processRefreshTokenResponse(
+      server,
+      client,
+      await oauth.refreshTokenGrantRequest(server, client, authentication, token, { additionalParameters: parameters, ...insecure }),
+    );
+  const introspect = async (client: oauth.Client, authentication: oauth.ClientAuth, token: string) =>
+    oauth.processIntrospectionResponse(server, client, await oauth.introspectionRequest(server, client, authentication, token, insecure));
+  const revoke = async (client: oauth.Client, authentication: oauth.ClientAuth, token: string) =>
+    oauth.processRevocationResponse(await oauth.revocationRequest(server, client, authentication, token, insecure));
+
+  t.test('discovers', async (t) => {
+    t.equal(server.issuer, issuer.origin);
+    t.same(server.token_endpoint_auth_methods_supported, Object.keys(ways));
+  });
+
+  for (const [name, { client, authentication }] of Object.entries(ways)) {
+    t.test(`refreshes and revokes with ${name}`, async (t) => {
+      const { pair } = await issue(client.client_id);
+      const tokens = await refresh(client, authentication, pair.refresh.token);
+      t.match(tokens, { token_type: 'bearer', scope: 'read write' });
+      t.ok(await store.authenticate(tokens.access_token));
+      await revoke(client, authentication, tokens.refresh_token!);
+      t.equal(await store.authenticate(tokens.access_token), undefined);
+      await t.rejects(refresh(client, authentication, tokens.refresh_token!), { error: 'invalid_grant', status: 400 });
+      await revoke(client, authentication, tokens.refresh_token!);
+    });
+  }
+
+  t.test('introspects', async (t) => {
+    const { pair, principal } = await issue();
+    const response = await introspect(resourceServer, authentication, pair.access.token);
+    t.match(response, { active: true, iss: issuer.origin, sub: 'subject-1', client_id: 'web', sid: principal.sessionId, data: { tenant: 'acme' } });
+    await revoke(web, authentication, pair.access.token);
+    t.strictSame(await introspect(resourceServer, authentication, pair.access.token), { active: false });
+    t.strictSame(await introspect(web, authentication, 'nothing of ours'), { active: false });
+  });
+
+  t.test('understands every refusal', async (t) => {
+    const { pair } = await issue();
+    const { token } = pair.refresh;
+    await t.rejects(refresh(web, authentication, token, { scope: 'admin' }), { error: 'invalid_scope' });
+    await t.rejects(refresh(resourceServer, authentication, token), { error: 'invalid_grant' });
+    await t.rejects(revoke(resourceServer, authentication, token), { error: 'invalid_grant' });
+    const unauthorized = { name: 'WWWAuthenticateChallengeError', status: 401, cause: [{ scheme: 'basic', parameters: { realm: 'latchkey' } }] };
+    await t.rejects(refresh(web, oauth.ClientSecretBasic('wrong'), token), unauthorized);
+    await t.rejects(refresh(web, oauth.ClientSecretPost('wrong'), token), unauthorized);
+    await t.rejects(introspect(spa, oauth.None(), token), unauthorized);
+    const other = await oauth.genericTokenEndpointRequest(server, web, authentication, 'client_credentials', {}, insecure);
+    await t.rejects(oauth.processGenericTokenEndpointResponse(server, web, other), { error: 'unsupported_grant_type' });
+  });
+});

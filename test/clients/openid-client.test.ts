@@ -1,0 +1,49 @@
+import * as client from 'openid-client';
+import t from 'tap';
+import { SECRET, startAuthorizationServer } from '../http/oauth/fixture.js';
+
+t.test('openid-client', async (t) => {
+  const { issue, store, url } = await startAuthorizationServer(t);
+  const issuer = new URL(url.replace('127.0.0.1', 'localhost'));
+  const discover = (id: string, authentication: client.ClientAuth) =>
+    client.discovery(issuer, id, undefined, authentication, { algorithm: 'oauth2', execute: [client.allowInsecureRequests] });
+
+  const ways = {
+    client_secret_basic: ['web', client.ClientSecretBasic(SECRET)],
+    client_secret_post: ['web', client.ClientSecretPost(SECRET)],
+    none: ['spa', client.None()],
+  } as const;
+  for (const [name, [id, authentication]] of Object.entries(ways)) {
+    t.test(`discovers, refreshes and revokes with ${name}`, async (t) => {
+      const configuration = await discover(id, authentication);
+      t.equal(configuration.serverMetadata().issuer, issuer.origin);
+      const { pair } = await issue(id);
+      const tokens = await client.refreshTokenGrant(configuration, pair.refresh.token, { scope: 'read write' });
+      t.ok(tokens.expiresIn()! > 890);
+      t.ok(await store.authenticate(tokens.access_token));
+      await client.tokenRevocation(configuration, tokens.access_token);
+      t.equal(await store.authenticate(tokens.access_token), undefined);
+      await t.rejects(client.refreshTokenGrant(configuration, tokens.refresh_token!), { error: 'invalid_grant', status: 400 });
+      await client.tokenRevocation(configuration, tokens.refresh_token!);
+    });
+  }
+
+  t.test('introspects', async (t) => {
+    const configuration = await discover('resource-server', client.ClientSecretBasic(SECRET));
+    const { pair } = await issue();
+    t.match(await client.tokenIntrospection(configuration, pair.access.token), { active: true, username: 'ada', scope: 'read write' });
+    t.strictSame(await client.tokenIntrospection(configuration, pair.refresh.token), { active: false });
+  });
+
+  t.test('understands every refusal', async (t) => {
+    const { token } = (await issue()).pair.refresh;
+    const stranger = await discover('resource-server', client.ClientSecretBasic(SECRET));
+    const impostor = await discover('web', client.ClientSecretBasic('wrong'));
+    await t.rejects(client.refreshTokenGrant(stranger, token), { error: 'invalid_grant' });
+    await t.rejects(client.refreshTokenGrant(await discover('web', client.ClientSecretPost(SECRET)), token, { scope: 'read' }), { error: 'invalid_scope' });
+    await t.rejects(client.tokenRevocation(stranger, token), { error: 'invalid_grant' });
+    await t.rejects(client.refreshTokenGrant(impostor, token), { status: 401 });
+    await t.rejects(client.tokenIntrospection(impostor, token), { status: 401 });
+    await t.rejects(client.clientCredentialsGrant(stranger), { error: 'unsupported_grant_type' });
+  });
+});
