@@ -1,0 +1,268 @@
+import Fastify from 'fastify';
+import t, { type Test } from 'tap';
+import { stringsFor } from '../../../src/http/pages/strings.js';
+import { latchkey } from '../../../src/plugin.js';
+import type { IssuedTokens } from '../../../src/sessions/session.js';
+import { ACCESS_COOKIE, browser, CookieJar, PASSWORD, REFRESH_COOKIE, setCookies, startService } from '../../support/service.js';
+import { formPoster, GERMAN, OURS, textOf } from './support.js';
+
+const NEW = 'an entirely different passphrase';
+const LONG_AGO = 16 * 60_000;
+
+const service = await startService();
+t.teardown(() => service.close());
+const { get, mint, store, client, keys } = service;
+const send = formPoster(service);
+const endOf = (sessionId: string, headers: Record<string, string>) => send('/auth/form/end', { session: sessionId }, headers);
+const logOut = (scope: string, headers: Record<string, string>) => send('/auth/form/logout', { scope }, headers);
+const change = (headers: Record<string, string>, current = PASSWORD, replacement = NEW) =>
+  send('/auth/form/password', { username: 'ada', current_password: current, new_password: replacement }, headers);
+const devices = async (subject: string) => (await store.list(subject)).map(({ sessionId }) => sessionId);
+const isLogin = (t: Test, { headers, statusCode }: { headers: Record<string, unknown>; statusCode: number }, reason: string) => {
+  t.equal(statusCode, 303);
+  t.equal(headers.location, `/login?reason=${reason}&to=%2Faccount`);
+};
+
+/** The access token expires, as the clock would have it. */
+const expire = ({ pair: { access } }: IssuedTokens) => client.del(keys.access(access.partition, access.digest));
+
+t.test('this device and the others, in words', async (t) => {
+  const own = await mint();
+  const { subject } = own.principal;
+  await mint(subject, { origin: { device: 'Safari 18 · iOS <b>', address: '2001:db8::1' } });
+  await mint(subject, { origin: { device: 'unknown', address: '192.0.2.7' } });
+  await mint(subject, { origin: { device: '', address: '192.0.2.8' } });
+  const page = await get('/account', browser(own, 'access'));
+  const text = textOf(page);
+  t.match(text, 'Signed in as ada');
+  t.match(text, /Firefox 140 · Linux from 192\.0\.2\.1 · last seen \w+ \d+, \d{4}, \d+:\d\d\s[AP]M UTC first seen .* UTC This device/);
+  t.match(text, /Safari 18 · iOS <b> from 2001:db8::1/);
+  t.equal(text.split('unknown device').length - 1, 2);
+  t.notMatch(page.body, '<b>');
+  t.equal(page.body.split('action="/auth/form/end"').length - 1, 3, 'this one is logged out by its own button');
+  t.match(page.body, 'aria-label="Log out Safari 18 · iOS &#60;b&#62;"');
+  t.match(page.body, /<time datetime="\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z">/);
+  t.match(text, 'Log out all other devices Log out everywhere');
+  t.notMatch(page.body, /lk[ar]_/);
+  const german = textOf(await get('/account', { ...browser(own, 'access'), ...GERMAN }));
+  const { devices, thisDevice, from, firstSeen, lastSeen, endOthers, endAll, signedInAs, unknownDevice, account, changePassword, changePasswordNote, currentPassword, newPassword } = stringsFor('de');
+  for (const word of [devices, thisDevice, from, firstSeen, lastSeen, endOthers, endAll, signedInAs, unknownDevice, account, changePassword, changePasswordNote, currentPassword, newPassword]) {
+    t.match(german, word);
+  }
+});
+
+t.test('alone', async (t) => {
+  const own = await mint('somebody', { identity: { subject: 'somebody', methods: ['pwd'] } });
+  const page = await get('/account', browser(own));
+  t.match(textOf(page), 'Signed in as somebody');
+  t.match(textOf(page), 'No other device is logged in.');
+  t.notMatch(page.body, /everywhere|Recently ended/);
+  t.match(textOf(await get('/account', { ...browser(own), ...GERMAN })), 'Kein anderes Gerät ist angemeldet.');
+});
+
+t.test('what ended lately, and why', async (t) => {
+  const own = await mint();
+  const { subject } = own.principal;
+  for (const reason of ['logged_out', 'logged_out_elsewhere', 'password_changed', 'superseded', 'reused', 'evicted', 'revoked'] as const) {
+    await store.revoke(subject, (await mint(subject)).principal.sessionId, reason);
+  }
+  for (const [language, headers] of [['en', {}], ['de', GERMAN]] as const) {
+    const text = textOf(await get('/account', { ...browser(own), ...headers }));
+    t.match(text, stringsFor(language).endings);
+    for (const why of Object.values(stringsFor(language).endingReasons)) t.match(text, `Firefox 140 · Linux ${why} ·`);
+  }
+});
+
+t.test('who has no access token is renewed on the way, and comes back to the very page', async (t) => {
+  const tokens = await mint();
+  await expire(tokens);
+  const away = await get('/account?done=others_ended', browser(tokens, 'access'));
+  t.equal(away.statusCode, 303);
+  t.equal(away.headers.location, '/auth/continue?to=%2Faccount%3Fdone%3Dothers_ended');
+  const back = await get(away.headers.location!, browser(tokens, 'refresh'));
+  t.equal(back.headers.location, '/account?done=others_ended');
+  const jar = new CookieJar();
+  jar.keep(back);
+  t.match(textOf(await get(back.headers.location!, jar.headers('/account'))), 'All other devices were logged out.');
+});
+
+t.test('what was done is told, in words that we have', async (t) => {
+  const headers = browser(await mint());
+  for (const [language, more] of [['en', {}], ['de', GERMAN]] as const) {
+    for (const [done, text] of Object.entries(stringsFor(language).done)) {
+      t.match(textOf(await get(`/account?done=${done}`, { ...headers, ...more })), text);
+    }
+  }
+  t.notMatch((await get('/account?done=%3Cscript%3E', headers)).body, /notice|<script>/);
+});
+
+t.test('ending one', async (t) => {
+  const own = await mint();
+  const { subject, sessionId } = own.principal;
+  const other = await mint(subject);
+  const reply = await endOf(other.principal.sessionId, browser(own));
+  t.equal(reply.statusCode, 303);
+  t.equal(reply.headers.location, '/account?done=session_ended');
+  t.same(setCookies(reply), []);
+  t.same(await devices(subject), [sessionId]);
+  t.equal((await get('/account', browser(other, 'access'))).statusCode, 303, 'its next request');
+  t.equal((await get('/auth/continue?to=/account', browser(other, 'refresh'))).headers.location, '/login?reason=logged_out_elsewhere&to=%2Faccount');
+
+  const again = await endOf(other.principal.sessionId, browser(own));
+  t.equal(again.statusCode, 404);
+  t.match(textOf(again), 'This device was logged out already.');
+  t.match(textOf(again), 'Signed in as ada', 'on the page itself');
+  t.match(textOf(await endOf('nobody', { ...browser(own), ...GERMAN })), 'Dieses Gerät war schon abgemeldet.');
+});
+
+t.test("never somebody else's", async (t) => {
+  const stranger = await mint();
+  t.equal((await endOf(stranger.principal.sessionId, browser(await mint()))).statusCode, 404);
+  t.equal((await devices(stranger.principal.subject)).length, 1);
+  isLogin(t, await endOf(stranger.principal.sessionId, OURS), 'missing');
+  t.equal((await send('/auth/form/end', { session: 'x'.repeat(65) }, browser(stranger))).statusCode, 400);
+});
+
+t.test('ending all others, this one, or everything', async (t) => {
+  const own = await mint();
+  const { subject, sessionId } = own.principal;
+  await mint(subject);
+  const others = await logOut('others', browser(own));
+  t.equal(others.headers.location, '/account?done=others_ended');
+  t.same(setCookies(others), []);
+  t.same(await devices(subject), [sessionId]);
+
+  const other = await mint(subject);
+  const one = await logOut('session', browser(own));
+  isLogin(t, one, 'logged_out');
+  t.same(setCookies(one).map(({ name, value, attributes }) => [name, value, attributes['max-age']]), [[ACCESS_COOKIE, '', '0'], [REFRESH_COOKIE, '', '0']]);
+  t.same(await devices(subject), [other.principal.sessionId]);
+
+  await mint(subject);
+  isLogin(t, await logOut('all', browser(other)), 'logged_out');
+  t.same(await devices(subject), []);
+  t.equal((await logOut('everything', browser(other))).statusCode, 400);
+});
+
+t.test('a form that is posted after the access token expired does what it says, and renews', async (t) => {
+  const own = await mint();
+  const { subject, sessionId } = own.principal;
+  const other = await mint(subject);
+  await expire(own);
+  const reply = await endOf(other.principal.sessionId, browser(own));
+  t.equal(reply.headers.location, '/account?done=session_ended');
+  t.same(setCookies(reply).map(({ name }) => name), [ACCESS_COOKIE, REFRESH_COOKIE]);
+  t.same(await devices(subject), [sessionId]);
+  isLogin(t, await logOut('all', browser(own, 'refresh')), 'logged_out');
+});
+
+t.test('a form of somebody who is signed out leads to the reason, and writes no cookie', async (t) => {
+  const tokens = await mint();
+  const { subject, sessionId } = tokens.principal;
+  await store.revoke(subject, sessionId, 'password_changed');
+  const ended = await endOf(sessionId, browser(tokens));
+  isLogin(t, ended, 'password_changed');
+  t.same(setCookies(ended), []);
+  for (const headers of [browser(tokens), OURS]) {
+    const reply = await logOut('all', headers);
+    t.equal(reply.headers.location, '/auth/continue?to=%2Faccount', 'where the refresh token tells it');
+    t.same(setCookies(reply), []);
+  }
+  isLogin(t, await get('/auth/continue?to=%2Faccount', browser(tokens)), 'password_changed');
+  isLogin(t, await endOf(sessionId, { ...OURS, cookie: `${REFRESH_COOKIE}=x` }), 'invalid');
+});
+
+t.test('a refresh token that was spent ends its session, by a form too', async (t) => {
+  const old = await mint();
+  let tokens = old;
+  // It rotates, confirms the new pair, and rotates again.
+  for (let refresh = 0; refresh < 3; refresh++) {
+    await service.age(tokens, 60_000);
+    const renewed = await store.rotate(tokens.pair.refresh, { address: '192.0.2.1' });
+    if (renewed.outcome === 'ended' || renewed.outcome === 'reused') throw new Error(renewed.outcome);
+    tokens = renewed;
+  }
+  isLogin(t, await logOut('session', browser(old, 'refresh')), 'reused');
+  t.same(await devices(old.principal.subject), []);
+});
+
+t.test('after a login that is long ago, one logs in again first', async (t) => {
+  const { subject } = await service.register();
+  const old = await mint(subject, { authenticatedAt: Date.now() - LONG_AGO });
+  const other = await mint(subject);
+  for (const reply of [await endOf(other.principal.sessionId, browser(old)), await logOut('others', browser(old)), await change(browser(old))]) {
+    isLogin(t, reply, 'insufficient_user_authentication');
+  }
+  t.equal((await devices(subject)).length, 2);
+  isLogin(t, await logOut('session', browser(old)), 'logged_out');
+});
+
+t.test('the form to change the password, as password managers know it', async (t) => {
+  const { body } = await get('/account', browser(await mint()));
+  t.match(body, '<input name="username" value="ada" autocomplete="username" readonly hidden>');
+  t.match(body, 'name="current_password" type="password" autocomplete="current-password" required');
+  t.match(body, 'name="new_password" type="password" autocomplete="new-password" minlength="15" aria-describedby="new-password-hint" required');
+});
+
+t.test('changing the password', async (t) => {
+  const { subject, username } = await service.register();
+  const own = await mint(subject);
+  const other = await mint(subject);
+  for (const [current, replacement, status, english, german] of [
+    ['wrong', NEW, 401, 'The current password is wrong.', 'Das bisherige Passwort ist falsch.'],
+    [PASSWORD, 'short', 422, 'The password is too short.', 'Das Passwort ist zu kurz.'],
+  ] as const) {
+    for (const [text, headers] of [[english, {}], [german, GERMAN]] as const) {
+      const reply = await change({ ...browser(own), ...headers }, current, replacement);
+      t.equal(reply.statusCode, status);
+      t.match(textOf(reply), text);
+      t.same(setCookies(reply), []);
+    }
+  }
+  const reply = await change(browser(own));
+  t.equal(reply.headers.location, '/account?done=password_changed');
+  const jar = new CookieJar();
+  jar.keep(reply);
+  t.equal((await devices(subject)).length, 1);
+  t.match(textOf(await get('/account', jar.headers('/account'))), `Signed in as ${username}`);
+  t.equal((await get('/auth/continue?to=/account', browser(other, 'refresh'))).headers.location, '/login?reason=password_changed&to=%2Faccount');
+});
+
+t.test('changing it after the access token expired sets each cookie once', async (t) => {
+  const { subject } = await service.register();
+  const own = await mint(subject);
+  await expire(own);
+  const reply = await change(browser(own));
+  t.equal(reply.headers.location, '/account?done=password_changed');
+  t.same(setCookies(reply).map(({ name }) => name), [ACCESS_COOKIE, REFRESH_COOKIE]);
+  const jar = new CookieJar();
+  jar.keep(reply);
+  t.equal((await get('/account', jar.headers('/account'))).statusCode, 200);
+});
+
+t.test('inside an app whose users are its own there is no password to change, and nobody registers', async (t) => {
+  const app = Fastify();
+  t.teardown(() => app.close());
+  await app.register(latchkey, {
+    redis: client,
+    redisPrefix: service.config.redisPrefix,
+    tokenKeys: service.config.tokenKeys,
+    publicOrigins: ['https://example.com'],
+    loginPage: '/signin',
+    pages: { name: 'Host' },
+    onEvent: () => undefined,
+    verifyCredentials: async ({ username, password }) => (password === 'host' ? { subject: `host-${username}`, username } : undefined),
+  });
+  const login = await app.inject({ url: '/login' });
+  t.notMatch(login.body, '/register');
+  t.equal((await app.inject({ url: '/register' })).statusCode, 404);
+  const headers = { ...OURS, 'content-type': 'application/x-www-form-urlencoded' };
+  const reply = await app.inject({ method: 'POST', url: '/auth/form/login', headers, payload: 'username=ada&password=host' });
+  const jar = new CookieJar();
+  jar.keep(reply);
+  const account = await app.inject({ url: '/account', headers: jar.headers('/account') });
+  t.match(textOf(account), 'Signed in as ada');
+  t.notMatch(account.body, 'new_password');
+  t.match(account.body, 'data-login="/signin"');
+  t.equal((await app.inject({ method: 'POST', url: '/auth/form/password', headers, payload: 'current_password=a&new_password=b' })).statusCode, 404);
+});

@@ -1,0 +1,119 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { startRedis } from '../support/redis.js';
+import { rawRequest } from '../support/raw.js';
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+const PASSWORD = 'canary-password staple battery';
+const SECRET = 'canary-key of at least thirty-two characters';
+
+interface Line {
+  event?: string;
+  outcome?: string;
+  reason?: string;
+  subject?: string;
+  sessionId?: string;
+  address?: string;
+}
+
+const redis = await startRedis();
+t.teardown(() => redis.stop());
+const { url, output, lines, stop } = await started();
+t.teardown(stop);
+
+/** The service as a process of its own at its most talkative, and every byte that it writes. */
+async function started() {
+  const env = { PATH: process.env.PATH, REDIS_URL: redis.url, PORT: '0', INTERNAL_PORT: '0', LOG_LEVEL: 'trace', TOKEN_KEYS: SECRET, RECENT_AUTHENTICATION: '1s', LOGIN_FAILURES_PER_ACCOUNT: '1' };
+  const child: ChildProcess = spawn(process.execPath, [...process.execArgv, MAIN], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const chunks: string[] = [];
+  for (const stream of [child.stdout!, child.stderr!]) stream.setEncoding('utf8').on('data', (chunk: string) => chunks.push(chunk));
+  const output = () => chunks.join('');
+  while (!/ready at (\S+)/.test(output())) {
+    if (child.exitCode !== null) throw new Error(output());
+    await sleep(50);
+  }
+  const lines = () => output().split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Line);
+  const stop = async () => {
+    if (child.exitCode !== null) return;
+    child.kill('SIGTERM');
+    await once(child, 'exit');
+  };
+  return { url: /ready at (\S+)/.exec(output())![1]!, output, lines, stop };
+}
+
+async function post(path: string, body: unknown, token?: string) {
+  const headers = { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) };
+  const reply = await fetch(`${url}${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
+  const text = await reply.text();
+  return { status: reply.status, body: (text === '' ? {} : JSON.parse(text)) as { access_token: string; refresh_token: string; subject: string; session: { session_id: string } } };
+}
+
+/** The last event that was logged, without what pino adds. */
+async function lastEvent(): Promise<Line> {
+  await sleep(50);
+  const { event, outcome, reason, subject, sessionId, address } = lines().filter((line) => line.event).at(-1)!;
+  return JSON.parse(JSON.stringify({ event, outcome, reason, subject, sessionId, address })) as Line;
+}
+
+const address = '127.0.0.1';
+const secrets: string[] = [PASSWORD, SECRET];
+
+t.test('every authentication event is logged with its outcome, subject, session and address', async (t) => {
+  const credentials = { username: 'ada', password: PASSWORD, transport: 'bearer' };
+  const { subject } = (await post('/auth/register', { username: 'ada', password: PASSWORD })).body;
+  t.same(await lastEvent(), { event: 'register', outcome: 'success', subject, address });
+  await post('/auth/register', { username: 'ada', password: PASSWORD });
+  t.same(await lastEvent(), { event: 'register', outcome: 'failure', reason: 'username_taken', address });
+
+  const { body: tokens } = await post('/auth/login', credentials);
+  const sessionId = tokens.session.session_id;
+  secrets.push(tokens.access_token, tokens.refresh_token);
+  t.same(await lastEvent(), { event: 'login', outcome: 'success', subject, sessionId, address });
+  await post('/auth/login', { username: 'nobody', password: `${PASSWORD} wrong` });
+  t.same(await lastEvent(), { event: 'login', outcome: 'failure', reason: 'invalid_credentials', address });
+  await post('/auth/login', { username: 'nobody', password: `${PASSWORD} wrong` });
+  t.same(await lastEvent(), { event: 'login', outcome: 'failure', reason: 'too_many_requests', address });
+
+  const { body: renewed } = await post('/auth/refresh', { refresh_token: tokens.refresh_token });
+  secrets.push(renewed.access_token, renewed.refresh_token);
+  t.same(await lastEvent(), { event: 'refresh', outcome: 'success', subject, sessionId, address });
+
+  await post('/auth/password', { current_password: 'canary-password wrong', new_password: `${PASSWORD} new` }, renewed.access_token);
+  t.same(await lastEvent(), { event: 'password_change', outcome: 'failure', reason: 'invalid_credentials', subject, sessionId, address });
+  await sleep(1100);
+  await post('/auth/logout', { scope: 'others' }, renewed.access_token);
+  t.same(await lastEvent(), { event: 'step_up', outcome: 'failure', reason: 'insufficient_user_authentication', subject, sessionId, address });
+  await post('/auth/logout', {}, renewed.access_token);
+  t.same(await lastEvent(), { event: 'logout', outcome: 'success', reason: 'all', subject, sessionId, address });
+  await post('/auth/refresh', { refresh_token: renewed.refresh_token });
+  t.same(await lastEvent(), { event: 'refresh', outcome: 'failure', reason: 'logged_out', sessionId, address });
+});
+
+t.test('nobody writes a line of the log but the service', async (t) => {
+  const injected = 'x","event":"forged"}\n{"level":30,"event":"forged"}\u001b[2J\u2028';
+  const before = lines().length;
+  await post('/auth/login', { username: injected, password: injected });
+  await post('/auth/register', { username: injected, password: injected });
+  await fetch(`${url}/auth/${encodeURIComponent(injected)}`, { headers: { 'user-agent': 'x","event":"forged' } });
+  await rawRequest(url, 'GET /auth/session\n{"event":"forged"} HTTP/1.1\r\nHost: x\r\n\r\n', { patienceMs: 300 });
+  await sleep(100);
+  t.ok(lines().length > before);
+  t.notOk(lines().some(({ event }) => event === 'forged'));
+  t.notMatch(output(), /\u001b|\u2028/);
+});
+
+t.test('no token, password or key is logged, whole or in part, at any level', async (t) => {
+  await fetch(`${url}/auth/session`, { headers: { authorization: `Bearer ${secrets[2]!.slice(0, -1)}x`, cookie: `a=${secrets[3]!}` } });
+  await rawRequest(url, `GET /auth/session HTTP/1.1\r\nAuthorization: Bearer ${secrets[2]!}\r\nbroken header\r\n\r\n`, { patienceMs: 300 });
+  await redis.kill();
+  await post('/auth/login', { username: 'ada', password: PASSWORD });
+  await sleep(100);
+  t.match(output(), /unavailable|Redis/, 'the outage is');
+  t.notMatch(output(), /canary-(password|key)|lk[ar]_/);
+  for (const secret of secrets) {
+    for (let i = 4; i + 16 <= secret.length; i += 8) t.notOk(output().includes(secret.slice(i, i + 16)));
+  }
+});
