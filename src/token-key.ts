@@ -22,14 +22,9 @@ export async function localTokenKey(directory: string): Promise<string> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const candidate = `${file}.${randomBytes(6).toString('hex')}`;
   await writeFile(candidate, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600, flush: true });
-  try {
-    // A link appears whole or not at all, and only the first of several that start at once.
-    await link(candidate, file);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-  } finally {
-    await unlink(candidate);
-  }
+  // A link appears whole or not at all, and only the first of several that start at once; if there is none after that, reading it fails.
+  await link(candidate, file).catch(() => undefined);
+  await unlink(candidate);
   const key = (await readFile(file, 'utf8')).trim();
   if (!KEY.test(key)) throw new TokenKeyFileError(file);
   return key;
