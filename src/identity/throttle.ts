@@ -2,10 +2,13 @@ import { RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
 import { LatchkeyError } from '../errors.js';
 import type { Keys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
+import { BusyError } from './hasher.js';
 import { networkOf } from './network.js';
 import { InvalidUsernameError, normalizeUsername } from './username.js';
 
 const REGISTRATION_WINDOW_MS = 3_600_000;
+/** Attempts that one process looks at together; a flood beyond it is turned away before it costs Redis anything. */
+const MOST_UNDER_WAY = 128;
 
 export const countAttempt = defineScript({
   file: new URL('./scripts/count.lua', import.meta.url),
@@ -54,6 +57,7 @@ export class Throttle {
   readonly #perAccount: RateLimiterRedis;
   readonly #perNetwork: RateLimiterRedis;
   readonly #registrations: RateLimiterRedis;
+  #underWay = 0;
 
   constructor(client: RedisClient, keys: Keys, limits: ThrottleLimits = DEFAULT_THROTTLE) {
     const limiter = (points: number, windowMs: number) =>
@@ -76,8 +80,24 @@ export class Throttle {
    *
    * @param who the username as it was typed, whether a user has it or not, and the address that it comes from.
    * @throws {TooManyAttemptsError} with the seconds until the next attempt is looked at.
+   * @throws {BusyError} when too many are looked at right now.
    */
   async guard<T>(who: { username: string; address: string }, verify: () => Promise<T | undefined>): Promise<T | undefined> {
+    if (this.#underWay >= MOST_UNDER_WAY) throw new BusyError();
+    this.#underWay++;
+    try {
+      return await this.#counted(who, verify);
+    } finally {
+      this.#underWay--;
+    }
+  }
+
+  /** Counts an attempt to register. @throws {TooManyAttemptsError} */
+  async admitRegistration(address: string): Promise<void> {
+    await consume(this.#registrations, this.#keys.throttle('registration', networkOf(address)));
+  }
+
+  async #counted<T>(who: { username: string; address: string }, verify: () => Promise<T | undefined>): Promise<T | undefined> {
     const network = networkOf(who.address);
     const counters = [
       { limiter: this.#perNetwork, key: this.#keys.throttle('network', network) },
@@ -99,11 +119,6 @@ export class Throttle {
     }
     if (result !== undefined) await takeBack();
     return result;
-  }
-
-  /** Counts an attempt to register. @throws {TooManyAttemptsError} */
-  async admitRegistration(address: string): Promise<void> {
-    await consume(this.#registrations, this.#keys.throttle('registration', networkOf(address)));
   }
 }
 

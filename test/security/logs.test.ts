@@ -1,12 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { startRedis } from '../support/redis.js';
+import { startProcess } from '../support/process.js';
 import { rawRequest } from '../support/raw.js';
+import { startRedis } from '../support/redis.js';
 
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const PASSWORD = 'canary-password staple battery';
 const SECRET = 'canary-key of at least thirty-two characters';
 
@@ -21,28 +18,12 @@ interface Line {
 
 const redis = await startRedis();
 t.teardown(() => redis.stop());
-const { url, output, lines, stop } = await started();
+const { url, output, stop } = await startProcess({
+  REDIS_URL: redis.url, LOG_LEVEL: 'trace', TOKEN_KEYS: SECRET, RECENT_AUTHENTICATION: '1s', LOGIN_FAILURES_PER_ACCOUNT: '1',
+});
 t.teardown(stop);
 
-/** The service as a process of its own at its most talkative, and every byte that it writes. */
-async function started() {
-  const env = { PATH: process.env.PATH, REDIS_URL: redis.url, PORT: '0', INTERNAL_PORT: '0', LOG_LEVEL: 'trace', TOKEN_KEYS: SECRET, RECENT_AUTHENTICATION: '1s', LOGIN_FAILURES_PER_ACCOUNT: '1' };
-  const child: ChildProcess = spawn(process.execPath, [...process.execArgv, MAIN], { env, stdio: ['ignore', 'pipe', 'pipe'] });
-  const chunks: string[] = [];
-  for (const stream of [child.stdout!, child.stderr!]) stream.setEncoding('utf8').on('data', (chunk: string) => chunks.push(chunk));
-  const output = () => chunks.join('');
-  while (!/ready at (\S+)/.test(output())) {
-    if (child.exitCode !== null) throw new Error(output());
-    await sleep(50);
-  }
-  const lines = () => output().split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Line);
-  const stop = async () => {
-    if (child.exitCode !== null) return;
-    child.kill('SIGTERM');
-    await once(child, 'exit');
-  };
-  return { url: /ready at (\S+)/.exec(output())![1]!, output, lines, stop };
-}
+const lines = () => output().split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Line);
 
 async function post(path: string, body: unknown, token?: string) {
   const headers = { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) };
@@ -102,7 +83,7 @@ t.test('nobody writes a line of the log but the service', async (t) => {
   await sleep(100);
   t.ok(lines().length > before);
   t.notOk(lines().some(({ event }) => event === 'forged'));
-  t.notMatch(output(), /\u001b|\u2028/);
+  t.notOk(output().includes('\u001b') || output().includes('\u2028'));
 });
 
 t.test('no token, password or key is logged, whole or in part, at any level', async (t) => {
@@ -112,8 +93,13 @@ t.test('no token, password or key is logged, whole or in part, at any level', as
   await post('/auth/login', { username: 'ada', password: PASSWORD });
   await sleep(100);
   t.match(output(), /unavailable|Redis/, 'the outage is');
+  const sessionIds = lines().flatMap(({ sessionId }) => sessionId ?? []);
   t.notMatch(output(), /canary-(password|key)|lk[ar]_/);
   for (const secret of secrets) {
-    for (let i = 4; i + 16 <= secret.length; i += 8) t.notOk(output().includes(secret.slice(i, i + 16)));
+    for (let i = 4; i + 16 <= secret.length; i += 8) {
+      const part = secret.slice(i, i + 16);
+      // A refresh token holds the id of its session, which is no secret.
+      if (!sessionIds.some((id) => id.includes(part))) t.notOk(output().includes(part), `${i} of ${secret.length}`);
+    }
   }
 });
