@@ -1,7 +1,7 @@
 import { type AccessToken, AuthorizationCode } from 'simple-oauth2';
 import t from 'tap';
 import type { IssuedTokens } from '../../src/sessions/session.js';
-import { SECRET, startAuthorizationServer } from '../http/oauth/fixture.js';
+import { failing, SECRET, startAuthorizationServer } from '../http/oauth/fixture.js';
 
 t.test('simple-oauth2', async (t) => {
   const { issue, store, url } = await startAuthorizationServer(t);
@@ -14,6 +14,7 @@ t.test('simple-oauth2', async (t) => {
       auth: { tokenHost: metadata.issuer!, tokenPath: path('token_endpoint'), revokePath: path('revocation_endpoint') },
       options: { authorizationMethod },
     });
+  const refused = (error: string, statusCode: number) => failing({ data: { payload: { error }, res: { statusCode } } });
   const held = (client: AuthorizationCode, { pair }: IssuedTokens): AccessToken =>
     client.createToken({ access_token: pair.access.token, refresh_token: pair.refresh.token, token_type: 'Bearer', expires_in: 900 });
 
@@ -27,19 +28,18 @@ t.test('simple-oauth2', async (t) => {
       t.equal((await first.refresh()).token.access_token, access_token, 'and again, the same');
       await second.revokeAll();
       t.equal(await store.authenticate(String(access_token)), undefined);
-      await t.rejects(second.refresh(), { data: { payload: { error: 'invalid_grant' }, res: { statusCode: 400 } } });
+      await t.rejects(second.refresh(), refused('invalid_grant', 400));
     });
   }
 
   t.test('understands every refusal', async (t) => {
     const tokens = await issue();
-    const failing = (error: string, statusCode: number) => ({ data: { payload: { error }, res: { statusCode } } });
-    await t.rejects(held(clientWith('header', 'web', 'wrong'), tokens).refresh(), failing('invalid_client', 401));
-    await t.rejects(held(clientWith('body', 'nobody'), tokens).revoke('access_token'), failing('invalid_client', 401));
-    await t.rejects(held(clientWith('header', 'resource-server'), tokens).refresh(), failing('invalid_grant', 400));
-    await t.rejects(held(clientWith('header', 'resource-server'), tokens).revoke('refresh_token'), failing('invalid_grant', 400));
-    await t.rejects(held(clientWith('header'), tokens).refresh({ scope: 'admin' }), failing('invalid_scope', 400));
-    await t.rejects(clientWith('header').getToken({ code: 'x', redirect_uri: 'https://app.example' }), failing('unsupported_grant_type', 400));
+    await t.rejects(held(clientWith('header', 'web', 'wrong'), tokens).refresh(), refused('invalid_client', 401));
+    await t.rejects(held(clientWith('body', 'nobody'), tokens).revoke('access_token'), refused('invalid_client', 401));
+    await t.rejects(held(clientWith('header', 'resource-server'), tokens).refresh(), refused('invalid_grant', 400));
+    await t.rejects(held(clientWith('header', 'resource-server'), tokens).revoke('refresh_token'), refused('invalid_grant', 400));
+    await t.rejects(held(clientWith('header'), tokens).refresh({ scope: 'admin' }), refused('invalid_scope', 400));
+    await t.rejects(clientWith('header').getToken({ code: 'x', redirect_uri: 'https://app.example' }), refused('unsupported_grant_type', 400));
     t.ok(await store.authenticate(tokens.pair.access.token));
   });
 });

@@ -36,6 +36,7 @@ t.test('tough-cookie, strict about prefixes', async (t) => {
   t.equal((await ask('GET', '/auth/session')).status, 200);
 
   t.equal((await ask('POST', '/auth/logout')).status, 204);
+  t.same(await names('/auth/refresh'), []);
   t.same((await jar.serialize()).cookies, [], 'the jar is empty');
   t.equal((await ask('GET', '/auth/session')).status, 401);
 });

@@ -10,7 +10,8 @@ const Body = Type.Object({
   ...ClientCredentials,
 });
 
-const Nothing = Type.Unsafe<undefined>({ type: 'null', description: 'The token is of no use any more' });
+// A client ignores the body (RFC 7009 section 2.2), but some insist that it is JSON.
+const Nothing = Type.Object({}, { additionalProperties: false, description: 'The token is of no use any more' });
 
 /** Revocation (RFC 7009): either token of a pair ends its session. What is unknown is revoked already. */
 export function revoke(app: App, services: OAuthServices): void {
@@ -27,7 +28,7 @@ export function revoke(app: App, services: OAuthServices): void {
         response: { 200: Nothing },
       },
     },
-    async (request, reply) => {
+    async (request) => {
       const session = await sessionOf(request.body.token, services);
       if (session) {
         const { subject, sessionId, client } = session;
@@ -35,7 +36,7 @@ export function revoke(app: App, services: OAuthServices): void {
         await sessions.revoke(subject, sessionId, 'revoked');
         report({ event: 'session_end', outcome: 'success', reason: 'revoked', subject, sessionId, address: request.ip });
       }
-      return reply.send();
+      return {};
     },
   );
 }

@@ -54,3 +54,8 @@ export function basic(id: string, secret: string): { authorization: string } {
 
 /** Lets the rule of the grace period see a pair as closed. */
 export const CLOSED_MS = 60_000;
+
+/** What an error that a client throws has, among other things. */
+export function failing(fields: object): Error {
+  return fields as Error;
+}

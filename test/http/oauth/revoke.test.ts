@@ -13,7 +13,8 @@ t.test('POST /oauth/revoke', async (t) => {
         const { pair, principal } = await issue(id);
         const reply = await revoke(pair[which].token, form);
         t.equal(reply.statusCode, 200);
-        t.equal(reply.body, '');
+        t.equal(reply.body, '{}');
+        t.match(reply.headers['content-type'], /^application\/json/);
         t.equal(await store.authenticate(pair.access.token), undefined);
         t.same(await store.list(principal.subject), []);
         t.equal((await revoke(pair[which].token, form)).statusCode, 200, 'again, it is unknown');
