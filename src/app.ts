@@ -125,7 +125,7 @@ function appWith(options: FastifyServerOptions): FastifyInstance {
     return503OnClosing: false,
     // A second Authorization header would be dropped in silence; joined to the first, it makes no token.
     http: { joinDuplicateHeaders: true, headersTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: TIMEOUT_CHECK_MS },
-    frameworkErrors: errorHandler,
+    frameworkErrors: (error, request, reply) => void errorHandler(error, request, reply),
     clientErrorHandler,
   });
   app.setErrorHandler(errorHandler);
