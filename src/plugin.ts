@@ -15,7 +15,7 @@ import { Users } from './identity/users.js';
 import { redisTime } from './redis/clock.js';
 import { Keys } from './redis/keys.js';
 import type { RedisClient } from './redis/script.js';
-import { DEFAULT_LIFETIMES, type Lifetimes } from './sessions/session.js';
+import { DEFAULT_LIFETIMES, type Lifetimes, type Principal } from './sessions/session.js';
 import { SessionStore } from './sessions/store.js';
 import { TokenKeys } from './sessions/token.js';
 
@@ -63,6 +63,10 @@ export interface Latchkey extends Pick<
 declare module 'fastify' {
   interface FastifyInstance {
     latchkey: Latchkey;
+  }
+  interface FastifyRequest {
+    /** What the access token of this request proved; null where the route does not need one. */
+    principal: Principal | null;
   }
 }
 

@@ -4,13 +4,6 @@ import { challenge, presentedAccessToken } from './credentials.js';
 import { Problem } from './problem.js';
 import type { Services } from './services.js';
 
-declare module 'fastify' {
-  interface FastifyRequest {
-    /** What the access token of this request proved; null where the route does not need one. */
-    principal: Principal | null;
-  }
-}
-
 /**
  * Proves a request's access token and sets `request.principal`.
  *

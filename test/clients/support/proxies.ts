@@ -109,10 +109,10 @@ export async function holdToForwardAuth(t: Test, proxy: Proxy): Promise<void> {
     const page = await ask('/reports?a=b&c=d', NAVIGATION);
     t.equal(page.status, 303);
     t.equal(page.headers.location, '/auth/continue?to=%2Freports%3Fa%3Db%26c%3Dd');
-    const login = await ask(page.headers.location);
+    const login = await ask(page.headers.location!);
     t.equal(login.status, 303);
     t.equal(login.headers.location, '/login?reason=missing&to=%2Freports%3Fa%3Db%26c%3Dd');
-    t.equal((await ask(login.headers.location, NAVIGATION)).status, 200);
+    t.equal((await ask(login.headers.location!, NAVIGATION)).status, 200);
     t.same(seen, [], 'the app was never asked');
   });
 
