@@ -19,6 +19,7 @@ export async function startAuthorizationServer(t: Test, overrides: Partial<AppCo
       { id: 'resource-server', secretHash },
       { id: 'spa', secretHash: undefined },
     ],
+    redisTimeoutMs: 10_000,
     ...overrides,
   });
   t.teardown(service.close);
