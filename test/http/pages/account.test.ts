@@ -142,6 +142,7 @@ t.test('ending all others, this one, or everything', async (t) => {
   isLogin(t, await logOut('all', browser(other)), 'logged_out');
   t.same(await devices(subject), []);
   t.equal((await logOut('everything', browser(other))).statusCode, 400);
+  t.equal((await logOut('all', { ...OURS, cookie: `${ACCESS_COOKIE}=a; ${ACCESS_COOKIE}=b` })).statusCode, 400);
 });
 
 t.test('a form that is posted after the access token expired does what it says, and renews', async (t) => {
