@@ -13,6 +13,7 @@ export const ORIGIN = { device: 'Firefox on Linux', address: '192.0.2.1' };
 export interface StoreSettings extends Partial<Lifetimes> {
   lookups?: RedisClient;
   sessionsPerUser?: number;
+  revocationReplicas?: number;
   tokenKeys?: TokenKeys;
   prefix?: string;
 }
@@ -22,6 +23,7 @@ export function storeOn(client: RedisClient, settings: StoreSettings = {}) {
   const {
     lookups = client,
     sessionsPerUser = 100,
+    revocationReplicas = 0,
     tokenKeys = new TokenKeys([SECRET]),
     prefix = `${randomBytes(6).toString('hex')}:`,
     ...lifetimes
@@ -35,6 +37,7 @@ export function storeOn(client: RedisClient, settings: StoreSettings = {}) {
       tokenKeys,
       lifetimes: { ...DEFAULT_LIFETIMES, ...lifetimes },
       sessionsPerUser,
+      revocationReplicas,
       onBackgroundFault: (error) => faults.push(error),
     },
   );
@@ -76,7 +79,7 @@ export function storeOn(client: RedisClient, settings: StoreSettings = {}) {
   };
 
   return {
-    store, keys, tokenKeys, prefix, faults, login, rotate, rotations, use, backdate, sessionKey, accessKey, endedKey,
+    client, store, keys, tokenKeys, prefix, faults, login, rotate, rotations, use, backdate, sessionKey, accessKey, endedKey,
     /** Every key, without the prefix; but for the list of recent endings, which tests of its own are about. */
     all: async () => (await keysUnder(client, prefix)).map((key) => key.slice(prefix.length)).filter((key) => !key.includes(':endings:')),
     /** The fields of a session, as stored. */
