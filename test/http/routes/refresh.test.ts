@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import Fastify from 'fastify';
 import t, { type Test } from 'tap';
 import type { AuthEvent } from '../../../src/http/services.js';
@@ -128,6 +129,31 @@ t.test('a response that never arrived can be asked for again, long after the gra
   await age(first, 20 * 3_600_000);
   const again = await refresh(first.pair.refresh.token);
   t.match(again.json(), { access_token: lost.access_token, refresh_token: lost.refresh_token });
+});
+
+t.test('a refresh token expires, and no rotation goes beyond the absolute lifetime', async (t) => {
+  const lifetimes = { accessLifetimeMs: 400, refreshLifetimeMs: 500, sessionLifetimeMs: 1_200, refreshGraceMs: 10, refreshRetryWindowMs: 10 };
+  const hasty = await startService(lifetimes, { redis: service.redis });
+  t.teardown(() => hasty.close());
+  const lastly = (token: string) => hasty.post('/auth/refresh', { refresh_token: token });
+
+  const idle = await hasty.mint();
+  await sleep(520);
+  t.equal((await lastly(idle.pair.refresh.token)).json().reason, 'unknown');
+
+  const busy = await hasty.mint();
+  const endsAt = Date.now() + 1_200;
+  let { token } = busy.pair.refresh;
+  let reply = await lastly(token);
+  while (reply.statusCode === 200) {
+    t.ok(Date.now() < endsAt + 50, 'it was still alive');
+    token = reply.json().refresh_token;
+    await sleep(100);
+    reply = await lastly(token);
+  }
+  t.ok(Date.now() >= endsAt - 450, 'refreshing kept it alive beyond the lifetime of one refresh token');
+  t.equal(reply.json().reason, 'unknown');
+  t.same(await client.keys(`${hasty.config.redisPrefix}*`), [], 'nothing is left');
 });
 
 t.test('events', async (t) => {
