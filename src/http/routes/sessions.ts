@@ -47,7 +47,7 @@ export function sessions(app: App, services: Services): void {
   app.delete(
     '/sessions/:id',
     {
-      config: { needs: 'session' },
+      config: { needs: 'session', fails: ['insufficient_user_authentication', 'not_found'] },
       schema: { summary: 'End one of my sessions', params: Params, response: { 204: Type.Null() } },
     },
     async (request, reply) => {
