@@ -124,12 +124,19 @@ function appWith(options: FastifyServerOptions): FastifyInstance {
     // What has arrived is answered; only then the app closes.
     return503OnClosing: false,
     // A second Authorization header would be dropped in silence; joined to the first, it makes no token.
-    http: { joinDuplicateHeaders: true, headersTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: TIMEOUT_CHECK_MS },
+    // Node's own refusal of a request without a host would be an answer without our headers.
+    http: { joinDuplicateHeaders: true, requireHostHeader: false, headersTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: TIMEOUT_CHECK_MS },
     frameworkErrors: (error, request, reply) => void errorHandler(error, request, reply),
     clientErrorHandler,
   });
   app.setErrorHandler(errorHandler);
   app.setNotFoundHandler((_request, reply) => sendProblem(reply, new Problem('not_found')));
+  app.addHook('onRequest', ({ raw }, _reply, done) => {
+    const lacksHost = raw.headers.host === undefined && raw.httpVersion === '1.1';
+    done(lacksHost ? new Problem('invalid_request', { detail: 'The Host header is missing.' }) : undefined);
+  });
+  // An expectation that Node does not know is ignored (RFC 9110 section 10.1.1), for the same reason.
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
   // A connection that a browser opened ahead and says nothing on does not count as idle.
   app.addHook('preClose', async () => {
     setTimeout(() => app.server.closeAllConnections(), CLOSING_MS).unref();

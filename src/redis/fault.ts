@@ -1,4 +1,4 @@
-import { UnavailableError } from '../errors.js';
+import { LatchkeyError, UnavailableError } from '../errors.js';
 
 /** A reply with one of these prefixes is a mistake in our own command; every other error is Redis being unable, for now. */
 const OUR_MISTAKE = /^(ERR|WRONGTYPE|EXECABORT|CROSSSLOT)\b/;
@@ -16,6 +16,7 @@ export async function translatingFaults<T>(exchange: () => Promise<T>): Promise<
 }
 
 export function asUnavailable(error: unknown): unknown {
+  if (error instanceof LatchkeyError) return error;
   // ioredis keeps the command there with all its arguments, and an error may end up in a log.
   if (error instanceof Error) Reflect.deleteProperty(error, 'command');
   if (error instanceof Error && error.name === 'ReplyError' && OUR_MISTAKE.test(error.message)) return error;

@@ -1,0 +1,20 @@
+import t from 'tap';
+import { UnavailableError } from '../../src/errors.js';
+import { PasswordHasher } from '../../src/identity/hasher.js';
+import { Users } from '../../src/identity/users.js';
+import { translatingFaults } from '../../src/redis/fault.js';
+import { Keys } from '../../src/redis/keys.js';
+import { startRedis } from '../support/redis.js';
+
+t.test('what Redis cannot do for now is an outage; what was asked wrongly is not', async (t) => {
+  const redis = await startRedis();
+  t.teardown(() => redis.stop());
+  const client = redis.client();
+  await t.rejects(translatingFaults(() => client.call('NO-SUCH-COMMAND')), { name: 'ReplyError' });
+  const users = new Users(client, new Keys('lk:'), new PasswordHasher());
+  const nobody = 'x'.repeat(256);
+  for (const act of [() => users.enable(nobody), () => users.disabledSince(nobody), () => users.disable(nobody)]) {
+    await t.rejects(act(), { code: 'invalid_subject' });
+  }
+  await t.rejects(translatingFaults(() => Promise.reject(new Error('Connection is closed.'))), UnavailableError);
+});
