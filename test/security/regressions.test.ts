@@ -90,7 +90,7 @@ incident('CVE-2026-1035: concurrent refreshes of one token issue one pair', {
     const refresh_token = tokens.pair.refresh.token;
     const replies = await Promise.all(Array.from({ length: 10 }, () => service.post('/auth/refresh', { refresh_token })));
     for (const { statusCode } of replies) assert.equal(statusCode, 200);
-    assert.equal(new Set(replies.map((reply) => (reply.json() as { refresh_token: string }).refresh_token)).size, 1);
+    assert.equal(new Set(replies.map((reply) => reply.json<{ refresh_token: string }>().refresh_token)).size, 1);
     const [session] = await service.store.list(tokens.principal.subject);
     assert.equal(session!.generation, 2);
   },
@@ -105,7 +105,7 @@ t.test('CVE-2026-9802: a rotation is not forgotten by a restart, so a spent toke
       await service.client.save();
       await service.age(tokens, HOUR);
       const first = tokens.pair.refresh.token;
-      const { access_token } = (await service.post('/auth/refresh', { refresh_token: first })).json() as { access_token: string };
+      const { access_token } = (await service.post('/auth/refresh', { refresh_token: first })).json<{ access_token: string }>();
       assert.equal((await service.get('/auth/session', { authorization: `Bearer ${access_token}` })).statusCode, 200);
       await service.store.close();
       await service.age(tokens, HOUR);
@@ -116,7 +116,7 @@ t.test('CVE-2026-9802: a rotation is not forgotten by a restart, so a spent toke
         await sleep(50);
         reply = await service.post('/auth/refresh', { refresh_token: first });
       }
-      assert.deepEqual([reply.statusCode, (reply.json() as { reason?: string }).reason], [403, 'reused']);
+      assert.deepEqual([reply.statusCode, reply.json<{ reason?: string }>().reason], [403, 'reused']);
     } finally {
       await service.close().catch(() => undefined);
       await redis.stop();
@@ -250,9 +250,7 @@ incident('CVE-2022-25896: a login adopts no token that was there before it (fixa
     const planted = await service.mint();
     const login = await service.post('/auth/login', { username: victim.username, password: PASSWORD }, browser(planted));
     assert.equal(login.statusCode, 200);
-    const { sub } = (await service.get('/auth/session', bearer(planted))).json() as { sub?: string };
-    assert.doesNotMatch(JSON.stringify((await service.get('/auth/session', bearer(planted))).json()), new RegExp(victim.subject));
-    assert.notEqual(sub, victim.subject);
+    assert.ok(!(await service.get('/auth/session', bearer(planted))).body.includes(victim.subject));
     for (const token of [planted.pair.access.token, planted.pair.refresh.token]) assert.ok(!String(login.headers['set-cookie']).includes(token));
   },
 });

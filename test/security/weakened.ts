@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build, transform } from 'esbuild';
+import type { startService } from '../support/service.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const LINKED = ['node_modules', 'package.json', 'redis.conf', 'users.acl'];
@@ -13,7 +14,7 @@ export type Edit = readonly [file: string, stands: string, instead: string];
 /** The service and what the tests start it with, built from a copy of the source. */
 export interface Copy {
   directory: string;
-  support: typeof import('../support/service.js');
+  support: { startService: typeof startService };
 }
 
 /** Builds copies of the service with a defence taken out, in a directory of their own that `clean` removes. */

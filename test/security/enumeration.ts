@@ -1,0 +1,132 @@
+import { randomBytes } from 'node:crypto';
+import { Agent, request } from 'node:http';
+import { performance } from 'node:perf_hooks';
+import { startRedis, type TestRedis } from '../support/redis.js';
+import { startCopy } from './running-copy.js';
+import { type Copy, type Edit, Workshop } from './weakened.js';
+
+// Whether the time that a failed login takes tells why it failed. `--long` for 5,000 of each kind and the tight bound.
+
+const isLong = process.argv.includes('--long');
+const SAMPLES = isLong ? 5_000 : 150;
+/** How far from 0.5 the area under the ROC curve may be: beyond it, time tells two kinds apart. */
+const BOUND = isLong ? 0.02 : 0.13;
+const CONTROL_SAMPLES = 100;
+const PASSWORD = 'correct horse battery staple';
+const WRONG = 'not the right password';
+const UNKNOWN_WITHOUT_A_HASH: Edit = ['src/identity/users.ts', "await this.#hasher.verifyNothing(password ?? '', signal)", 'false'];
+
+const KINDS = ['unknown user', 'wrong password', 'disabled account'] as const;
+type Kind = (typeof KINDS)[number];
+type Samples = Record<Kind, number[]>;
+
+const USERS = 20;
+
+/** Milliseconds that each kind of failure took, one request after the other in a random order; and how many different answers there were. */
+async function measure(copy: Copy, redis: TestRedis, samples: number): Promise<{ took: Samples; answers: Set<string> }> {
+  const prefix = `${randomBytes(4).toString('hex')}:`;
+  const service = await startCopy(copy, {
+    REDIS_URL: redis.url, REDIS_PREFIX: prefix, REDIS_TIMEOUT: '30s', TOKEN_KEYS: 'a secret of at least thirty-two characters',
+    LOGIN_FAILURES_PER_ACCOUNT: '1000000', LOGIN_FAILURES_PER_NETWORK: '1000000',
+  });
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const post = (path: string, body: object) =>
+    new Promise<{ status: number; text: string; ms: number }>((resolve, reject) => {
+      const { hostname, port } = new URL(service.url);
+      const began = performance.now();
+      const outgoing = request({ hostname, port, path, method: 'POST', agent, headers: { 'content-type': 'application/json' } }, (reply) => {
+        let text = '';
+        reply.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+        reply.on('end', () => {
+          const { date: _, ...headers } = reply.headers;
+          resolve({ status: reply.statusCode!, text: JSON.stringify(headers) + text, ms: performance.now() - began });
+        });
+      });
+      outgoing.on('error', reject).end(JSON.stringify(body));
+    });
+  try {
+    // Names of one length, so that nothing but what they are tells them apart.
+    const names = Object.fromEntries(KINDS.map((kind) => [kind, Array.from({ length: USERS }, () => `user-${randomBytes(6).toString('hex')}`)])) as Record<Kind, string[]>;
+    for (const kind of ['wrong password', 'disabled account'] as const) {
+      for (const username of names[kind]) {
+        const { status, text } = await post('/auth/register', { username, password: PASSWORD });
+        if (status !== 201) throw new Error(text);
+        const subject = /"subject":"([\w-]+)"/.exec(text)![1]!;
+        if (kind === 'disabled account') {
+          const [key] = await redis.client().keys(`${prefix}*:user:${subject}`);
+          await redis.client().hset(key!, 'disabledAt', Date.now());
+        }
+      }
+    }
+    const took: Samples = { 'unknown user': [], 'wrong password': [], 'disabled account': [] };
+    const answers = new Set<string>();
+    const WARMING = 10;
+    for (let round = -WARMING; round < samples; round++) {
+      for (const kind of shuffled(KINDS)) {
+        const username = names[kind][Math.abs(round) % USERS]!;
+        // To a disabled account even the right password is wrong.
+        const { status, text, ms } = await post('/auth/login', { username, password: kind === 'disabled account' ? PASSWORD : WRONG });
+        if (status !== 401) throw new Error(`A login answered ${status}: ${text}`);
+        if (round < 0) continue;
+        answers.add(text);
+        took[kind].push(ms);
+      }
+    }
+    return { took, answers };
+  } finally {
+    agent.destroy();
+    await service.stop();
+  }
+}
+
+function shuffled<T>(values: readonly T[]): T[] {
+  return values.map((value) => ({ value, at: Math.random() })).sort((a, b) => a.at - b.at).map(({ value }) => value);
+}
+
+/** The chance that a value of `a` is greater than one of `b`, ties counted half: the area under the ROC curve (Mann-Whitney U). */
+function areaUnderCurve(a: readonly number[], b: readonly number[]): number {
+  const all = [...a.map((value) => ({ value, isA: true })), ...b.map((value) => ({ value, isA: false }))].sort((x, y) => x.value - y.value);
+  let rankSum = 0;
+  for (let i = 0; i < all.length; ) {
+    let end = i;
+    while (end < all.length && all[end]!.value === all[i]!.value) end++;
+    for (let j = i; j < end; j++) if (all[j]!.isA) rankSum += (i + 1 + end) / 2;
+    i = end;
+  }
+  return (rankSum - (a.length * (a.length + 1)) / 2) / (a.length * b.length);
+}
+
+const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
+
+/** How far the two kinds that are told apart best are from a coin toss. */
+function compare(title: string, { took }: { took: Samples }): number {
+  console.log(title);
+  for (const kind of KINDS) console.log(`  ${kind.padEnd(16)} ${took[kind].length} samples, median ${median(took[kind]).toFixed(1)} ms`);
+  const pairs = KINDS.flatMap((a, i) => KINDS.slice(i + 1).map((b) => [a, b] as const));
+  const areas = pairs.map(([a, b]) => {
+    const area = areaUnderCurve(took[a], took[b]);
+    console.log(`  AUC ${area.toFixed(3)}  ${a} / ${b}`);
+    return Math.abs(area - 0.5);
+  });
+  return Math.max(...areas);
+}
+
+const redis = await startRedis();
+const workshop = new Workshop();
+let isSound = true;
+const check = (holds: boolean, what: string) => {
+  console.log(`${holds ? 'ok    ' : 'FAILED'} ${what}`);
+  isSound &&= holds;
+};
+try {
+  const sound = await measure(await workshop.without([]), redis, SAMPLES);
+  const apart = compare('The service', sound);
+  check(sound.answers.size === 1, `one answer for every failure (${sound.answers.size})`);
+  check(apart <= BOUND, `AUC within 0.5 ± ${BOUND}${isLong ? '' : ' (the short form; --long takes 5,000 of each and ± 0.02)'}`);
+  const weakened = await measure(await workshop.without([UNKNOWN_WITHOUT_A_HASH]), redis, CONTROL_SAMPLES);
+  check(compare('The control: an unknown user is answered without a hash', weakened) > BOUND, 'is caught');
+} finally {
+  await redis.stop();
+  await workshop.clean();
+}
+process.exitCode = isSound ? 0 : 1;
