@@ -155,6 +155,14 @@ function oauthClient(text: string): { id: string; secretHash: string | undefined
   return { id: match[1]!, secretHash: match[2] };
 }
 
+function oidcProvider(text: string): { name: string; issuer: string; clientId: string; clientSecret: string } | { wrong: string } {
+  const [name = '', issuer = '', clientId = '', clientSecret = '', ...rest] = text.split(/ +/);
+  if (!/^[\w.~-]{1,64}$/.test(name) || clientSecret === '' || rest.length > 0) return { wrong: 'must be a name of letters, digits and . _ ~ -, an issuer, a client id and its secret, with spaces between' };
+  const url = /^https?:\/\/[^?#@]+$/.test(issuer) && URL.canParse(issuer) ? new URL(issuer) : undefined;
+  if (!url || isInsecure(issuer)) return { wrong: 'must have an https:// issuer without a query; http:// only on localhost, 127.0.0.1 and [::1]' };
+  return { name, issuer, clientId, clientSecret };
+}
+
 const ADMIN_SCOPES = ['sessions:read', 'sessions:write', 'users:read', 'users:write'] as const;
 type AdminScope = (typeof ADMIN_SCOPES)[number];
 
@@ -383,6 +391,13 @@ export const variables = {
     secret: true,
     description: 'Who may use the [OAuth endpoints](oauth.md). `npm run oauth-client -- <id>` makes a secret and its entry.',
   },
+  oidcProviders: {
+    name: 'OIDC_PROVIDERS',
+    type: listOf('OpenID Connect providers: `<name> <issuer> <client id> <client secret>`', oidcProvider),
+    unset: 'there are none',
+    secret: true,
+    description: 'With whom users can [log in](oidc.md), beside their passwords.',
+  },
   adminKeys: {
     name: 'ADMIN_KEYS',
     type: listOf('API keys: `<name>:<hash of the key>:<scope>+<scope>…`', adminKey),
@@ -484,6 +499,12 @@ export const rules: readonly Rule[] = [
     of: ['webhooks'],
     says: 'WEBHOOKS must not name an endpoint twice',
     broken: ({ webhooks = [] }) => new Set(webhooks.map(({ url }) => url)).size < webhooks.length,
+  },
+  {
+    severity: 'error',
+    of: ['oidcProviders'],
+    says: 'OIDC_PROVIDERS must not name a provider twice',
+    broken: ({ oidcProviders = [] }) => new Set(oidcProviders.map(({ name }) => name)).size < oidcProviders.length,
   },
   {
     severity: 'error',

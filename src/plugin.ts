@@ -2,6 +2,8 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import fp from 'fastify-plugin';
 import type { AddressInfo } from 'node:net';
 import { TokenCookies } from './http/cookies.js';
+import { oidcRoutes } from './http/oidc/index.js';
+import { type OidcProvider, Providers } from './http/oidc/providers.js';
 import { type OAuthClient, OAuthClients } from './http/oauth/clients.js';
 import { oauthRoutes } from './http/oauth/index.js';
 import { type Brand, pageRoutes } from './http/pages/index.js';
@@ -9,6 +11,7 @@ import { type SessionHook, sessionHook, type SessionRequirements } from './http/
 import { authRoutes } from './http/routes/index.js';
 import type { AuthEvent, Services, VerifyCredentials } from './http/services.js';
 import { PasswordHasher } from './identity/hasher.js';
+import { Links } from './identity/links.js';
 import { DEFAULT_MINIMUM_LENGTH } from './identity/password.js';
 import { DEFAULT_THROTTLE, Throttle, type ThrottleLimits } from './identity/throttle.js';
 import { Users } from './identity/users.js';
@@ -16,6 +19,7 @@ import { redisTime } from './redis/clock.js';
 import { Keys } from './redis/keys.js';
 import type { RedisClient } from './redis/script.js';
 import { DEFAULT_LIFETIMES, type Lifetimes, type Principal } from './sessions/session.js';
+import type { Clients } from './sessions/authenticator.js';
 import { SessionStore } from './sessions/store.js';
 import { TokenKeys } from './sessions/token.js';
 
@@ -37,6 +41,8 @@ export interface LatchkeyOptions extends Partial<Lifetimes>, Partial<ThrottleLim
   readonly recentAuthenticationMs?: number;
   /** Who may use the OAuth endpoints, which are there only if this is given. */
   readonly oauthClients?: readonly OAuthClient[];
+  /** Providers that users can log in with. */
+  readonly oidcProviders?: readonly OidcProvider[] | undefined;
   /** Told of every authentication event; by default each is logged. */
   readonly onEvent?: (event: AuthEvent) => void;
   /** Verifies the host's own users, in place of ours; then there are no routes to register or to change a password. */
@@ -71,10 +77,11 @@ declare module 'fastify' {
 }
 
 const PREFIX = '/auth';
+const DEFAULT_REDIS_PREFIX = 'lk:';
 const RECENT_AUTHENTICATION_MS = 15 * 60_000;
 
 const plugin: FastifyPluginAsync<LatchkeyOptions> = async (app, options) => {
-  const { prefix = PREFIX } = options;
+  const { prefix = PREFIX, redisPrefix = DEFAULT_REDIS_PREFIX, oidcProviders = [] } = options;
   const services = servicesFor(app, options);
   const { sessions } = services;
   const latchkey: Latchkey = {
@@ -91,9 +98,16 @@ const plugin: FastifyPluginAsync<LatchkeyOptions> = async (app, options) => {
   app.decorateRequest('principal', null);
   app.addHook('onClose', () => sessions.close());
   await app.register((instance) => authRoutes(instance, services), { prefix });
+  if (oidcProviders.length > 0) {
+    const { scripts } = clientsOf(options);
+    const keys = new Keys(redisPrefix);
+    const oidc = { ...services, providers: new Providers(oidcProviders), links: new Links(scripts, keys), redis: scripts, keys };
+    await app.register((instance) => oidcRoutes(instance, oidc), { prefix });
+  }
   if (options.pages) {
+    const providers = oidcProviders.map(({ name }) => ({ name, href: `${prefix}/oidc/${encodeURIComponent(name)}` }));
     const passwordMinLength = options.passwordMinLength ?? DEFAULT_MINIMUM_LENGTH;
-    const pages = { services, brand: options.pages, base: prefix, passwordMinLength, providers: [] };
+    const pages = { services, brand: options.pages, base: prefix, passwordMinLength, providers };
     await app.register((instance) => pageRoutes(instance, pages));
   }
   if (options.oauthClients) {
@@ -103,8 +117,8 @@ const plugin: FastifyPluginAsync<LatchkeyOptions> = async (app, options) => {
 };
 
 function servicesFor(app: FastifyInstance, options: LatchkeyOptions): Services {
-  const { redis, redisPrefix = 'lk:', prefix = PREFIX, passwordMinLength } = options;
-  const clients = 'lookups' in redis ? redis : { lookups: redis, scripts: redis };
+  const { redisPrefix = DEFAULT_REDIS_PREFIX, prefix = PREFIX, passwordMinLength } = options;
+  const clients = clientsOf(options);
   const keys = new Keys(redisPrefix);
   const policy = passwordMinLength === undefined ? {} : { minimumPasswordLength: passwordMinLength };
   const users = options.verifyCredentials ? undefined : new Users(clients.scripts, keys, new PasswordHasher(), policy);
@@ -128,6 +142,10 @@ function servicesFor(app: FastifyInstance, options: LatchkeyOptions): Services {
     now: () => redisTime(clients.scripts),
     report: options.onEvent ?? ((event) => app.log.info(event, `${event.event} ${event.outcome}`)),
   };
+}
+
+function clientsOf({ redis }: LatchkeyOptions): Clients {
+  return 'lookups' in redis ? redis : { lookups: redis, scripts: redis };
 }
 
 /** Two instances in one app, under two prefixes, do not take each other's cookies. */

@@ -52,6 +52,7 @@ t.test('an empty environment gives the defaults and nothing to warn of', async (
     revocationReplicas: 0,
     oauthClients: undefined,
     adminKeys: undefined,
+    oidcProviders: undefined,
     webhooks: undefined,
     brandName: 'latchkey',
     brandStylesheet: undefined,
@@ -89,6 +90,7 @@ t.test('what is given is read', async (t) => {
     OAUTH_CLIENTS: `spa,backend:${HASH}`,
     ADMIN_KEYS: `ops:${HASH}:sessions:read+users:write`,
     WEBHOOKS: `https://hooks.example.com/latchkey ${SECRET}`,
+    OIDC_PROVIDERS: 'corp https://id.example.com/realm latchkey a-secret, local http://localhost:4000 latchkey other',
     REGISTRATION: 'closed',
     PASSWORD_MIN_LENGTH: '8',
   });
@@ -110,6 +112,10 @@ t.test('what is given is read', async (t) => {
     oauthClients: [{ id: 'spa', secretHash: undefined }, { id: 'backend', secretHash: HASH }],
     adminKeys: [{ name: 'ops', digest: HASH, scopes: ['sessions:read', 'users:write'] }],
     webhooks: [{ url: 'https://hooks.example.com/latchkey', secrets: [SECRET] }],
+    oidcProviders: [
+      { name: 'corp', issuer: 'https://id.example.com/realm', clientId: 'latchkey', clientSecret: 'a-secret' },
+      { name: 'local', issuer: 'http://localhost:4000', clientId: 'latchkey', clientSecret: 'other' },
+    ],
     registration: 'closed',
     passwordMinLength: 8,
   });
@@ -299,6 +305,16 @@ t.test('TOKEN_KEYS are long enough, differ, and must be given in production', as
     'TOKEN_KEYS entry 4 must have at least 32 characters',
   ]);
   t.strictSame(problemsOf({ NODE_ENV: 'production', PUBLIC_ORIGIN: 'https://a.example' }), ['TOKEN_KEYS must be given in production']);
+});
+
+t.test('providers have their form and are named once', async (t) => {
+  for (const entry of ['corp', 'corp https://a.example id', 'corp https://a.example id secret more', 'c/orp https://a.example id secret']) {
+    t.match(problemsOf({ OIDC_PROVIDERS: entry }), [/^OIDC_PROVIDERS entry 1 must be a name/], entry);
+  }
+  for (const issuer of ['http://a.example', 'a.example', 'https://a.example?b', 'https://u:p@a.example', 'https://[']) {
+    t.match(problemsOf({ OIDC_PROVIDERS: `corp ${issuer} id secret` }), [/^OIDC_PROVIDERS entry 1 must have an https/], issuer);
+  }
+  t.same(problemsOf({ OIDC_PROVIDERS: 'a https://a.example id s,a https://b.example id s' }), ['OIDC_PROVIDERS must not name a provider twice']);
 });
 
 t.test('clients, API keys and webhooks have their form and are named once', async (t) => {

@@ -11,12 +11,15 @@ const ATTRIBUTES = { httpOnly: true, secure: true, sameSite: 'lax' } as const;
 export class TokenCookies {
   readonly access: string;
   readonly refresh: string;
+  /** Binds a login with a provider to this browser, until it comes back. */
+  readonly oidc: string;
   readonly #refreshPath: string;
 
   /** @param refreshPath the only paths that the refresh cookie is sent to, such as `/auth`. */
   constructor({ name, refreshPath }: { name: string; refreshPath: string }) {
     this.access = `__Host-Http-${name}`;
     this.refresh = `__Http-${name}-refresh`;
+    this.oidc = `__Http-${name}-oidc`;
     this.#refreshPath = refreshPath;
   }
 
@@ -27,6 +30,10 @@ export class TokenCookies {
 
   setAccess(reply: FastifyReply, { pair, accessExpiresInMs }: IssuedTokens): void {
     this.#write(reply, this.access, pair.access.token, accessExpiresInMs);
+  }
+
+  setOidc(reply: FastifyReply, binding: string, lifetimeMs: number): void {
+    this.#write(reply, this.oidc, binding, lifetimeMs);
   }
 
   clear(reply: FastifyReply): void {

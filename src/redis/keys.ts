@@ -68,6 +68,11 @@ export class Keys {
     return `${this.#prefix}webhooks`;
   }
 
+  /** Of OpenID Connect: a login under way, a link to an account, or a logout token that was seen; then a digest. */
+  oidc(kind: 'login' | 'link' | 'logout', digest: string): string {
+    return `${this.#prefix}oidc:${kind}:${digest}`;
+  }
+
   /** A counter of attempts: of what, then whose. A username goes in as a digest, so that a made-up one makes no long key. */
   throttle(kind: 'account' | 'network' | 'registration', network: string, username?: string): string {
     const whose = username === undefined ? '' : `:${createHash('sha256').update(username).digest('base64url')}`;

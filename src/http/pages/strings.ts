@@ -48,6 +48,8 @@ const en = {
     unknown: 'Your session is over. Log in again.',
     invalid: 'Your session is over. Log in again.',
     insufficient_user_authentication: 'To go on, log in once more.',
+    provider_login_failed: 'The login with the provider did not work. Try again.',
+    registration_closed: 'There is no account for this login, and new ones cannot be made.',
   },
   /** How a device was logged out, in the list of those that were. */
   endingReasons: {
@@ -128,6 +130,8 @@ const de: Strings = {
     unknown: 'Ihre Sitzung ist zu Ende. Melden Sie sich neu an.',
     invalid: 'Ihre Sitzung ist zu Ende. Melden Sie sich neu an.',
     insufficient_user_authentication: 'Melden Sie sich dafür noch einmal an.',
+    provider_login_failed: 'Die Anmeldung beim Anbieter hat nicht geklappt. Versuchen Sie es noch einmal.',
+    registration_closed: 'Zu dieser Anmeldung gibt es kein Konto, und neue können nicht angelegt werden.',
   },
   endingReasons: {
     logged_out: 'dort abgemeldet',

@@ -1,0 +1,96 @@
+import { Type } from '@sinclair/typebox';
+import { randomBytes } from 'node:crypto';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { authorizationCodeGrant, type IDToken } from 'openid-client';
+import { requirePrincipal } from '../authenticate.js';
+import { originOf } from '../device.js';
+import { asProblem } from '../errors.js';
+import { Problem } from '../problem.js';
+import type { App } from '../route.js';
+import { handOver } from '../tokens.js';
+import { type Attempt, take } from './attempt.js';
+import type { OidcServices } from './index.js';
+import type { Discovered } from './providers.js';
+import { Params, Redirect } from './start.js';
+
+const Query = Type.Object({ state: Type.String({ maxLength: 512 }) }, { additionalProperties: Type.Unknown() });
+
+/** Where a provider sends the browser back to: begins a session, or links the account. A browser that fails is told on the login page. */
+export function callback(app: App, services: OidcServices): void {
+  const { providers, loginPage, cookies, report } = services;
+  app.get(
+    '/oidc/:provider/callback',
+    {
+      config: { needs: 'nothing', fails: ['not_found'] },
+      schema: { summary: 'Come back from a provider', params: Params, querystring: Query, response: { 303: Redirect } },
+    },
+    async (request, reply) => {
+      const discovered = await providers.find(request.params.provider);
+      if (!discovered) throw new Problem('not_found');
+      try {
+        const attempt = await take(request, services, request.query.state, discovered.provider.name);
+        if (!attempt) throw new Problem('provider_login_failed', { reason: 'unknown_state' });
+        const claims = await claimsOf(request, discovered, attempt, request.query.state);
+        const subject = await subjectOf(request, services, attempt, claims);
+        if (attempt.link === undefined) await logInAs(request, reply, subject, discovered, claims);
+        return reply.redirect(attempt.to, 303);
+      } catch (error) {
+        const problem = asProblem(error);
+        if (problem.status >= 500) throw error;
+        const { reason = problem.code } = problem.extensions as { reason?: string };
+        report({ event: 'login', outcome: 'failure', reason, address: request.ip });
+        return reply.redirect(`${loginPage}?${new URLSearchParams({ reason: problem.code }).toString()}`, 303);
+      }
+    },
+  );
+
+  async function logInAs(request: FastifyRequest, reply: FastifyReply, subject: string, { provider }: Discovered, claims: IDToken): Promise<void> {
+    const { auth_time: authTime, amr, acr, sid } = claims;
+    const user = await services.users?.get(subject);
+    const oidc = { provider: provider.name, ...(typeof sid === 'string' && { sid }), ...(acr !== undefined && { acr }) };
+    const tokens = await services.sessions.issue({
+      identity: {
+        subject,
+        ...(user && { username: user.username }),
+        methods: Array.isArray(amr) ? amr.map(String) : ['federated'],
+        data: { oidc },
+      },
+      ...(authTime !== undefined && { authenticatedAt: authTime * 1000 }),
+      origin: originOf(request),
+    });
+    handOver(reply, cookies, tokens, { transport: 'cookie' });
+    report({ event: 'login', outcome: 'success', subject, sessionId: tokens.principal.sessionId, address: request.ip });
+  }
+}
+
+/** What the ID token says, once all of it was checked (OpenID Connect Core 1.0 section 3.1.3.7, RFC 9207, RFC 7636). */
+async function claimsOf(request: FastifyRequest, { configuration }: Discovered, attempt: Attempt, state: string): Promise<IDToken> {
+  const url = new URL(attempt.redirectUri);
+  url.search = new URL(request.url, url).search;
+  try {
+    const answer = await authorizationCodeGrant(configuration, url, {
+      pkceCodeVerifier: attempt.verifier,
+      expectedState: state,
+      expectedNonce: attempt.nonce,
+      idTokenExpected: true,
+    });
+    return answer.claims()!;
+  } catch (error) {
+    throw new Problem('provider_login_failed', { cause: error, reason: 'refused_answer' });
+  }
+}
+
+/** The subject that an account belongs to: the one that it is linked to, by issuer and subject alone. */
+async function subjectOf(request: FastifyRequest, services: OidcServices, { link }: Attempt, { iss: issuer, sub }: IDToken): Promise<string> {
+  const { links, registration } = services;
+  const account = { issuer, sub };
+  if (link !== undefined) {
+    const { subject } = await requirePrincipal(request, services);
+    if (subject !== link || (await links.link(account, link)) !== link) throw new Problem('provider_login_failed', { reason: 'linked_to_another' });
+    return link;
+  }
+  const linked = await links.get(account);
+  if (linked !== undefined) return linked;
+  if (registration === 'closed') throw new Problem('registration_closed');
+  return links.link(account, randomBytes(16).toString('base64url'));
+}

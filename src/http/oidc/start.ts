@@ -1,0 +1,69 @@
+import { Type } from '@sinclair/typebox';
+import { buildAuthorizationUrl, calculatePKCECodeChallenge, randomNonce, randomPKCECodeVerifier, randomState } from 'openid-client';
+import { requirePrincipal } from '../authenticate.js';
+import { localPath } from '../local-path.js';
+import { Problem } from '../problem.js';
+import type { App } from '../route.js';
+import { LONGEST_PATH } from '../routes/continue.js';
+import { requireRecentAuthentication } from '../step-up.js';
+import { begin } from './attempt.js';
+import type { OidcServices } from './index.js';
+
+export const Params = Type.Object({ provider: Type.String({ maxLength: 64 }) });
+const Query = Type.Object(
+  { to: Type.Optional(Type.String({ maxLength: LONGEST_PATH })), link: Type.Optional(Type.Literal('1')) },
+  { additionalProperties: false },
+);
+export const Redirect = Type.Unsafe<undefined>({
+  type: 'null',
+  headers: { location: { type: 'string', description: 'Where the browser goes on' } },
+});
+
+/** Sends a browser to a provider to log in there or, with `link`, to link an account there to whoever is logged in. */
+export function start(app: App, services: OidcServices): void {
+  app.get(
+    '/oidc/:provider',
+    {
+      config: { needs: 'nothing', fails: ['not_found', 'authentication_required', 'invalid_token', 'insufficient_user_authentication'] },
+      schema: { summary: 'Log in with a provider', params: Params, querystring: Query, response: { 303: Redirect } },
+    },
+    async (request, reply) => {
+      const { to = '/account', link } = request.query;
+      const { provider: name } = request.params;
+      const destination = localPath(to);
+      const discovered = await services.providers.find(name);
+      if (!discovered) throw new Problem('not_found');
+      const principal = link === undefined ? undefined : await requirePrincipal(request, services);
+      if (principal) await requireRecentAuthentication(request, principal, services);
+
+      const [state, nonce, verifier] = [randomState(), randomNonce(), randomPKCECodeVerifier()];
+      const redirectUri = new URL(`${app.prefix}/oidc/${encodeURIComponent(name)}/callback`, originFor(request, services.origins)).href;
+      const url = buildAuthorizationUrl(discovered.configuration, {
+        redirect_uri: redirectUri,
+        scope: 'openid',
+        state,
+        nonce,
+        code_challenge: await calculatePKCECodeChallenge(verifier),
+        code_challenge_method: 'S256',
+        // An account is linked by whoever holds it now, not by a login there that somebody forgot.
+        ...(principal && { prompt: 'login' }),
+      });
+      await begin(request, reply, services, state, {
+        provider: name,
+        verifier,
+        nonce,
+        redirectUri,
+        to: destination,
+        ...(principal && { link: principal.subject }),
+      });
+      return reply.redirect(url.href, 303);
+    },
+  );
+}
+
+/** The origin that the browser is at, if it is ours; else the first of ours. */
+export function originFor({ protocol, host }: { protocol: string; host: string }, origins: ReadonlySet<string>): string {
+  const asked = `${protocol}://${host}`;
+  const [first = asked] = origins;
+  return origins.has(asked) ? asked : first;
+}

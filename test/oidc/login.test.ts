@@ -1,0 +1,255 @@
+import { generateKeyPair, SignJWT } from 'jose';
+import { createHash, randomBytes } from 'node:crypto';
+import type { LightMyRequestResponse } from 'fastify';
+import t, { type Test } from 'tap';
+import type { AuthEvent } from '../../src/http/services.js';
+import { ACCESS_COOKIE, bearer, browser, setCookies, startService } from '../support/service.js';
+import { CLIENT, startProvider } from './provider.js';
+
+const OIDC_COOKIE = '__Http-latchkey-oidc';
+const provider = await startProvider();
+const events: AuthEvent[] = [];
+const oidcProviders = [
+  { name: 'corp', issuer: provider.issuer, ...CLIENT },
+  { name: 'other', issuer: provider.issuer, ...CLIENT },
+  { name: 'foreign', issuer: `${provider.issuer}/realm`, ...CLIENT },
+  { name: 'away', issuer: 'http://127.0.0.1:1', ...CLIENT },
+];
+const service = await startService({ oidcProviders }, { onEvent: (event) => events.push(event) });
+provider.configure({
+  redirectUris: [`${service.url}/auth/oidc/corp/callback`, `${service.url}/auth/oidc/other/callback`],
+  backchannelLogoutUri: `${service.url}/auth/oidc/corp/backchannel`,
+  postLogoutUri: `${service.url}/login`,
+});
+t.teardown(async () => {
+  await service.close();
+  await provider.close();
+});
+const { get, post, client, keys } = service;
+
+const host = new URL(service.url).host;
+const start = (query = '', headers = {}, name = 'corp') => get(`/auth/oidc/${name}${query}`, { host, ...headers });
+const cookieOf = (reply: LightMyRequestResponse) => setCookies(reply).map(({ name, value }) => `${name}=${value}`).join('; ');
+const pathOf = (url: string) => new URL(url).pathname + new URL(url).search;
+
+/** A whole login, up to the answer of the callback. */
+async function logIn(login: string, { query = '', headers = {} }: { query?: string; headers?: Record<string, string> } = {}) {
+  const begun = await start(query, headers);
+  const back = await provider.authorize(begun.headers.location!, login);
+  const cookie = [headers.cookie, cookieOf(begun)].filter(Boolean).join('; ');
+  return { begun, back, cookie, reply: await get(pathOf(back), { cookie }) };
+}
+
+const sessionOf = async (reply: LightMyRequestResponse) => {
+  const access = setCookies(reply).find(({ name }) => name === ACCESS_COOKIE)!.value;
+  const answer = await get('/auth/session', { authorization: `Bearer ${access}` });
+  return { status: answer.statusCode, headers: { authorization: `Bearer ${access}` }, ...answer.json() };
+};
+
+const refused = (t: Test, reply: LightMyRequestResponse, code = 'provider_login_failed') => {
+  t.equal(reply.statusCode, 303);
+  t.equal(reply.headers.location, `/login?reason=${code}`);
+  t.same(setCookies(reply), []);
+};
+
+const EVENT = 'http://schemas.openid.net/event/backchannel-logout';
+
+/** A logout token of mary's, save for what is changed; signed by the provider unless another key is given. */
+function logoutToken(changes: Record<string, unknown>, { key = provider.signingKey, typ = 'logout+jwt' } = {}): Promise<string> {
+  const now = Math.floor(Date.now() / 1000);
+  const claims = { iss: provider.issuer, aud: CLIENT.clientId, iat: now, exp: now + 120, jti: randomBytes(8).toString('hex'), sub: 'mary', events: { [EVENT]: {} }, ...changes };
+  return new SignJWT(JSON.parse(JSON.stringify(claims))).setProtectedHeader({ alg: 'RS256', typ }).sign(key);
+}
+
+const logOut = (token: string, name = 'corp') =>
+  post(`/auth/oidc/${name}/backchannel`, new URLSearchParams({ logout_token: token }).toString(), { 'content-type': 'application/x-www-form-urlencoded' });
+
+t.test('the way to the provider: code, PKCE, state and nonce, bound to the browser for ten minutes', async (t) => {
+  const reply = await start('?to=/reports');
+  t.equal(reply.statusCode, 303);
+  const url = new URL(reply.headers.location!);
+  t.equal(url.origin, provider.issuer);
+  const query = Object.fromEntries(url.searchParams);
+  t.match(query, { response_type: 'code', client_id: 'latchkey', scope: 'openid', code_challenge_method: 'S256', redirect_uri: `${service.url}/auth/oidc/corp/callback` });
+  for (const name of ['state', 'nonce', 'code_challenge']) t.match(query[name], /^[\w-]{43}$/, name);
+  t.match(setCookies(reply), [{ name: OIDC_COOKIE, attributes: { path: '/auth', 'max-age': '600', httponly: '', secure: '', samesite: 'Lax' } }]);
+  const key = keys.oidc('login', createHash('sha256').update(query.state!).digest('base64url'));
+  const left = await client.pttl(key);
+  t.ok(left > 590_000 && left <= 600_000);
+  t.notMatch(await client.get(key), query.state, 'the state itself is not kept');
+  t.equal(cookieOf(await start('', { cookie: cookieOf(reply) })), cookieOf(reply), 'a second tab does not disturb the first');
+});
+
+t.test('a login begins a session with what the ID token says, and the next one is the same user', async (t) => {
+  const { reply } = await logIn('ada', { query: '?to=/reports' });
+  t.equal(reply.statusCode, 303);
+  t.equal(reply.headers.location, '/reports');
+  const session = await sessionOf(reply);
+  t.match(session, { status: 200, methods: ['federated'], data: { oidc: { provider: 'corp', sid: /./ } } });
+  t.ok(Math.abs(Date.now() / 1000 - session.authenticated_at) < 60);
+  t.match(session.subject, /^[\w-]{22}$/, 'a subject of ours, not that of the provider');
+  const again = await sessionOf((await logIn('ada')).reply);
+  t.equal(again.subject, session.subject);
+  t.not((await sessionOf((await logIn('grace')).reply)).subject, session.subject);
+  t.match(events.at(-1), { event: 'login', outcome: 'success' });
+});
+
+t.test('an answer that comes back twice, in another browser, or to another provider is refused', async (t) => {
+  const { back, cookie } = await logIn('ada');
+  refused(t, await get(pathOf(back), { cookie }));
+  for (const headers of [{}, { cookie: `${OIDC_COOKIE}=${randomBytes(32).toString('base64url')}` }, { cookie: `${OIDC_COOKIE}=x` }]) {
+    const begun = await start();
+    const url = pathOf(await provider.authorize(begun.headers.location!, 'ada'));
+    refused(t, await get(url, headers));
+    refused(t, await get(url, { cookie: cookieOf(begun) }), undefined);
+  }
+  const begun = await start();
+  const url = pathOf(await provider.authorize(begun.headers.location!, 'ada'));
+  refused(t, await get(url.replace('/corp/', '/other/'), { cookie: cookieOf(begun) }));
+  refused(t, await get('/auth/oidc/corp/callback?state=made-up&code=x'));
+  t.match(events.at(-1), { event: 'login', outcome: 'failure', reason: 'unknown_state' });
+});
+
+t.test('a wrong nonce, a foreign issuer, a wrong verifier, and a refusal of the user are refused', async (t) => {
+  const tampered: [string, (url: URL, key: string) => Promise<unknown>][] = [
+    ['nonce', async (_url, key) => client.set(key, (await client.get(key))!.replace(/"nonce":"[^"]+"/, '"nonce":"another"'), 'KEEPTTL')],
+    ['verifier', async (_url, key) => client.set(key, (await client.get(key))!.replace(/"verifier":"[^"]+"/, `"verifier":"${'x'.repeat(43)}"`), 'KEEPTTL')],
+    ['issuer', async (url) => url.searchParams.set('iss', 'https://evil.example')],
+    ['error', async (url) => (url.searchParams.delete('code'), url.searchParams.set('error', 'access_denied'))],
+  ];
+  for (const [what, tamper] of tampered) {
+    const begun = await start();
+    const state = new URL(begun.headers.location!).searchParams.get('state')!;
+    const back = new URL(await provider.authorize(begun.headers.location!, 'ada'));
+    await tamper(back, keys.oidc('login', createHash('sha256').update(state).digest('base64url')));
+    refused(t, await get(pathOf(back.href), { cookie: cookieOf(begun) }));
+    t.match(events.at(-1), { outcome: 'failure', reason: 'refused_answer' }, what);
+  }
+});
+
+t.test('a provider that is unknown, foreign or away', async (t) => {
+  for (const path of ['', '/callback?state=x']) {
+    t.equal((await get(`/auth/oidc/nobody${path}`)).statusCode, 404);
+    t.equal((await get(`/auth/oidc/away${path}`)).statusCode, 503);
+  }
+  t.equal((await start('', {}, 'foreign')).statusCode, 503, 'it says that it is somebody else');
+  t.equal((await start('?to=//evil.example')).statusCode, 400);
+  t.match((await get('/login')).body, 'href="/auth/oidc/corp"');
+});
+
+t.test('linking: only by who is logged in, recently; then both ways lead to the same user', async (t) => {
+  t.equal((await start('?link=1')).statusCode, 401);
+  const [seconds] = await client.time();
+  const old = await service.mint('joan', { authenticatedAt: Number(seconds) * 1000 - 16 * 60_000 });
+  t.match((await start('?link=1', bearer(old))).json(), { code: 'insufficient_user_authentication' });
+
+  const { subject } = await service.register('joan');
+  const own = browser(await service.mint(subject));
+  const { begun, reply } = await logIn('joan@corp', { query: '?link=1', headers: own });
+  t.equal(new URL(begun.headers.location!).searchParams.get('prompt'), 'login');
+  t.equal(reply.headers.location, '/account');
+  t.same(setCookies(reply), [], 'the session is the one that there was');
+  t.match(await sessionOf((await logIn('joan@corp')).reply), { subject, username: 'joan' });
+
+  const stranger = browser(await service.mint());
+  refused(t, (await logIn('joan@corp', { query: '?link=1', headers: stranger })).reply);
+  t.equal((await sessionOf((await logIn('joan@corp')).reply)).subject, subject, 'it still is hers');
+});
+
+t.test('a link is made only for whoever asked for it', async (t) => {
+  const begun = await start('?link=1', browser(await service.mint()));
+  const back = pathOf(await provider.authorize(begun.headers.location!, 'katherine'));
+  refused(t, await get(back, { cookie: `${cookieOf(begun)}; ${browser(await service.mint()).cookie}` }));
+  const other = await start('?link=1', browser(await service.mint()));
+  refused(t, await get(pathOf(await provider.authorize(other.headers.location!, 'katherine')), { cookie: cookieOf(other) }), 'authentication_required');
+});
+
+t.test('a subject that is disabled cannot log in', async (t) => {
+  const { subject } = await sessionOf((await logIn('disabled')).reply);
+  await client.hset(keys.user(subject), 'disabledAt', '1');
+  refused(t, (await logIn('disabled')).reply, 'invalid_credentials');
+});
+
+t.test('back-channel logout: the provider ends the session that began there, and no other', async (t) => {
+  const elsewhere = await sessionOf((await logIn('dorothy')).reply);
+  const session = await sessionOf((await logIn('dorothy')).reply);
+  const own = await service.mint(session.subject);
+  await provider.logout();
+  t.equal((await get('/auth/session', session.headers)).statusCode, 401);
+  t.equal((await get('/auth/session', elsewhere.headers)).statusCode, 200);
+  t.equal((await get('/auth/session', bearer(own))).statusCode, 200);
+  t.match(events.at(-1), { event: 'session_end', reason: 'revoked', subject: session.subject, sessionId: session.session_id, actor: 'corp' });
+});
+
+t.test('a browser logs out at the provider too, and comes back to the login page; its session here ends with it', async (t) => {
+  const session = await sessionOf((await logIn('dorothy')).reply);
+  const away = await get('/auth/oidc/corp/logout', { host });
+  t.equal(away.statusCode, 303);
+  t.equal(new URL(away.headers.location!).searchParams.get('client_id'), CLIENT.clientId);
+  t.equal(await provider.logout(away.headers.location), `${service.url}/login`);
+  t.equal((await get('/auth/session', session.headers)).statusCode, 401);
+  t.equal((await get('/auth/oidc/nobody/logout')).statusCode, 404);
+});
+
+t.test('back-channel logout by subject ends all that began there; each token counts once', async (t) => {
+  const sessions = [await sessionOf((await logIn('mary')).reply), await sessionOf((await logIn('mary')).reply)];
+  const own = await service.mint(sessions[0]!.subject);
+  const token = await logoutToken({ sub: 'mary' });
+  t.equal((await logOut(token)).statusCode, 200);
+  for (const session of sessions) t.equal((await get('/auth/session', session.headers)).statusCode, 401);
+  t.equal((await get('/auth/session', bearer(own))).statusCode, 200);
+  t.equal((await logOut(token)).statusCode, 400, 'a replay');
+  t.equal((await logOut(await logoutToken({ sub: 'somebody that we do not know' }))).statusCode, 200);
+});
+
+t.test('a logout token that is not one is refused, and ends nothing', async (t) => {
+  const session = await sessionOf((await logIn('mary')).reply);
+  const { privateKey } = await generateKeyPair('RS256');
+  const wrong: [string, string][] = [
+    ['nothing', ''],
+    ['no token', 'x'],
+    ['another key', await logoutToken({}, { key: privateKey })],
+    ['another issuer', await logoutToken({ iss: 'https://evil.example' })],
+    ['another audience', await logoutToken({ aud: 'another' })],
+    ['an ID token', await logoutToken({}, { typ: 'JWT' })],
+    ['a nonce', await logoutToken({ nonce: 'x' })],
+    ['no events', await logoutToken({ events: undefined })],
+    ['another event', await logoutToken({ events: { other: {} } })],
+    ['an event that is null', await logoutToken({ events: { [EVENT]: null } })],
+    ['no jti', await logoutToken({ jti: undefined })],
+    ['a jti that is a number', await logoutToken({ jti: 1 })],
+    ['no subject', await logoutToken({ sub: undefined, sid: session.data.oidc.sid })],
+    ['a subject that is a number', await logoutToken({ sub: 1 })],
+    ['a sid that is a number', await logoutToken({ sid: 1 })],
+    ['expired', await logoutToken({ exp: Math.floor(Date.now() / 1000) - 60 })],
+    ['old', await logoutToken({ iat: Math.floor(Date.now() / 1000) - 700 })],
+  ];
+  for (const [what, token] of wrong) {
+    const reply = await logOut(token);
+    t.equal(reply.statusCode, 400, what);
+    t.match(reply.json(), { code: 'invalid_request' });
+  }
+  t.equal((await get('/auth/session', session.headers)).statusCode, 200);
+  t.equal((await logOut('x', 'nobody')).statusCode, 404);
+  t.equal((await logOut(await logoutToken({ sid: 'of another session' }))).statusCode, 200);
+  t.equal((await get('/auth/session', session.headers)).statusCode, 200);
+});
+
+t.test('where registration is closed, an account that nobody linked is refused', async (t) => {
+  const strict = await startProvider();
+  const closed = await startService({ oidcProviders: [{ name: 'corp', issuer: strict.issuer, ...CLIENT }], registration: 'closed', publicOrigins: ['https://app.example'] });
+  t.teardown(() => Promise.all([closed.close(), strict.close()]));
+  strict.configure({ redirectUris: ['https://app.example/auth/oidc/corp/callback'], backchannelLogoutUri: 'https://app.example/' });
+  const begun = await closed.get('/auth/oidc/corp', { host: 'elsewhere.example' });
+  const back = await strict.authorize(begun.headers.location!, 'new');
+  t.match(back, /^https:\/\/app\.example\//, 'to the origin of ours, whatever the request says');
+  refused(t, await closed.get(pathOf(back), { cookie: cookieOf(begun) }), 'registration_closed');
+  t.equal((await closed.get('/auth/oidc/corp/logout')).headers.location, '/login', 'this provider has no page to log out');
+});
+
+t.test('an outage of Redis is a 503, not a failed login', async (t) => {
+  const { cookie } = await logIn('ada');
+  service.redis.pause();
+  t.equal((await get('/auth/oidc/corp/callback?state=x&code=y', { cookie })).statusCode, 503);
+  service.redis.resume();
+});
