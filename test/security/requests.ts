@@ -53,7 +53,7 @@ function bodies(schema: AnySchemaObject, type: string): fc.Arbitrary<string> {
     .map(([value, name, other]) => (typeof value === 'object' && value !== null ? JSON.stringify(value).replace(/\}$/, `${Object.keys(value).length ? ',' : ''}${JSON.stringify(name)}:${JSON.stringify(other)}}`) : JSON.stringify(other)));
   const asText = fits.map((value) => {
     if (type === 'application/json') return JSON.stringify(value);
-    const pairs = Object.entries(value as object).map(([name, each]) => [name, (typeof each === 'string' ? each : String(JSON.stringify(each))).toWellFormed()]);
+    const pairs = Object.entries(value as object).map(([name, each]): [string, string] => [name, (typeof each === 'string' ? each : String(JSON.stringify(each))).toWellFormed()]);
     return new URLSearchParams(pairs).toString();
   });
   const broken = fc.oneof(TEXT, fc.json(), fc.constantFrom('{', '[]', 'null', '""', '{"a":', '\ufeff{}', '['.repeat(5_000), `{"a":${'1'.repeat(9_000)}}`));
@@ -85,7 +85,7 @@ export function requestsOf({ paths }: OpenApi, credentials: readonly Credentials
     const query = fc.record(Object.fromEntries(parameters.filter((each) => each.in === 'query').map(({ name, schema }) => [name, fitting(schema)])), { requiredKeys: [] });
     return fc.tuple(types, body, query, cookiesAndSites, fc.constantFrom(...credentials), fc.oneof(TEXT, fc.nat().map((n) => ids()[n % ids().length]!)), fc.option(TEXT, { nil: undefined, freq: 1 })).map(
       ([type, text, search, more, show, id, extra]) => {
-        const pairs = Object.entries(search).map(([name, value]) => [name, String(value).toWellFormed().slice(0, 3_000)]);
+        const pairs = Object.entries(search).map(([name, value]): [string, string] => [name, String(value).toWellFormed().slice(0, 3_000)]);
         if (extra !== undefined && extra.length < 100) pairs.push([extra.toWellFormed(), 'x']);
         const suffix = pairs.length > 0 ? `?${new URLSearchParams(pairs).toString()}` : '';
         const target = path.replace(/\{\w+\}/g, () => asPathSegment(id) || 'x') + suffix;

@@ -66,7 +66,7 @@ async function audit({ sessions, subjects }: Model, { client, keys, config }: Te
   for (const subject of subjects) {
     const own = sessions.filter((session) => session.subject === subject && !session.over);
     const members = own.flatMap(({ sessionId, pairs, access }) => [`session:${sessionId}`, ...[...access].map((index) => `access:${pairs[index]!.access.digest}`)]);
-    assert.deepEqual((await client.zrange(keys.sessions(subject), 0, -1)).sort(), members.sort());
+    assert.deepEqual((await client.zrange(keys.sessions(subject), '0', '-1')).sort(), members.sort());
   }
 }
 
