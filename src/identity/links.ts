@@ -32,8 +32,7 @@ export class Links {
    */
   async link(account: ProviderAccount, subject: string): Promise<string> {
     const key = this.#key(account);
-    await translatingFaults(() => this.#client.set(key, subject, 'NX'));
-    return (await this.get(account)) ?? subject;
+    return (await translatingFaults(() => this.#client.set(key, subject, 'NX', 'GET'))) ?? subject;
   }
 
   #key({ issuer, sub }: ProviderAccount): string {

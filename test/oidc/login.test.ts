@@ -14,6 +14,7 @@ const oidcProviders = [
   { name: 'other', issuer: provider.issuer, ...CLIENT },
   { name: 'foreign', issuer: `${provider.issuer}/realm`, ...CLIENT },
   { name: 'away', issuer: 'http://127.0.0.1:1', ...CLIENT },
+  { name: 'secure', issuer: 'https://127.0.0.1:1', ...CLIENT },
 ];
 const service = await startService({ oidcProviders }, { onEvent: (event) => events.push(event) });
 provider.configure({
@@ -130,7 +131,7 @@ t.test('a wrong nonce, a foreign issuer, a wrong verifier, and a refusal of the 
 t.test('a provider that is unknown, foreign or away', async (t) => {
   for (const path of ['', '/callback?state=x']) {
     t.equal((await get(`/auth/oidc/nobody${path}`)).statusCode, 404);
-    t.equal((await get(`/auth/oidc/away${path}`)).statusCode, 503);
+    for (const name of ['away', 'secure']) t.equal((await get(`/auth/oidc/${name}${path}`)).statusCode, 503);
   }
   t.equal((await start('', {}, 'foreign')).statusCode, 503, 'it says that it is somebody else');
   t.equal((await start('?to=//evil.example')).statusCode, 400);
@@ -244,6 +245,12 @@ t.test('where registration is closed, an account that nobody linked is refused',
   const back = await strict.authorize(begun.headers.location!, 'new');
   t.match(back, /^https:\/\/app\.example\//, 'to the origin of ours, whatever the request says');
   refused(t, await closed.get(pathOf(back), { cookie: cookieOf(begun) }), 'registration_closed');
+  const digest = createHash('sha256').update(JSON.stringify([strict.issuer, 'linked'])).digest('base64url');
+  await closed.client.set(closed.keys.oidc('link', digest), 'joan');
+  const once = await closed.get('/auth/oidc/corp');
+  const url = await strict.authorize(once.headers.location!, 'linked');
+  const reply = await closed.get(pathOf(url), { cookie: cookieOf(once) });
+  t.equal(setCookies(reply).length, 2, 'one that is linked is not, with a login time of now where the provider tells none');
   t.equal((await closed.get('/auth/oidc/corp/logout')).headers.location, '/login', 'this provider has no page to log out');
 });
 

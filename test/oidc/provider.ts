@@ -55,7 +55,7 @@ export async function startProvider(): Promise<TestProvider> {
             backchannel_logout_uri: backchannelLogoutUri,
             post_logout_redirect_uris: postLogoutUri === undefined ? [] : [postLogoutUri],
             backchannel_logout_session_required: true,
-            require_auth_time: true,
+            require_auth_time: postLogoutUri !== undefined,
           },
         ],
         jwks: { keys: [jwk] },
