@@ -55,6 +55,7 @@ async function logIn(page: Page, username: string): Promise<void> {
 
 /** By keyboard alone: the first field has the focus. */
 async function fillIn(page: Page, username: string): Promise<void> {
+  await page.locator('#username:focus').waitFor();
   await page.keyboard.type(username);
   await page.keyboard.press('Tab');
   await page.keyboard.type(PASSWORD);
