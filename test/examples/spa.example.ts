@@ -1,0 +1,34 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import t from 'tap';
+import { launchChromium } from '../browser/support/chromium.js';
+import { PASSWORD, running } from './running.js';
+
+t.test('examples/spa: log in, go on past the access lifetime, end a device from another', async (t) => {
+  const url = await running(t, 'examples/spa/start.js');
+  const chromium = await launchChromium();
+  t.teardown(() => chromium.close());
+  const open = async () => {
+    const page = await (await chromium.newContext()).newPage();
+    await page.goto(url);
+    await page.getByLabel('Username').fill('grace');
+    await page.getByLabel('Password').fill(PASSWORD);
+    return page;
+  };
+  const here = await open();
+  await here.getByRole('button', { name: 'Register' }).click();
+  await here.getByText('Signed in as grace').waitFor();
+  await sleep(2_500);
+  await here.reload();
+  await here.getByText('Signed in as grace').waitFor();
+
+  const there = await open();
+  await there.getByRole('button', { name: 'Log in' }).click();
+  await there.getByText('Signed in as grace').waitFor();
+  await there.getByRole('listitem').getByRole('button', { name: 'Log out' }).click();
+  await here.getByText('You were logged out from another device.').waitFor();
+  t.equal(await here.getByText('Signed in as').isVisible(), false);
+
+  await there.locator('#logout').click();
+  await there.getByText('You are logged out.').waitFor();
+  t.strictSame(await there.context().cookies(), []);
+});
