@@ -123,6 +123,20 @@ t.test('the host’s own routes are left alone', async (t) => {
   t.equal(ours.json().code, 'unsupported_media_type');
 });
 
+t.test('what a hook of the host throws keeps its meaning', async (t) => {
+  const { app } = await host({}, (app) => {
+    app.addHook('onRequest', async ({ headers }) => {
+      if (headers.fail) throw Object.assign(new Error('the host’s'), { statusCode: Number(headers.fail) });
+    });
+  });
+  const codes = { 400: 'invalid_request', 404: 'not_found', 413: 'payload_too_large', 415: 'unsupported_media_type', 429: 'too_many_requests', 500: 'internal_error', 503: 'unavailable' };
+  for (const [status, code] of Object.entries(codes)) {
+    const reply = await app.inject({ url: '/auth/session', headers: { fail: status } });
+    t.equal(reply.statusCode, Number(status));
+    t.equal(reply.json().code, code);
+  }
+});
+
 t.test('without a configured origin, each address listened on is ours', async (t) => {
   for (const address of ['127.0.0.1', '::1']) {
     const { app } = await host();

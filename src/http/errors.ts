@@ -77,9 +77,10 @@ export function asProblem(error: unknown): Problem {
   return fromFastify(error as Partial<FastifyError>);
 }
 
+/** What Fastify throws, and the hooks of a host app: a limit of its own, for example. */
 function fromFastify(error: Partial<FastifyError>): Problem {
   if (error.validation) {
-    const errors = fieldErrors(error.validationContext ?? 'request', error.validation);
+    const errors = fieldErrors(error.validationContext!, error.validation);
     return new Problem('invalid_request', { detail: `${errors[0]!.field}: ${errors[0]!.detail}.`, errors });
   }
   switch (error.statusCode) {
@@ -92,6 +93,8 @@ function fromFastify(error: Partial<FastifyError>): Problem {
       return new Problem('payload_too_large');
     case 415:
       return new Problem('unsupported_media_type');
+    case 429:
+      return new Problem('too_many_requests');
     case 503:
       return new Problem('unavailable', { headers: { 'retry-after': '1' }, cause: error });
     default:
@@ -102,9 +105,9 @@ function fromFastify(error: Partial<FastifyError>): Problem {
 /** At most one error a field, in the words of the schema. */
 function fieldErrors(context: string, validation: readonly FastifySchemaValidationError[]): FieldError[] {
   const errors = new Map<string, string>();
-  for (const { instancePath, message = 'is not valid' } of validation) {
+  for (const { instancePath, message } of validation) {
     const field = (context === 'querystring' ? 'query' : context) + instancePath.replaceAll('/', '.');
-    if (!errors.has(field)) errors.set(field, message);
+    if (!errors.has(field)) errors.set(field, message!);
   }
   return [...errors].slice(0, 10).map(([field, detail]) => ({ field, detail }));
 }
