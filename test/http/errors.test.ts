@@ -188,7 +188,7 @@ t.test('what is no HTTP is answered in HTTP, and not repeated', async (t) => {
   t.notMatch(nonsense, 'secret');
   const headers = await say(`GET / HTTP/1.1\r\nhost: x\r\ncookie: ${'x'.repeat(20_000)}\r\n\r\n`);
   t.match(headers, /^HTTP\/1\.1 431 .*\r\n\r\n\{.*"code":"headers_too_large"/s);
-  t.match(await say('GET /auth/session HTTP/1.1\r\n\r\n'), /^HTTP\/1\.1 400 /, 'a request without a host');
+  t.match(await say('GET /auth/session HTTP/1.1\r\nconnection: close\r\n\r\n'), /^HTTP\/1\.1 400 /, 'a request without a host');
   t.equal((await fetch(`${service.url}/auth/session`)).status, 401, 'and the service goes on');
 });
 

@@ -27,7 +27,7 @@ t.test('by default every session of the user ends', async (t) => {
 
   const prefix = `${service.config.redisPrefix}{${own.pair.refresh.partition}}:`;
   const left = (await keysUnder(client, prefix)).map((key) => key.slice(prefix.length).split(':')[0]);
-  t.same(left, ['ended', 'ended', 'ended'], 'no key of the user is left but the reasons');
+  t.same(left, ['ended', 'ended', 'ended', 'endings'], 'no key of the user is left but the reasons');
   t.equal(await client.exists(keys.sessions(subject)), 0);
 });
 

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { PasswordHasher } from '../../../src/identity/hasher.js';
 import { bearer, browser, CookieJar, PASSWORD, setCookies, startService } from '../../support/service.js';
 
 const NEW = 'an entirely different passphrase';
@@ -72,12 +73,13 @@ t.test('a password that changed elsewhere meanwhile: 401, and that change stands
   const { subject } = await service.register();
   const tokens = await mint(subject);
   const key = keys.user(subject);
-  await service.afterCommand(['hmget', key], () => client.hset(key, 'password', 'changed by another'));
+  const another = await new PasswordHasher().hash('the password that another device has set');
+  await service.afterCommand(['hmget', key], () => client.hset(key, 'password', another));
   const reply = await change(bearer(tokens));
   t.equal(reply.statusCode, 401);
   t.match(reply.json(), { code: 'invalid_credentials' });
   t.equal(reply.headers['www-authenticate'], 'Bearer realm="latchkey"');
-  t.equal(await client.hget(key, 'password'), 'changed by another');
+  t.equal(await client.hget(key, 'password'), another);
   t.ok(await alive(tokens), 'nothing ended');
 });
 
