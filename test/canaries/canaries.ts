@@ -81,7 +81,7 @@ async function valueOf(client: Redis, key: string): Promise<string> {
     case 'hash':
       return JSON.stringify(await client.hgetall(key));
     case 'zset':
-      return (await client.zrange(key, 0, -1, 'WITHSCORES')).join(' ');
+      return JSON.stringify(await client.call('ZRANGE', key, 0, -1, 'WITHSCORES'));
     case 'list':
       return (await client.lrange(key, 0, -1)).join(' ');
     case 'set':
