@@ -5,7 +5,7 @@ import { LatchkeyError } from './errors.js';
 import type { Running } from './serve.js';
 
 const RESTART_AFTER_MS = 1_000;
-const STOP_WITHIN_MS = 15_000;
+const STOP_WITHIN_MS = 10_000;
 
 /** A worker ended before it served; it has said why. */
 export class WorkerStartError extends LatchkeyError {
