@@ -100,7 +100,7 @@ export default defineConfig(
     },
   },
   {
-    files: ['src/main.ts', 'src/cli.ts', 'src/serve.ts'],
+    files: ['src/main.ts', 'src/cli.ts', 'src/serve.ts', 'src/testing.ts'],
     rules: { 'no-console': 'off' },
   },
   {

@@ -48,13 +48,13 @@ export interface TestSessions {
  */
 export async function startTestSessions(): Promise<TestSessions> {
   const directory = await mkdtemp(join(tmpdir(), 'latchkey-testing-'));
-  const server = await startEmbeddedRedis({ dataDirectory: directory, configFile: REDIS_CONF, log: () => {} });
+  const server = await startEmbeddedRedis({ dataDirectory: directory, configFile: REDIS_CONF, log: console.error });
   const redis = new Redis({ path: server.socketPath });
   const options = { redis, tokenKeys: [randomBytes(32).toString('base64url')], redisPrefix: 'lk:' } as const;
   const keys = new Keys(options.redisPrefix);
   const store = new SessionStore(
     { lookups: redis, scripts: redis },
-    { keys, tokenKeys: new TokenKeys(options.tokenKeys), lifetimes: DEFAULT_LIFETIMES, sessionsPerUser: 100, onBackgroundFault: () => {} },
+    { keys, tokenKeys: new TokenKeys(options.tokenKeys), lifetimes: DEFAULT_LIFETIMES, sessionsPerUser: 100, onBackgroundFault: console.error },
   );
 
   return {

@@ -23,7 +23,8 @@ function isRunning(pid: number): boolean {
 }
 
 t.test('several processes serve behind one port; one that dies is replaced; they end together', async (t) => {
-  const service = spawnService(env);
+  const WEBHOOKS = `http://127.0.0.1:9/ whsec_${Buffer.alloc(24, 1).toString('base64')}`;
+  const service = spawnService({ ...env, WEBHOOKS });
   t.teardown(() => service.process.kill('SIGKILL'));
   const { url } = await service.ready();
   await until('both workers listen', async () => workersOf(service).length === 2);
@@ -35,6 +36,10 @@ t.test('several processes serve behind one port; one that dies is replaced; they
   t.notOk(isRunning(first!));
   t.ok(isRunning(second!));
   for (let i = 0; i < 4; i++) t.equal((await fetch(`${url}/auth/session`, { headers: { connection: 'close' } })).status, 401);
+
+  const guess = { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"username":"ada","password":"wrong"}' };
+  t.equal((await fetch(`${url}/auth/login`, guess)).status, 401);
+  await until('the event waits for its endpoint', async () => (await redis.client().exists('lk:webhooks')) === 1);
 
   t.equal(await service.end('SIGTERM'), 0);
   for (const pid of workersOf(service)) t.notOk(isRunning(pid));

@@ -4,7 +4,7 @@ import type { Keys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
 import { BusyError } from './hasher.js';
 import { networkOf } from './network.js';
-import { InvalidUsernameError, normalizeUsername } from './username.js';
+import { normalizeUsername } from './username.js';
 
 const REGISTRATION_WINDOW_MS = 3_600_000;
 /** Attempts that one process looks at together; a flood beyond it is turned away before it costs Redis anything. */
@@ -135,9 +135,8 @@ async function consume(limiter: RateLimiterRedis, key: string): Promise<void> {
 function accountOf(username: string): string {
   try {
     return normalizeUsername(username);
-  } catch (error) {
-    if (error instanceof InvalidUsernameError) return '';
-    throw error;
+  } catch {
+    return '';
   }
 }
 

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { connect, Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import t from 'tap';
+import { clientErrorHandler } from '../../src/http/errors.js';
 import { problems } from '../../src/http/problem.js';
 import { ACCESS_COOKIE, bearer, PASSWORD, startService } from '../support/service.js';
 
@@ -210,4 +211,10 @@ t.test('a client that goes away while its password is verified is nobody’s los
 
 t.test('a cookie with nothing in it is no way in', async (t) => {
   isProblem(t, await get('/auth/session', { cookie: `${ACCESS_COOKIE}=` }), 401, 'invalid_token');
+});
+
+t.test('to a connection that is gone, nothing is said', async (t) => {
+  const gone = new Socket().destroy();
+  clientErrorHandler(new Error('Parse Error'), gone);
+  t.equal(gone.bytesWritten, 0);
 });

@@ -2,6 +2,7 @@ import { generateKeyPair, SignJWT } from 'jose';
 import { createHash, randomBytes } from 'node:crypto';
 import type { LightMyRequestResponse } from 'fastify';
 import t, { type Test } from 'tap';
+import { attested } from '../../src/http/oidc/callback.js';
 import type { AuthEvent } from '../../src/http/services.js';
 import { ACCESS_COOKIE, bearer, browser, setCookies, startService } from '../support/service.js';
 import { CLIENT, startProvider } from './provider.js';
@@ -93,6 +94,14 @@ t.test('a login begins a session with what the ID token says, and the next one i
   t.equal(again.subject, session.subject);
   t.not((await sessionOf((await logIn('grace')).reply)).subject, session.subject);
   t.match(events.at(-1), { event: 'login', outcome: 'success' });
+});
+
+t.test('a session keeps how its user logged in, as far as the provider says', async (t) => {
+  t.strictSame(attested('corp', { amr: ['pwd', 'otp'], acr: 'urn:two-factors', sid: 's' }), {
+    methods: ['pwd', 'otp'],
+    data: { oidc: { provider: 'corp', sid: 's', acr: 'urn:two-factors' } },
+  });
+  t.strictSame(attested('corp', {}), { methods: ['federated'], data: { oidc: { provider: 'corp' } } });
 });
 
 t.test('an answer that comes back twice, in another browser, or to another provider is refused', async (t) => {

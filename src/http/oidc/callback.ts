@@ -45,15 +45,13 @@ export function callback(app: App, services: OidcServices): void {
   );
 
   async function logInAs(request: FastifyRequest, reply: FastifyReply, subject: string, { provider }: Discovered, claims: IDToken): Promise<void> {
-    const { auth_time: authTime, amr, acr, sid } = claims;
+    const { auth_time: authTime } = claims;
     const user = await services.users?.get(subject);
-    const oidc = { provider: provider.name, ...(typeof sid === 'string' && { sid }), ...(acr !== undefined && { acr }) };
     const tokens = await services.sessions.issue({
       identity: {
         subject,
         ...(user && { username: user.username }),
-        methods: Array.isArray(amr) ? amr.map(String) : ['federated'],
-        data: { oidc },
+        ...attested(provider.name, claims),
       },
       ...(authTime !== undefined && { authenticatedAt: authTime * 1000 }),
       origin: originOf(request),
@@ -93,4 +91,12 @@ async function subjectOf(request: FastifyRequest, services: OidcServices, { link
   if (linked !== undefined) return linked;
   if (registration === 'closed') throw new Problem('registration_closed');
   return links.link(account, randomBytes(16).toString('base64url'));
+}
+
+/** What a provider says of how its user logged in (OpenID Connect Core 1.0, section 2), as a session keeps it. */
+export function attested(provider: string, { amr, acr, sid }: Pick<IDToken, 'amr' | 'acr' | 'sid'>) {
+  return {
+    methods: Array.isArray(amr) ? amr.map(String) : ['federated'],
+    data: { oidc: { provider, ...(typeof sid === 'string' && { sid }), ...(acr !== undefined && { acr }) } },
+  };
 }
