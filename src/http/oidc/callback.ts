@@ -94,7 +94,7 @@ async function subjectOf(request: FastifyRequest, services: OidcServices, { link
 }
 
 /** What a provider says of how its user logged in (OpenID Connect Core 1.0, section 2), as a session keeps it. */
-export function attested(provider: string, { amr, acr, sid }: Pick<IDToken, 'amr' | 'acr' | 'sid'>) {
+export function attested(provider: string, { amr, acr, sid }: Partial<IDToken>) {
   return {
     methods: Array.isArray(amr) ? amr.map(String) : ['federated'],
     data: { oidc: { provider, ...(typeof sid === 'string' && { sid }), ...(acr !== undefined && { acr }) } },
