@@ -37,7 +37,7 @@ export async function superviseWorkers(count: number, env: NodeJS.ProcessEnv): P
 
   async function stop(): Promise<void> {
     stopping = true;
-    await Promise.all(Object.values(cluster.workers ?? {}).map((worker) => stopped(worker!)));
+    await Promise.all(Object.values(cluster.workers!).map((worker) => stopped(worker!)));
   }
 
   try {
@@ -62,7 +62,6 @@ async function portOf(worker: Worker): Promise<number> {
 }
 
 async function stopped(worker: Worker): Promise<void> {
-  if (worker.isDead()) return;
   const exited = once(worker, 'exit');
   worker.process.kill('SIGTERM');
   const late = setTimeout(() => worker.process.kill('SIGKILL'), STOP_WITHIN_MS);

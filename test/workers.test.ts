@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
+import { join } from 'node:path';
 import t from 'tap';
 import { until } from './support/redis/waiting.js';
 import { type ServiceProcess, spawnService } from './support/service-process.js';
@@ -45,10 +46,11 @@ t.test('several processes serve behind one port; one that dies is replaced; they
   for (const pid of workersOf(service)) t.notOk(isRunning(pid));
 });
 
-t.test('a worker that does not end in time is killed', async (t) => {
-  const service = spawnService(env);
+t.test('workers share the private Redis of their service; one that does not end in time is killed', async (t) => {
+  const service = spawnService({ WORKERS: '2', DATA_DIRECTORY: join(t.testdir(), 'data') });
   t.teardown(() => service.process.kill('SIGKILL'));
-  await service.ready();
+  const { internalUrl } = await service.ready();
+  t.equal((await fetch(`${internalUrl}/readyz`)).status, 200);
   const [stuck] = workersOf(service);
   process.kill(stuck!, 'SIGSTOP');
   t.equal(await service.end('SIGTERM'), 0);

@@ -43,7 +43,7 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
  */
 export function clientErrorHandler(error: NodeJS.ErrnoException, socket: Socket): void {
   if (!socket.writable) return;
-  const problem = new Problem(CLIENT_ERRORS[error.code ?? ''] ?? 'invalid_request');
+  const problem = new Problem(CLIENT_ERRORS[String(error.code)] ?? 'invalid_request');
   const { status } = problem;
   const body = JSON.stringify(bodyOf(problem));
   const headers = { ...HEADERS, 'content-length': Buffer.byteLength(body), connection: 'close' };

@@ -23,7 +23,7 @@ export async function awaitReplicas(
 /** The connection that a key has just been written through: WAIT asks about the writes of its own connection. */
 function writer(client: RedisClient, key: string): Redis {
   if (!isCluster(client)) return client;
-  const owner = client.slots[slotOf(key)]![0];
+  const owner = client.slots[slotOf(key)]?.[0];
   const node = client.nodes('master').find(({ options }) => `${options.host}:${options.port}` === owner);
   if (!node) throw new Error('The Cluster does not say who owns the key');
   return node;

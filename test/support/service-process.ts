@@ -40,7 +40,8 @@ export function spawnService(env: Record<string, string>): ServiceProcess {
           throw new Error(`The service ended with ${code}: ${said}`);
         }),
       ]);
-      const [url, internalUrl] = [...said.matchAll(/Server listening at (http:\/\/[\w.:]+)/g)].map((match) => match[1]!);
+      // Of several workers, each says both.
+      const [url, internalUrl] = new Set([...said.matchAll(/Server listening at (http:\/\/[\w.:]+)/g)].map((match) => match[1]!));
       return { url: url!, internalUrl: internalUrl! };
     },
     exited,
