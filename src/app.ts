@@ -14,7 +14,7 @@ import { Users } from './identity/users.js';
 import { type Latchkey, latchkey } from './plugin.js';
 import { translatingFaults } from './redis/fault.js';
 import { Keys } from './redis/keys.js';
-import type { RedisClient } from './redis/script.js';
+import type { Clients } from './sessions/authenticator.js';
 import { Webhooks } from './webhooks/webhooks.js';
 
 const BODY_LIMIT = 16 * 1024;
@@ -28,11 +28,6 @@ const SILENCE_TIMEOUT_MS = 30_000;
 const CLOSING_MS = 3_000;
 /** How often Node looks for requests that are late. */
 const TIMEOUT_CHECK_MS = 2_000;
-
-export interface Clients {
-  readonly lookups: RedisClient;
-  readonly scripts: RedisClient;
-}
 
 export type AppConfig = Omit<Config, 'tokenKeys'> & { readonly tokenKeys: readonly [string, ...string[]] };
 

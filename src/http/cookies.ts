@@ -1,4 +1,5 @@
-import type { FastifyReply } from 'fastify';
+import cookie from '@fastify/cookie';
+import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { IssuedTokens } from '../sessions/session.js';
 import { Problem } from './problem.js';
 
@@ -77,4 +78,9 @@ function looksLike(given: string, name: string): boolean {
   if (given.length < name.length) return false;
   const decoded = given.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
   return decoded.replace(/[^\w-]/g, '').toLowerCase() === name.toLowerCase();
+}
+
+/** Lets an instance write cookies, by the host's @fastify/cookie if it has it. Ours are read where they are needed. */
+export async function enableCookies(instance: FastifyInstance): Promise<void> {
+  if (!instance.hasReplyDecorator('setCookie')) await instance.register(cookie, { hook: false });
 }

@@ -1,9 +1,9 @@
-import cookie from '@fastify/cookie';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
 import type { Links } from '../../identity/links.js';
 import type { Keys } from '../../redis/keys.js';
 import type { RedisClient } from '../../redis/script.js';
+import { enableCookies } from '../cookies.js';
 import { errorHandler } from '../errors.js';
 import { PROTECTIVE_HEADERS } from '../headers.js';
 import { parseForm } from '../oauth/form.js';
@@ -27,7 +27,7 @@ export interface OidcServices extends Services {
 /** Adds the routes for logging in with an OpenID Connect provider to an instance of their own. */
 export async function oidcRoutes(instance: FastifyInstance, services: OidcServices): Promise<void> {
   const app = instance.withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(compileValidator);
-  if (!app.hasReplyDecorator('setCookie')) await app.register(cookie, { hook: false });
+  await enableCookies(instance);
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, async (_request: unknown, body: string) => parseForm(body));
   app.setErrorHandler(errorHandler);

@@ -1,4 +1,3 @@
-import cookie from '@fastify/cookie';
 import formbody from '@fastify/formbody';
 import helmet from '@fastify/helmet';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
@@ -6,6 +5,7 @@ import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
 import { html } from 'ghtml';
 import { readFile } from 'node:fs/promises';
+import { enableCookies } from '../cookies.js';
 import { asProblem } from '../errors.js';
 import { requireDeclaration } from '../route.js';
 import { requireSameOrigin } from '../same-origin.js';
@@ -48,7 +48,7 @@ const CONTENT_SECURITY_POLICY = {
 export async function pageRoutes(instance: FastifyInstance, options: PagesOptions): Promise<void> {
   const { services, base } = options;
   const app = instance.withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(compileValidator);
-  if (!app.hasReplyDecorator('setCookie')) await app.register(cookie, { hook: false });
+  await enableCookies(instance);
   app.removeAllContentTypeParsers();
   await app.register(formbody);
   await app.register(helmet, {

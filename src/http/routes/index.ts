@@ -1,6 +1,6 @@
-import cookie from '@fastify/cookie';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
+import { enableCookies } from '../cookies.js';
 import { requirePrincipal } from '../authenticate.js';
 import { errorHandler, sendProblem } from '../errors.js';
 import { PROTECTIVE_HEADERS } from '../headers.js';
@@ -23,8 +23,7 @@ import { verify } from './verify.js';
 /** Adds the `/auth` routes to an instance of their own: their hooks and parsers touch no other route. */
 export async function authRoutes(instance: FastifyInstance, services: Services): Promise<void> {
   const app = instance.withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(compileValidator);
-  // Our two cookies are read where they are needed; @fastify/cookie writes them, the host's if it has it.
-  if (!app.hasReplyDecorator('setCookie')) await app.register(cookie, { hook: false });
+  await enableCookies(instance);
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', { parseAs: 'string' }, app.getDefaultJsonParser('error', 'error'));
   app.setErrorHandler(errorHandler);
