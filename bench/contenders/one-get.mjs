@@ -3,10 +3,7 @@ import { register } from 'node:module';
 
 const source = `
 import { translatingFaults } from './../redis/fault.js';
-export const gatheringLookup = (client) => ({
-  lookup: (key) => translatingFaults(() => client.get(key)),
-  close() {},
-});
+export const gatheringLookup = (client) => (key) => translatingFaults(() => client.get(key));
 `;
 const hook = `
 export async function load(url, context, next) {
