@@ -9,6 +9,7 @@ import { PROTECTIVE_HEADERS, STRICT_TRANSPORT } from './http/headers.js';
 import { documented } from './http/openapi.js';
 import { Problem } from './http/problem.js';
 import type { AuthEvent } from './http/services.js';
+import { endUnread } from './http/unread.js';
 import { PasswordHasher } from './identity/hasher.js';
 import { Users } from './identity/users.js';
 import { type Latchkey, latchkey } from './plugin.js';
@@ -22,8 +23,8 @@ const BODY_LIMIT = 16 * 1024;
 const MAX_PARAM_LENGTH = 3 * 255;
 /** For a request to arrive whole, however slowly it dribbles in. */
 const REQUEST_TIMEOUT_MS = 10_000;
-/** For a connection to be silent in the midst of a request or an answer. */
-const SILENCE_TIMEOUT_MS = 30_000;
+/** For a client to take an answer that it has asked for. */
+const UNREAD_TIMEOUT_MS = 30_000;
 /** For what is under way to end once the app is to close. */
 const CLOSING_MS = 3_000;
 /** How often Node looks for requests that are late. */
@@ -114,7 +115,6 @@ function appWith(options: FastifyServerOptions): FastifyInstance {
     childLoggerFactory: (logger) => logger,
     bodyLimit: BODY_LIMIT,
     requestTimeout: REQUEST_TIMEOUT_MS,
-    connectionTimeout: SILENCE_TIMEOUT_MS,
     forceCloseConnections: 'idle',
     // What has arrived is answered; only then the app closes.
     return503OnClosing: false,
@@ -132,6 +132,7 @@ function appWith(options: FastifyServerOptions): FastifyInstance {
   });
   // An expectation that Node does not know is ignored (RFC 9110 section 10.1.1), for the same reason.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
+  endUnread(app.server, UNREAD_TIMEOUT_MS);
   // A connection that a browser opened ahead and says nothing on does not count as idle.
   app.addHook('preClose', async () => {
     setTimeout(() => app.server.closeAllConnections(), CLOSING_MS).unref();

@@ -12,7 +12,7 @@ export const SessionBody = Type.Object(
     subject: Type.String(),
     username: Type.Optional(Type.String()),
     authenticated_at: Instant('When the user last proved who they are'),
-    methods: Type.Array(Type.String(), { description: 'How (RFC 8176)' }),
+    methods: Type.Unsafe<readonly string[]>(Type.Array(Type.String(), { description: 'How (RFC 8176)' })),
     expires_at: Instant('When the access token expires'),
     client_id: Type.Optional(Type.String()),
     scope: Type.Optional(Type.String()),
@@ -26,14 +26,15 @@ export function sessionBody(principal: Principal): Static<typeof SessionBody> {
   return {
     session_id: sessionId,
     subject,
-    ...(username !== undefined && { username }),
+    username,
     authenticated_at: seconds(authenticatedAt),
-    methods: [...methods],
+    methods,
     expires_at: seconds(expiresAt),
-    ...(client !== undefined && { client_id: client }),
-    ...(scope !== undefined && { scope }),
-    ...(data !== undefined && { data }),
-  };
+    client_id: client,
+    scope,
+    data,
+    // A serializer leaves out what is undefined.
+  } as Static<typeof SessionBody>;
 }
 
 /** Milliseconds to whole seconds since 1970. */

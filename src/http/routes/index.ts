@@ -1,11 +1,11 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { enableCookies } from '../cookies.js';
 import { requirePrincipal } from '../authenticate.js';
 import { errorHandler, sendProblem } from '../errors.js';
 import { PROTECTIVE_HEADERS } from '../headers.js';
 import { Problem } from '../problem.js';
-import { requireDeclaration } from '../route.js';
+import { type App, requireDeclaration } from '../route.js';
 import { requireSameOrigin } from '../same-origin.js';
 import type { Services } from '../services.js';
 import { requireRecentAuthentication } from '../step-up.js';
@@ -23,13 +23,15 @@ import { verify } from './verify.js';
 /** Adds the `/auth` routes to an instance of their own: their hooks and parsers touch no other route. */
 export async function authRoutes(instance: FastifyInstance, services: Services): Promise<void> {
   const app = instance.withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(compileValidator);
-  await enableCookies(instance);
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', { parseAs: 'string' }, app.getDefaultJsonParser('error', 'error'));
   app.setErrorHandler(errorHandler);
   app.setNotFoundHandler((_request, reply) => sendProblem(reply, new Problem('not_found')));
 
   app.addHook('onRoute', requireDeclaration);
+  app.addHook('onRoute', (route) => {
+    if (route.config?.bodyIsOptional) route.preValidation = emptyBodyIsAnObject;
+  });
   app.addHook('onRequest', async (request, reply) => {
     reply.headers(PROTECTIVE_HEADERS);
     requireSameOrigin(request, services);
@@ -38,20 +40,29 @@ export async function authRoutes(instance: FastifyInstance, services: Services):
     const principal = await requirePrincipal(request, services);
     if (needs === 'recent-session') await requireRecentAuthentication(request, principal, services);
   });
-  app.addHook('preValidation', (request, _reply, done) => {
-    if (request.routeOptions.config.bodyIsOptional && request.body === undefined) request.body = {};
-    done();
-  });
 
+  session(app);
+  verify(app);
+  // What is asked most often does not pay for writing cookies.
+  await instance.register(async (writing) => {
+    await enableCookies(writing);
+    cookieWritingRoutes(writing.withTypeProvider<TypeBoxTypeProvider>(), services);
+  });
+}
+
+function cookieWritingRoutes(app: App, services: Services): void {
   if (services.users) {
     register(app, services, services.users);
     password(app, services, services.users);
   }
   login(app, services);
-  session(app);
   refresh(app, services);
   continueTo(app, services);
   logout(app, services);
   sessions(app, services);
-  verify(app);
+}
+
+function emptyBodyIsAnObject(request: FastifyRequest, _reply: FastifyReply, done: () => void): void {
+  if (request.body === undefined) request.body = {};
+  done();
 }
