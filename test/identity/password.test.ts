@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { checkNewPassword, normalizePassword, PasswordNotAllowedError } from '../../src/identity/password.js';
+import { cpuMs } from '../support/cpu.js';
 
 const username = 'ada@example.org';
 const refusedAs = (reason: string) => ({ code: 'password_not_allowed', reason });
@@ -63,9 +64,9 @@ t.test('what is no Unicode is refused, since two of it would hash alike', async 
 });
 
 t.test('an overlong password is refused before it is looked at', async (t) => {
-  const before = performance.now();
-  t.throws(() => normalizePassword('\u0316\u0301'.repeat(200_000)), refusedAs('too_long'));
-  t.ok(performance.now() - before < 50, 'normalizing it would take seconds');
+  const overlong = '\u0316\u0301'.repeat(200_000);
+  const took = cpuMs(() => t.throws(() => normalizePassword(overlong), refusedAs('too_long')));
+  t.ok(took < 250, `${took} ms: normalizing it would take seconds`);
 });
 
 t.test('a password is not the username', async (t) => {
@@ -151,13 +152,14 @@ t.test('the longest password is judged in no time', async (t) => {
     unremarkable(1024),
   ];
   for (const password of longest) {
-    const before = performance.now();
-    try {
-      checkNewPassword(password, { username: 'a'.repeat(254) });
-    } catch (error) {
-      t.match(error, refusedAs('too_common'));
-    }
-    t.ok(performance.now() - before < 100);
+    const took = cpuMs(() => {
+      try {
+        checkNewPassword(password, { username: 'a'.repeat(254) });
+      } catch (error) {
+        t.match(error, refusedAs('too_common'));
+      }
+    });
+    t.ok(took < 250, `${took} ms`);
   }
 });
 

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { InvalidUsernameError, normalizeUsername } from '../../src/identity/username.js';
+import { cpuMs } from '../support/cpu.js';
 
 function normalizedOrRefused(input: string): string | undefined {
   try {
@@ -42,9 +43,8 @@ t.test('a name has 1 to 254 characters', async (t) => {
 
 t.test('an overlong name is refused before it is looked at', async (t) => {
   const marks = '\u0316\u0301'.repeat(200_000);
-  const before = performance.now();
-  t.throws(() => normalizeUsername(`a${marks}`), InvalidUsernameError);
-  t.ok(performance.now() - before < 50, 'normalizing these would take seconds');
+  const took = cpuMs(() => t.throws(() => normalizeUsername(`a${marks}`), InvalidUsernameError));
+  t.ok(took < 250, `${took} ms: normalizing these would take seconds`);
 });
 
 t.test('what is blank, invisible or no character is refused', async (t) => {

@@ -34,14 +34,15 @@ export function spawnService(env: Record<string, string>): ServiceProcess {
     process: child,
     output: () => said,
     async ready() {
+      // Of several workers, each says both addresses; the two streams come in no order.
+      const addresses = () => [...new Set([...said.matchAll(/Server listening at (http:\/\/[\w.:]+)/g)].map((match) => match[1]!))];
       await Promise.race([
-        until('the service is ready', async () => said.includes('latchkey is ready at'), 60_000),
+        until('the service is ready', async () => said.includes('latchkey is ready at') && addresses().length >= 2, 60_000),
         exited.then((code) => {
           throw new Error(`The service ended with ${code}: ${said}`);
         }),
       ]);
-      // Of several workers, each says both.
-      const [url, internalUrl] = new Set([...said.matchAll(/Server listening at (http:\/\/[\w.:]+)/g)].map((match) => match[1]!));
+      const [url, internalUrl] = addresses();
       return { url: url!, internalUrl: internalUrl! };
     },
     exited,
