@@ -5,7 +5,7 @@ import t, { type Test } from 'tap';
 import { attested } from '../../src/http/oidc/callback.js';
 import type { AuthEvent } from '../../src/http/services.js';
 import { ACCESS_COOKIE, bearer, browser, setCookies, startService } from '../support/service.js';
-import { CLIENT, startProvider } from './provider.js';
+import { ACR, CLIENT, startProvider } from './provider.js';
 
 const OIDC_COOKIE = '__Http-latchkey-oidc';
 const provider = await startProvider();
@@ -17,7 +17,9 @@ const oidcProviders = [
   { name: 'away', issuer: 'http://127.0.0.1:1', ...CLIENT },
   { name: 'secure', issuer: 'https://127.0.0.1:1', ...CLIENT },
 ];
-const service = await startService({ oidcProviders }, { onEvent: (event) => events.push(event) });
+const SECRET = 'lks_a-secret-that-was-drawn-at-random';
+const oauthClients = [{ id: 'resource-server', secretHash: createHash('sha256').update(SECRET).digest('base64url') }];
+const service = await startService({ oidcProviders, oauthClients }, { onEvent: (event) => events.push(event) });
 provider.configure({
   redirectUris: [`${service.url}/auth/oidc/corp/callback`, `${service.url}/auth/oidc/other/callback`],
   backchannelLogoutUri: `${service.url}/auth/oidc/corp/backchannel`,
@@ -35,9 +37,9 @@ const cookieOf = (reply: LightMyRequestResponse) => setCookies(reply).map(({ nam
 const pathOf = (url: string) => new URL(url).pathname + new URL(url).search;
 
 /** A whole login, up to the answer of the callback. */
-async function logIn(login: string, { query = '', headers = {} }: { query?: string; headers?: Record<string, string> } = {}) {
+async function logIn(login: string, { query = '', headers = {}, acr }: { query?: string; headers?: Record<string, string>; acr?: string } = {}) {
   const begun = await start(query, headers);
-  const back = await provider.authorize(begun.headers.location!, login);
+  const back = await provider.authorize(begun.headers.location!, login, acr);
   const cookie = [headers.cookie, cookieOf(begun)].filter(Boolean).join('; ');
   return { begun, back, cookie, reply: await get(pathOf(back), { cookie }) };
 }
@@ -94,6 +96,16 @@ t.test('a login begins a session with what the ID token says, and the next one i
   t.equal(again.subject, session.subject);
   t.not((await sessionOf((await logIn('grace')).reply)).subject, session.subject);
   t.match(events.at(-1), { event: 'login', outcome: 'success' });
+});
+
+t.test('introspection tells the acr of the ID token that a session began with', async (t) => {
+  for (const acr of [ACR, undefined]) {
+    const { reply } = await logIn('ada', acr === undefined ? {} : { acr });
+    const form = { token: setCookies(reply).find(({ name }) => name === ACCESS_COOKIE)!.value, client_id: 'resource-server', client_secret: SECRET };
+    const answer = await post('/oauth/introspect', new URLSearchParams(form).toString(), { 'content-type': 'application/x-www-form-urlencoded' });
+    t.equal(answer.json().active, true);
+    t.equal(answer.json().acr, acr);
+  }
 });
 
 t.test('a session keeps how its user logged in, as far as the provider says', async (t) => {

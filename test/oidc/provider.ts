@@ -6,12 +6,15 @@ import Provider from 'oidc-provider';
 
 export const CLIENT = { clientId: 'latchkey', clientSecret: 'a secret that only the two know' };
 
+/** What the provider can say of how strongly its users log in. */
+export const ACR = 'urn:two-factors';
+
 export interface TestProvider {
   readonly issuer: string;
   /** Says who uses what it needs to know of the client; the provider starts with it. */
   configure(client: { redirectUris: string[]; backchannelLogoutUri: string; postLogoutUri?: string }): void;
-  /** Follows a browser from the authorization request to the callback, as the user `login`. */
-  authorize(url: string, login: string): Promise<string>;
+  /** Follows a browser from the authorization request to the callback, as the user `login`, whose ID token has this `acr`, if any. */
+  authorize(url: string, login: string, acr?: string): Promise<string>;
   /** Logs the browser of the last `authorize` out there, and gives where it is sent then. */
   logout(url?: string): Promise<string | null>;
   /** What it signs its tokens with. */
@@ -24,7 +27,14 @@ export async function startProvider(): Promise<TestProvider> {
   const { privateKey: signingKey } = await generateKeyPair('RS256', { extractable: true });
   const jwk = { ...(await exportJWK(signingKey)), alg: 'RS256', use: 'sig' };
   let provider: Provider | undefined;
-  const server: Server = createServer((request, response) => void provider!.callback()(request, response));
+  let attesting: { accountId: string; acr: string } | undefined;
+  const server: Server = createServer((request, response) => {
+    const answer = provider!.callback();
+    if (request.method !== 'POST' || !request.url!.startsWith('/interaction/') || attesting === undefined) return void answer(request, response);
+    const login = attesting;
+    attesting = undefined;
+    void provider!.interactionFinished(request, response, { login });
+  });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -56,9 +66,11 @@ export async function startProvider(): Promise<TestProvider> {
             post_logout_redirect_uris: postLogoutUri === undefined ? [] : [postLogoutUri],
             backchannel_logout_session_required: true,
             require_auth_time: postLogoutUri !== undefined,
+            default_acr_values: [ACR],
           },
         ],
         jwks: { keys: [jwk] },
+        acrValues: [ACR],
         cookies: { keys: ['a key of the provider'] },
         claims: { acr: null, sid: null, auth_time: null, iss: null, openid: ['sub'] },
         features: { backchannelLogout: { enabled: true }, rpInitiatedLogout: { enabled: postLogoutUri !== undefined }, devInteractions: { enabled: true } },
@@ -66,8 +78,9 @@ export async function startProvider(): Promise<TestProvider> {
         fetch: (url, { method, headers, body } = {}) => fetch(url, { ...(method && { method }), ...(headers && { headers }), ...(body && { body }) }),
       });
     },
-    async authorize(url, login) {
+    async authorize(url, login, acr) {
       jar = new Map();
+      attesting = acr === undefined ? undefined : { accountId: login, acr };
       let response = await ask(url);
       for (let step = 0; step < 12; step++) {
         const location = response.headers.get('location');

@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import type { Identity, Principal } from '../../sessions/session.js';
+import { providerLoginOf } from '../provider-login.js';
 import type { App } from '../route.js';
 import { seconds } from '../tokens.js';
 import type { OAuthClient } from './clients.js';
@@ -28,6 +29,7 @@ const Active = Type.Object(
     exp: Instant('When the token expires'),
     auth_time: Instant('When the user last proved who they are'),
     amr: Type.Array(Type.String(), { description: 'How (RFC 8176)' }),
+    acr: Type.Optional(Type.String({ description: 'How strongly, as the OpenID Connect provider said that the session began with' })),
     sid: Type.String({ description: 'The session' }),
     data: Type.Optional(Type.Record(Type.String(), Type.Unknown(), { description: 'What the application keeps with the session' })),
   },
@@ -77,6 +79,7 @@ function claims(
   { sessionId, issuedAt, expiresAt }: Pick<Principal, 'sessionId' | 'expiresAt'> & { issuedAt: number },
   services: OAuthServices,
 ): Static<typeof Active> {
+  const { acr } = providerLoginOf(data);
   return {
     active: true,
     iss: issuerOf(services),
@@ -88,6 +91,7 @@ function claims(
     exp: seconds(expiresAt),
     auth_time: seconds(authenticatedAt),
     amr: [...methods],
+    ...(acr !== undefined && { acr }),
     sid: sessionId,
     ...(data !== undefined && { data }),
   };

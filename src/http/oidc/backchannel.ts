@@ -2,6 +2,7 @@ import { Type } from '@sinclair/typebox';
 import { jwtVerify, type JWTPayload } from 'jose';
 import { translatingFaults } from '../../redis/fault.js';
 import { Problem } from '../problem.js';
+import { providerLoginOf } from '../provider-login.js';
 import type { App } from '../route.js';
 import { digestOf } from './attempt.js';
 import type { OidcServices } from './index.js';
@@ -34,8 +35,8 @@ export function backchannelLogout(app: App, { providers, links, sessions, redis,
       const subject = await links.get({ issuer, sub });
       const living = subject === undefined ? [] : await sessions.list(subject);
       for (const session of living) {
-        const began = session.data?.oidc as { provider?: unknown; sid?: unknown } | undefined;
-        if (began?.provider !== discovered.provider.name || (sid !== undefined && began.sid !== sid)) continue;
+        const began = providerLoginOf(session.data);
+        if (began.provider !== discovered.provider.name || (sid !== undefined && began.sid !== sid)) continue;
         const { sessionId } = session;
         await sessions.revoke(session.subject, sessionId, 'revoked');
         report({ event: 'session_end', outcome: 'success', reason: 'revoked', subject: session.subject, sessionId, actor: discovered.provider.name, address: request.ip });

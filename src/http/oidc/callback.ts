@@ -6,6 +6,7 @@ import { requirePrincipal } from '../authenticate.js';
 import { originOf } from '../device.js';
 import { asProblem } from '../errors.js';
 import { Problem } from '../problem.js';
+import { providerLoginOf } from '../provider-login.js';
 import type { App } from '../route.js';
 import { handOver } from '../tokens.js';
 import { type Attempt, take } from './attempt.js';
@@ -95,8 +96,6 @@ async function subjectOf(request: FastifyRequest, services: OidcServices, { link
 
 /** What a provider says of how its user logged in (OpenID Connect Core 1.0, section 2), as a session keeps it. */
 export function attested(provider: string, { amr, acr, sid }: Partial<IDToken>) {
-  return {
-    methods: Array.isArray(amr) ? amr.map(String) : ['federated'],
-    data: { oidc: { provider, ...(typeof sid === 'string' && { sid }), ...(acr !== undefined && { acr }) } },
-  };
+  const methods = Array.isArray(amr) ? amr.map(String) : ['federated'];
+  return { methods, data: { oidc: providerLoginOf({ oidc: { provider, sid, acr } }) } };
 }

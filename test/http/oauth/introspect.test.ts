@@ -41,6 +41,24 @@ t.test('POST /oauth/introspect', async (t) => {
     for (const name of ['client_id', 'scope', 'data', 'username']) t.notOk(name in reply, name);
   });
 
+  t.test('acr: what the provider said that the session began with, of both tokens', async (t) => {
+    const identity = { subject: 'subject-3', methods: ['federated'], client: 'web' };
+    for (const [oidc, acr] of [
+      [{ provider: 'corp', sid: 's', acr: 'urn:two-factors' }, 'urn:two-factors'],
+      [{ provider: 'corp' }, undefined],
+      [{ acr: 2 }, undefined],
+      ['of the application', undefined],
+      [null, undefined],
+    ] as const) {
+      const { pair } = await server.mint('subject-3', { identity: { ...identity, data: { oidc } } });
+      for (const { token } of [pair.access, pair.refresh]) {
+        const reply = (await introspect(token)).json();
+        t.equal(reply.active, true);
+        t.equal(reply.acr, acr, JSON.stringify(oidc));
+      }
+    }
+  });
+
   t.test('is a use of the access token, which confirms its pair', async (t) => {
     const { pair } = await issue();
     const refreshed = (await send('/oauth/token', { grant_type: 'refresh_token', refresh_token: pair.refresh.token, ...CONFIDENTIAL })).json();

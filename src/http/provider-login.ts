@@ -1,0 +1,21 @@
+import type { SessionData } from '../sessions/session.js';
+
+/** The login with an OpenID Connect provider that a session began with, as its data keeps it under `oidc`. */
+export interface ProviderLogin {
+  /** The provider's name here. */
+  readonly provider: string;
+  /** The session there (OpenID Connect Back-Channel Logout 1.0 section 2.1). */
+  readonly sid?: string;
+  /** How strongly the user logged in there (OpenID Connect Core 1.0 section 2). */
+  readonly acr?: string;
+}
+
+/** Data may be the application's own too: only what has the right shape is taken. */
+export function providerLoginOf(data: SessionData | undefined): Partial<ProviderLogin> {
+  const { provider, sid, acr } = (data?.oidc ?? {}) as { readonly [name: string]: unknown };
+  return {
+    ...(typeof provider === 'string' && { provider }),
+    ...(typeof sid === 'string' && { sid }),
+    ...(typeof acr === 'string' && { acr }),
+  };
+}
