@@ -78,6 +78,19 @@ t.test('a refresh elsewhere that did not help is followed by one here', async (t
   t.equal(browser.count(REFRESHED), 2);
 });
 
+t.test('a refresh that is answered with a pair that another has got, and that is about to expire, is good for the request', async (t) => {
+  const { browser, tab, echo } = await expiredTab(t);
+  let asked = 0;
+  browser.onAnswer = async ({ url }, { status }) => {
+    if (url.endsWith('/api/echo') && status === 401 && asked++ === 0) {
+      await browser.fetch(`${browser.url}/auth/refresh`, { method: 'POST' });
+      await site.shortenAccess(100);
+    } else if (asked > 0 && url.endsWith('/auth/refresh')) await sleep(200);
+  };
+  t.equal((await tab.fetch(echo)).status, 200);
+  t.equal(browser.count('GET /api/echo 401'), 1);
+});
+
 t.test('a body that can be sent twice is', async (t) => {
   const form = new FormData();
   form.set('name', 'Ada');

@@ -324,6 +324,26 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       await wellKept(t, s);
     });
 
+    await t.test('current or its parent, and open, its access key about to expire: that gets a whole lifetime', async (t) => {
+      const s = fresh();
+      const { pair: first, principal } = await s.login();
+      const { pair } = pairOf(await s.rotate(first.refresh));
+      for (const presented of [pair.refresh, first.refresh]) {
+        await client.pexpire(s.accessKey(pair), ACCESS / 2 + 5_000);
+        const { accessExpiresInMs } = pairOf(await s.rotate(presented));
+        t.ok(accessExpiresInMs > ACCESS / 2 && accessExpiresInMs <= ACCESS / 2 + 5_000, 'half of one is enough');
+
+        await client.pexpire(s.accessKey(pair), ACCESS / 2 - 1_000);
+        const renewed = pairOf(await s.rotate(presented));
+        t.same(renewed.pair, pair);
+        t.equal(renewed.accessExpiresInMs, ACCESS);
+        await lives(t, s.accessKey(pair), ACCESS);
+        t.match(await s.store.authenticate(pair.access.token), { expiresAt: renewed.principal.expiresAt });
+        t.equal((await s.members(principal.subject))[`access:${pair.access.digest}`], renewed.principal.expiresAt);
+        await wellKept(t, s);
+      }
+    });
+
     await t.test('the parent, while the current pair is open: the successor pair again', async (t) => {
       const s = fresh();
       const { pair: first, principal } = await s.login();

@@ -21,13 +21,13 @@ local function answer(outcome, value, accessExpiresIn)
     'device', stored.device, 'address', stored.address }
 end
 
--- Hands out the pair that is current; its access token works, even if the first one has expired meanwhile.
+-- Hands out the pair that is current. Its access token is good for half a lifetime at least: whoever refreshes can go on.
 local function repeated(outcome, digest, unconfirmed)
   local key = base .. 'access:' .. digest
-  local value = redis.call('GET', key)
-  if value then return answer(outcome, value, redis.call('PTTL', key)) end
+  local expiresIn = redis.call('PTTL', key)
+  if expiresIn >= accessLifetime / 2 then return answer(outcome, redis.call('GET', key), expiresIn) end
   local expiresAt = math.min(now + accessLifetime, redis.call('PEXPIRETIME', session))
-  value = accessValue(stored.principal, sessionId, expiresAt, unconfirmed)
+  local value = accessValue(stored.principal, sessionId, expiresAt, unconfirmed)
   redis.call('SET', key, value, 'PXAT', expiresAt)
   redis.call('ZADD', sessions, expiresAt, 'access:' .. digest)
   trim(sessions)

@@ -20,6 +20,8 @@ export interface Site {
   register: () => Promise<{ username: string; password: string; subject: string }>;
   /** Ends every access token, as the clock would. */
   expireAccess: () => Promise<void>;
+  /** Leaves every access token this long to live, at most. */
+  shortenAccess: (ms: number) => Promise<void>;
   /** Closes every pair of tokens: a minute goes by since they were handed out and confirmed. */
   closePairs: () => Promise<void>;
   /** Cuts the connection in place of every answer to a request for this path, once it has been carried out. */
@@ -84,6 +86,10 @@ export async function startSite(
     async expireAccess() {
       const keys = (await keysUnder(client, redisPrefix)).filter((key) => key.includes(':access:'));
       if (keys.length > 0) await client.del(keys);
+    },
+    async shortenAccess(ms) {
+      const keys = (await keysUnder(client, redisPrefix)).filter((key) => key.includes(':access:'));
+      await Promise.all(keys.map((key) => client.pexpire(key, ms, 'LT')));
     },
     async closePairs() {
       for (const key of await keysUnder(client, redisPrefix)) {
