@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { LatchkeyError } from './errors.js';
@@ -97,6 +97,11 @@ const workers: Form<number> = {
 const address = matching('a host name or an IP address', /^[\w.:%-]+$/);
 
 const path: Form<string> = { form: 'path', read: (text) => text };
+
+const existingFile: Form<string> = {
+  form: 'path of a file',
+  read: (text, refuse) => (existsSync(text) ? text : refuse('names a file that is not there')),
+};
 
 /** Reads a comma-separated list, telling what is wrong with each entry by its place in the list. */
 function listOf<T>(form: string, read: (entry: string) => T | { wrong: string }): Form<readonly T[]> {
@@ -420,9 +425,9 @@ export const variables = {
   },
   brandStylesheet: {
     name: 'BRAND_STYLESHEET',
-    type: path,
+    type: existingFile,
     unset: 'the pages keep their own look',
-    description: 'A stylesheet that sets the custom properties at the head of `src/http/pages/assets/pages.css`.',
+    description: 'A stylesheet that sets the custom properties at the head of `src/http/pages/assets/pages.css`; read at start.',
   },
   registration: {
     name: 'REGISTRATION',

@@ -155,6 +155,7 @@ t.test('all problems are told at once, each naming its variable', async (t) => {
     ADMIN_KEYS: 'ops',
     WEBHOOKS: 'ftp://example.com',
     BRAND_NAME: 'a\nb',
+    BRAND_STYLESHEET: '/nowhere/brand.css',
     REGISTRATION: 'yes',
     LOGIN_FAILURES_PER_ACCOUNT: '1e3',
     LOGIN_FAILURES_PER_NETWORK: '0x10',

@@ -1,5 +1,6 @@
 import { html } from 'ghtml';
 import type { Ending, Session } from '../../sessions/session.js';
+import type { ProviderButton } from './credentials-form.js';
 import { layout, notice, type PageContext } from './layout.js';
 
 export interface AccountPage {
@@ -10,6 +11,8 @@ export interface AccountPage {
   readonly endings: readonly Ending[];
   /** How many characters a new password has at least; undefined where the password is not ours to change. */
   readonly minimumLength: number | undefined;
+  /** Those where an account can be linked. */
+  readonly providers: readonly ProviderButton[];
   readonly info?: string | undefined;
   readonly error?: string | undefined;
 }
@@ -35,6 +38,7 @@ export function accountPage(context: PageContext, page: AccountPage): string {
 !${others.length === 0 ? html`<p class="hint">${strings.noOthers}</p>` : endButtons(context)}
 </section>
 !${page.minimumLength === undefined ? '' : passwordSection(context, page.name, page.minimumLength)}
+!${page.providers.length === 0 ? '' : linksSection(context, page.providers)}
 !${page.endings.length === 0 ? '' : endingsSection(context, page.endings)}`,
   );
 }
@@ -73,6 +77,20 @@ function passwordSection({ strings, base }: PageContext, name: string, minimumLe
 <button>${strings.changePassword}</button>
 </form>
 </section>`;
+}
+
+function linksSection({ strings, base }: PageContext, providers: readonly ProviderButton[]): string {
+  const links = providers.map(({ name }) => html`<a class="button quiet" href="${base}/link/${encodeURIComponent(name)}">${strings.linkAccount(name)}</a>`);
+  return html`<section aria-labelledby="links"><h2 id="links">${strings.linkAccounts}</h2>
+<p class="hint">${strings.linkAccountNote}</p>
+<p class="row">!${links.join('')}</p>
+</section>`;
+}
+
+/** Says that the session here is over, and leads on to the provider that it began with. */
+export function loggedOutPage(context: PageContext, { provider, href }: { readonly provider: string; readonly href: string }): string {
+  const { strings } = context;
+  return layout(context, strings.logOut, html`!${notice('info', strings.reasons.logged_out)}<p><a href="${href}">${strings.logOutAt(provider)}</a></p>`);
 }
 
 function endingsSection(context: PageContext, endings: readonly Ending[]): string {

@@ -5,10 +5,12 @@ import { changePassword } from '../change-password.js';
 import { asProblem } from '../errors.js';
 import { logOut } from '../log-out.js';
 import { Problem } from '../problem.js';
+import { providerLoginOf } from '../provider-login.js';
 import type { App } from '../route.js';
 import { requireRecentAuthentication } from '../step-up.js';
 import { handOver } from '../tokens.js';
-import { accountPage } from './account-page.js';
+import { accountPage, loggedOutPage } from './account-page.js';
+import type { ProviderButton } from './credentials-form.js';
 import { ACCOUNT, contextFor, errorText, known, onward, type PagesOptions, sendPage, sender, toLogin, turnedAway, visitorOf } from './pages.js';
 
 const Query = Type.Object({ done: Type.Optional(Type.String()) });
@@ -16,6 +18,7 @@ const LogoutForm = Type.Object(
   { scope: Type.Union([Type.Literal('all'), Type.Literal('session'), Type.Literal('others')]) },
   { additionalProperties: false },
 );
+const LinkParams = Type.Object({ provider: Type.String() });
 const EndForm = Type.Object({ session: Type.String({ maxLength: 64 }) }, { additionalProperties: false });
 const PasswordForm = Type.Object(
   { username: Type.Optional(Type.String()), current_password: Type.String(), new_password: Type.String() },
@@ -23,7 +26,7 @@ const PasswordForm = Type.Object(
 );
 
 export function account(app: App, options: PagesOptions): void {
-  const { services, base, passwordMinLength } = options;
+  const { services, base, passwordMinLength, providers } = options;
   const { sessions, users, cookies, report } = services;
 
   const show = async (
@@ -36,7 +39,7 @@ export function account(app: App, options: PagesOptions): void {
     const minimumLength = users && passwordMinLength;
     return sendPage(
       reply,
-      accountPage(contextFor(request, options), { ...page, name, own, sessions: living, endings, minimumLength }),
+      accountPage(contextFor(request, options), { ...page, name, own, sessions: living, endings, minimumLength, providers }),
       status,
     );
   };
@@ -51,9 +54,11 @@ export function account(app: App, options: PagesOptions): void {
   app.post(`${base}/form/logout`, { config: { needs: 'nothing' }, schema: { body: LogoutForm } }, async (request, reply) => {
     const { scope } = request.body;
     try {
-      await logOut(request, reply, services, { scope });
+      const { data } = await logOut(request, reply, services, { scope });
       if (scope === 'others') return reply.redirect(`${ACCOUNT}?done=others_ended`, 303);
-      return toLogin(reply, services, 'logged_out');
+      const { provider: name, sid } = providerLoginOf(data);
+      const provider = providers.find((each) => each.name === name);
+      return provider ? onToProvider(request, reply, provider, sid) : toLogin(reply, services, 'logged_out');
     } catch (error) {
       const away = turnedAway(reply, options, asProblem(error));
       if (!away) throw error;
@@ -73,6 +78,15 @@ export function account(app: App, options: PagesOptions): void {
     }),
   );
 
+  app.get(`${base}/link/:provider`, { config: { needs: 'nothing' }, schema: { params: LinkParams } }, async (request, reply) => {
+    const provider = providers.find(({ name }) => name === request.params.provider);
+    if (!provider) return reply.callNotFound();
+    return onAccount(request, reply, async (visitor) => {
+      await requireRecentAuthentication(request, visitor, services);
+      return reply.redirect(`${provider.href}?${new URLSearchParams({ link: '1', to: `${ACCOUNT}?done=linked` }).toString()}`, 303);
+    });
+  });
+
   if (users) {
     app.post(`${base}/form/password`, { config: { needs: 'nothing' }, schema: { body: PasswordForm } }, (request, reply) =>
       onAccount(request, reply, async (principal) => {
@@ -83,6 +97,12 @@ export function account(app: App, options: PagesOptions): void {
         return reply.redirect(`${ACCOUNT}?done=password_changed`, 303);
       }),
     );
+  }
+
+  /** By a page in between: a browser does not follow a form of ours to another site, by a redirect neither (`form-action`). */
+  function onToProvider(request: FastifyRequest, reply: FastifyReply, { name, href: start }: ProviderButton, sid: string | undefined) {
+    const href = `${start}/logout${sid === undefined ? '' : `?${new URLSearchParams({ sid }).toString()}`}`;
+    return sendPage(reply.header('refresh', `0;url=${href}`), loggedOutPage(contextFor(request, options), { provider: name, href }));
   }
 
   /** Acts for whoever posts a form of the account page, which says what went wrong; who has to log in first is sent there. */

@@ -4,6 +4,7 @@ import { layout, notice, type PageContext } from './layout.js';
 /** A provider that one can log in with. */
 export interface ProviderButton {
   readonly name: string;
+  /** Where a login with it begins. */
   readonly href: string;
 }
 
@@ -23,7 +24,7 @@ export function loginPage(
   page: CredentialsPage & { readonly providers: readonly ProviderButton[]; readonly registration: boolean },
 ): string {
   const { strings, base } = context;
-  const buttons = page.providers.map(({ name, href }) => html`<a class="button" href="${href}">${strings.loginWith(name)}</a>`);
+  const buttons = page.providers.map(({ name, href }) => html`<a class="button" href="${returning(href, page.to)}">${strings.loginWith(name)}</a>`);
   return layout(
     context,
     strings.login,
@@ -68,6 +69,10 @@ function focus(field: 'username' | 'password', { error, info, username, username
   const message = hasFocus && (error === undefined ? info && 'info' : 'error');
   const descriptions = [message, hint].filter(Boolean).join(' ');
   return [hasFocus && 'autofocus', descriptions !== '' && `aria-describedby="${descriptions}"`].filter(Boolean).join(' ');
+}
+
+function returning(href: string, to: string | undefined): string {
+  return to === undefined ? href : `${href}?${new URLSearchParams({ to }).toString()}`;
 }
 
 function hiddenTo(to: string | undefined): string {

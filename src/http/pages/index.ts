@@ -4,7 +4,6 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
 import { html } from 'ghtml';
-import { readFile } from 'node:fs/promises';
 import { enableCookies } from '../cookies.js';
 import { asProblem } from '../errors.js';
 import { requireDeclaration } from '../route.js';
@@ -12,20 +11,13 @@ import { requireSameOrigin } from '../same-origin.js';
 import { compileValidator } from '../validate.js';
 import { account } from './account.js';
 import { layout, notice } from './layout.js';
+import { loadAssets } from './load-assets.js';
 import { login } from './login.js';
 import { ACCOUNT, contextFor, errorText, type PagesOptions, sendPage } from './pages.js';
 import { register } from './register.js';
 
 export type { Brand } from './layout.js';
 export type { PagesOptions } from './pages.js';
-
-const CSS = 'text/css; charset=utf-8';
-const JAVASCRIPT = 'text/javascript; charset=utf-8';
-const ASSETS: readonly { name: string; type: string; file: URL | string }[] = [
-  { name: 'pages.css', type: CSS, file: new URL('./assets/pages.css', import.meta.url) },
-  { name: 'pages.js', type: JAVASCRIPT, file: new URL('./assets/pages.js', import.meta.url) },
-  { name: 'client.js', type: JAVASCRIPT, file: new URL('../../client/index.js', import.meta.url) },
-];
 
 const FormName = Type.Object({ form: Type.String() });
 
@@ -45,8 +37,10 @@ const CONTENT_SECURITY_POLICY = {
 };
 
 /** Adds the pages to an instance of their own. They work without a script. */
-export async function pageRoutes(instance: FastifyInstance, options: PagesOptions): Promise<void> {
-  const { services, base } = options;
+export async function pageRoutes(instance: FastifyInstance, given: Omit<PagesOptions, 'assets'>): Promise<void> {
+  const { services, base, brand } = given;
+  const assets = await loadAssets(base, { brandStylesheet: brand.stylesheet });
+  const options: PagesOptions = { ...given, assets };
   const app = instance.withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(compileValidator);
   await enableCookies(instance);
   app.removeAllContentTypeParsers();
@@ -75,11 +69,9 @@ export async function pageRoutes(instance: FastifyInstance, options: PagesOption
     return sendPage(reply.headers(problem.headers), layout(context, context.strings.failed, content), problem.status);
   });
 
-  const brand = options.brand.stylesheet;
-  const assets = brand === undefined ? ASSETS : [...ASSETS, { name: 'brand.css', type: CSS, file: brand }];
-  for (const { name, type, file } of assets) {
-    app.get(`${base}/assets/${name}`, { config: { needs: 'nothing' } }, async (_request, reply) =>
-      reply.header('cache-control', 'public, max-age=3600').type(type).send(await readFile(file)),
+  for (const { path, type, content } of assets.files) {
+    app.get(path, { config: { needs: 'nothing' } }, async (_request, reply) =>
+      reply.header('cache-control', 'public, max-age=31536000, immutable').type(type).send(content),
     );
   }
   // The address bar holds where a form was posted, and is asked for again.

@@ -1,4 +1,5 @@
 import { html } from 'ghtml';
+import type { Assets } from './load-assets.js';
 import type { Strings } from './strings.js';
 
 /** What makes the pages a site's own. */
@@ -12,14 +13,15 @@ export interface Brand {
 export interface PageContext {
   readonly brand: Brand;
   readonly strings: Strings;
-  /** Where forms are posted and assets lie. */
+  readonly assets: Pick<Assets, 'stylesheets' | 'scripts'>;
+  /** Where forms are posted. */
   readonly base: string;
   /** Where a script sends a reader whose session is over. */
   readonly loginPage: string;
 }
 
 /** A page's frame. `content` is HTML; everything else is escaped. */
-export function layout({ brand, strings, base }: PageContext, title: string, content: string): string {
+export function layout({ brand, strings, assets }: PageContext, title: string, content: string): string {
   return html`<!doctype html>
 <html lang="${strings.language}">
 <head>
@@ -27,9 +29,8 @@ export function layout({ brand, strings, base }: PageContext, title: string, con
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>${title} · ${brand.name}</title>
-<link rel="stylesheet" href="${base}/assets/pages.css">
-!${brand.stylesheet === undefined ? '' : html`<link rel="stylesheet" href="${base}/assets/brand.css">`}
-<script type="module" src="${base}/assets/pages.js"></script>
+!${assets.stylesheets.map((path) => html`<link rel="stylesheet" href="${path}">`).join('\n')}
+!${assets.scripts.map((path) => html`<script type="module" src="${path}"></script>`).join('\n')}
 </head>
 <body>
 <header><p class="brand">${brand.name}</p></header>

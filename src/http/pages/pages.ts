@@ -8,12 +8,14 @@ import type { Services } from '../services.js';
 import { handOver } from '../tokens.js';
 import type { ProviderButton } from './credentials-form.js';
 import type { Brand, PageContext } from './layout.js';
+import type { Assets } from './load-assets.js';
 import { LANGUAGES, type Strings, stringsFor } from './strings.js';
 
 /** What the pages stand on. */
 export interface PagesOptions {
   readonly services: Services;
   readonly brand: Brand;
+  readonly assets: Assets;
   /** Where the `/auth` routes are: forms are posted below it, so that the refresh cookie comes along. */
   readonly base: string;
   /** Characters that a new password has at least. */
@@ -24,8 +26,8 @@ export interface PagesOptions {
 export const ACCOUNT = '/account';
 
 /** A page's context in the language that its reader prefers. */
-export function contextFor({ raw }: FastifyRequest, { brand, base, services: { loginPage } }: PagesOptions): PageContext {
-  return { brand, base, loginPage, strings: stringsFor(new Negotiator(raw).language(LANGUAGES)) };
+export function contextFor({ raw }: FastifyRequest, { brand, assets, base, services: { loginPage } }: PagesOptions): PageContext {
+  return { brand, assets, base, loginPage, strings: stringsFor(new Negotiator(raw).language(LANGUAGES)) };
 }
 
 export function sendPage(reply: FastifyReply, page: string, status = 200): FastifyReply {

@@ -25,6 +25,10 @@ const en = {
   logOut: 'Log out',
   changePassword: 'Change password',
   changePasswordNote: 'Every device is logged out; this one stays.',
+  linkAccounts: 'Other ways to log in',
+  linkAccount: (provider: string) => `Link an account at ${provider}`,
+  linkAccountNote: 'You are asked to log in there, and can log in with it here from then on.',
+  logOutAt: (provider: string) => `Go on to log out at ${provider} too`,
   endings: 'Recently ended',
   noOthers: 'No other device is logged in.',
   unknownDevice: 'unknown device',
@@ -34,6 +38,7 @@ const en = {
     password_changed: 'Your password was changed, and every other device logged out.',
     session_ended: 'The device was logged out.',
     others_ended: 'All other devices were logged out.',
+    linked: 'The account is linked. You can log in with it from now on.',
   },
   /** Why someone reads the login page, by the reason of the ending. */
   reasons: {
@@ -108,6 +113,10 @@ const de: Strings = {
   logOut: 'Abmelden',
   changePassword: 'Passwort ändern',
   changePasswordNote: 'Alle Geräte werden abgemeldet; dieses bleibt angemeldet.',
+  linkAccounts: 'Andere Wege zur Anmeldung',
+  linkAccount: (provider) => `Konto bei ${provider} verknüpfen`,
+  linkAccountNote: 'Sie melden sich dazu dort an und können sich künftig damit hier anmelden.',
+  logOutAt: (provider) => `Weiter zur Abmeldung auch bei ${provider}`,
   endings: 'Kürzlich beendet',
   noOthers: 'Kein anderes Gerät ist angemeldet.',
   unknownDevice: 'unbekanntes Gerät',
@@ -117,6 +126,7 @@ const de: Strings = {
     password_changed: 'Ihr Passwort wurde geändert, alle anderen Geräte sind abgemeldet.',
     session_ended: 'Das Gerät wurde abgemeldet.',
     others_ended: 'Alle anderen Geräte wurden abgemeldet.',
+    linked: 'Das Konto ist verknüpft. Sie können sich ab jetzt damit anmelden.',
   },
   reasons: {
     logged_out: 'Sie sind abgemeldet.',

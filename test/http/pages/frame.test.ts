@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import t from 'tap';
 import { ACCESS_COOKIE, browser, startService } from '../../support/service.js';
 import { formPoster, GERMAN, textOf } from './support.js';
@@ -42,7 +42,7 @@ t.test('every page, an error too, is kept nowhere, runs nothing inline and stand
       'cross-origin-opener-policy': 'same-origin',
     });
     t.equal(reply.headers['x-powered-by'], undefined);
-    t.notMatch(reply.body, /<style|style=|\son\w+=|<script(?! type="module" src="\/auth\/assets\/pages\.js"><\/script>)|(src|href|action)="(?!\/)/, 'nothing inline, nothing from elsewhere');
+    t.notMatch(reply.body, /<style|style=|\son\w+=|<script(?! type="module" src="\/auth\/assets\/\w+\/pages\.js"><\/script>)|(src|href|action)="(?!\/)/, 'nothing inline, nothing from elsewhere');
     if (status !== 303) t.equal(reply.headers['content-type'], 'text/html; charset=utf-8');
   }
 });
@@ -51,24 +51,41 @@ t.test('a page stands under its brand, which is text', async (t) => {
   const page = await get('/login');
   t.match(page.body, '<title>Log in · Ada &#38; &#60;Sons&#62;</title>');
   t.match(page.body, '<p class="brand">Ada &#38; &#60;Sons&#62;</p>');
-  t.match(page.body, /pages\.css">\s*<link rel="stylesheet" href="\/auth\/assets\/brand\.css">/, 'its stylesheet comes after ours');
+  t.match(page.body, /pages\.css">\s*<link rel="stylesheet" href="\/auth\/assets\/\w+\/brand\.css">/, 'its stylesheet comes after ours');
   t.notMatch((await plain.get('/login')).body, 'brand.css');
   t.match(textOf(await plain.get('/login')), 'Log in · latchkey');
 });
 
-t.test('assets', async (t) => {
-  for (const [name, type, text] of [
-    ['pages.css', 'text/css; charset=utf-8', await readFile(new URL('../../../src/http/pages/assets/pages.css', import.meta.url), 'utf8')],
-    ['pages.js', 'text/javascript; charset=utf-8', await readFile(new URL('../../../src/http/pages/assets/pages.js', import.meta.url), 'utf8')],
-    ['brand.css', 'text/css; charset=utf-8', STYLE],
-  ] as const) {
-    const reply = await get(`/auth/assets/${name}`);
-    t.equal(reply.statusCode, 200, name);
-    t.match(reply.headers, { 'content-type': type, 'cache-control': 'public, max-age=3600', 'x-content-type-options': 'nosniff' });
-    t.equal(reply.body, text);
+t.test('assets are kept for ever, under a path that changes with them', async (t) => {
+  const { body } = await get('/login');
+  const linked = [...body.matchAll(/<link rel="stylesheet" href="([^"]+)">/g)].map(([, path]) => path!);
+  const texts = [await readFile(new URL('../../../src/http/pages/assets/pages.css', import.meta.url), 'utf8'), STYLE];
+  t.equal(linked.length, texts.length);
+  for (const [i, path] of linked.entries()) {
+    t.match(path, /^\/auth\/assets\/[0-9a-f]{16}\/(pages|brand)\.css$/);
+    const reply = await get(path);
+    t.equal(reply.statusCode, 200, path);
+    t.match(reply.headers, {
+      'content-type': 'text/css; charset=utf-8',
+      'cache-control': 'public, max-age=31536000, immutable',
+      'x-content-type-options': 'nosniff',
+    });
+    t.equal(reply.body, texts[i]);
+    t.equal((await plain.get(path)).statusCode, 404, 'another version has none of them');
   }
-  t.equal((await plain.get('/auth/assets/brand.css')).statusCode, 404);
-  for (const path of ['../index.js', '..%2findex.js', 'pages.css%00', '', 'pages.css/']) t.equal((await get(`/auth/assets/${path}`)).statusCode, 404, path);
+  const directory = dirname(linked[0]!);
+  for (const path of ['../index.js', '..%2findex.js', 'pages.css%00', '', 'pages.css/', 'brand.css']) {
+    const reply = await get(`${path === 'brand.css' ? '/auth/assets' : directory}/${path}`);
+    t.equal(reply.statusCode, 404, path);
+    t.notMatch(reply.headers['cache-control'], 'immutable');
+  }
+});
+
+t.test('from a source tree, where the client is not compiled, pages name no script', async (t) => {
+  const { body } = await get('/login');
+  t.notMatch(body, '<script');
+  const directory = /href="([^"]+)\/pages\.css"/.exec(body)![1]!;
+  for (const name of ['pages.js', 'client.js']) t.equal((await get(`${directory}/${name}`)).statusCode, 404);
 });
 
 t.test('in the language of the reader', async (t) => {

@@ -112,9 +112,10 @@ t.test('who comes back with the cookies of a session that ended reads why', asyn
 });
 
 t.test('providers have their buttons', async (t) => {
+  const assets = { stylesheets: [], scripts: [] };
   for (const [language, text] of [['en', 'Log in with Example & Co'], ['de', 'Mit Example & Co anmelden']] as const) {
     const body = loginPage(
-      { brand: { name: 'latchkey' }, base: '/auth', loginPage: '/login', strings: stringsFor(language) },
+      { brand: { name: 'latchkey' }, assets, base: '/auth', loginPage: '/login', strings: stringsFor(language) },
       { providers: [{ name: 'Example & Co', href: '/auth/oidc/example' }], registration: false },
     );
     t.match(textOf({ body }), text);

@@ -11,7 +11,7 @@ const ACCOUNT = '/account';
 const loginPage = document.querySelector('[data-login]')?.dataset.login;
 
 if (loginPage !== undefined) {
-  const baseUrl = new URL('..', import.meta.url).pathname;
+  const baseUrl = new URL('../..', import.meta.url).pathname;
   const client = createClient({ baseUrl, refreshAhead: true, onSignedOut: leave });
   const check = () => void client.session().catch(() => undefined);
   check();
