@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Identity } from '../sessions/session.js';
 import { challenge, presentedAccessToken, presentedRefreshToken } from './credentials.js';
 import { Problem } from './problem.js';
 import type { Services } from './services.js';
@@ -11,6 +12,7 @@ export type LogoutScope = 'all' | 'session' | 'others';
  * Ends sessions of the user whose session asks, and takes the cookies back if it is among them.
  *
  * @param inBody a refresh token, when there is no cookie and the access token has expired.
+ * @returns who asked.
  * @throws {Problem} `authentication_required` or `invalid_token`; `reauthentication_required` for a spent refresh token,
  *   which ends its session; `insufficient_user_authentication` for `others`.
  */
@@ -19,7 +21,7 @@ export async function logOut(
   reply: FastifyReply,
   services: Services,
   { scope, inBody }: { scope: LogoutScope; inBody?: string | undefined },
-): Promise<void> {
+): Promise<Identity> {
   const { sessions, cookies, report } = services;
   const asking = await whoLogsOut(request, services, inBody);
   const { subject, sessionId } = asking;
@@ -31,10 +33,11 @@ export async function logOut(
     await sessions.revokeAll(subject, { reason: 'logged_out_elsewhere', own });
   }
   report({ event: 'logout', outcome: 'success', reason: scope, subject, sessionId, address: request.ip });
-  if (scope === 'others') return;
+  if (scope === 'others') return asking;
   cookies.clear(reply);
   // Chromium stalls for seconds over it (crbug.com/40233601), and it alone sends this header.
   if (request.headers['sec-ch-ua'] === undefined) reply.header('clear-site-data', '"cache"');
+  return asking;
 }
 
 /** The session that asks, by its access token, or by a refresh token that could still be refreshed with. */
@@ -51,9 +54,9 @@ async function whoLogsOut(request: FastifyRequest, { sessions, cookies, report }
       ? new Problem('invalid_token', { headers: challenge('invalid_token') })
       : new Problem('authentication_required', { headers: challenge() });
   }
-  const { subject, authenticatedAt, standing } = holder;
+  const { subject, standing } = holder;
   const { sessionId } = token;
-  if (standing === 'living') return { subject, sessionId, authenticatedAt };
+  if (standing === 'living') return { ...holder, sessionId };
   await sessions.revokeByToken(token, 'reused');
   report({ event: 'logout', outcome: 'failure', reason: 'reused', subject, sessionId, address: request.ip });
   throw new Problem('reauthentication_required', { reason: 'reused' });

@@ -4,7 +4,9 @@ import type { LightMyRequestResponse } from 'fastify';
 import t, { type Test } from 'tap';
 import { attested } from '../../src/http/oidc/callback.js';
 import type { AuthEvent } from '../../src/http/services.js';
-import { ACCESS_COOKIE, bearer, browser, setCookies, startService } from '../support/service.js';
+import { partitionOf } from '../../src/redis/keys.js';
+import { formPoster, GERMAN, textOf } from '../http/pages/support.js';
+import { ACCESS_COOKIE, bearer, browser, CookieJar, setCookies, startService } from '../support/service.js';
 import { ACR, CLIENT, startProvider } from './provider.js';
 
 const OIDC_COOKIE = '__Http-latchkey-oidc';
@@ -159,6 +161,45 @@ t.test('a provider that is unknown, foreign or away', async (t) => {
   t.match((await get('/login')).body, 'href="/auth/oidc/corp"');
 });
 
+t.test('the buttons of the login page lead back to the page that was asked for', async (t) => {
+  const button = ({ body }: LightMyRequestResponse) => /<a class="button" href="(\/auth\/oidc\/corp[^"]*)"/.exec(body)![1]!.replace('&#61;', '=');
+  t.equal(button(await get('/login')), '/auth/oidc/corp');
+  const to = '/orders?page=2#last';
+  const failed = await formPoster(service)('/auth/form/login', { username: 'nobody-of-this-name', password: 'wrong', to });
+  for (const page of [await get(`/login?${new URLSearchParams({ to }).toString()}`), failed]) {
+    t.equal(button(page), '/auth/oidc/corp?to=%2Forders%3Fpage%3D2%23last');
+    t.equal((await logIn('ada', { query: button(page).replace('/auth/oidc/corp', '') })).reply.headers.location, to);
+  }
+  for (const evil of ['//evil.example', 'https://evil.example/', '/.//evil.example']) t.equal((await start(`?to=${encodeURIComponent(evil)}`)).statusCode, 400, evil);
+});
+
+t.test('the account page links an account', async (t) => {
+  const { subject } = await service.register();
+  const own = await service.mint(subject);
+  const page = await get('/account', browser(own));
+  for (const [text, headers] of [['Link an account at corp', {}], ['Konto bei corp verknüpfen', GERMAN]] as const) {
+    t.match(textOf(await get('/account', { ...browser(own), ...headers })), text);
+  }
+  const href = /href="(\/auth\/link\/corp)"/.exec(page.body)![1]!;
+  const onward = await get(href, browser(own));
+  t.equal(onward.statusCode, 303);
+  t.equal(onward.headers.location, '/auth/oidc/corp?link=1&to=%2Faccount%3Fdone%3Dlinked');
+  const { reply } = await logIn('linked@corp', { query: onward.headers.location!.replace('/auth/oidc/corp', ''), headers: browser(own) });
+  t.equal(reply.headers.location, '/account?done=linked');
+  t.match(textOf(await get(reply.headers.location!, browser(own))), 'The account is linked.');
+  t.equal((await sessionOf((await logIn('linked@corp')).reply)).subject, subject);
+
+  await client.del(keys.access(own.pair.access.partition, own.pair.access.digest));
+  const renewed = await get(href, browser(own, 'refresh'));
+  t.equal(renewed.headers.location, onward.headers.location, 'after the access token expired too');
+  t.equal(setCookies(renewed)[0]!.name, ACCESS_COOKIE);
+  const [seconds] = await client.time();
+  const old = await service.mint(subject, { authenticatedAt: Number(seconds) * 1000 - 16 * 60_000 });
+  t.equal((await get(href, browser(old))).headers.location, '/login?reason=insufficient_user_authentication&to=%2Faccount');
+  t.equal((await get(href)).headers.location, '/login?reason=missing&to=%2Faccount');
+  t.equal((await get('/auth/link/nobody', browser(own))).statusCode, 404);
+});
+
 t.test('linking: only by who is logged in, recently; then both ways lead to the same user', async (t) => {
   t.equal((await start('?link=1')).statusCode, 401);
   const [seconds] = await client.time();
@@ -205,12 +246,50 @@ t.test('back-channel logout: the provider ends the session that began there, and
 
 t.test('a browser logs out at the provider too, and comes back to the login page; its session here ends with it', async (t) => {
   const session = await sessionOf((await logIn('dorothy')).reply);
-  const away = await get('/auth/oidc/corp/logout', { host });
+  const { sid } = session.data.oidc;
+  const away = await get(`/auth/oidc/corp/logout?sid=${sid}`, { host });
   t.equal(away.statusCode, 303);
-  t.equal(new URL(away.headers.location!).searchParams.get('client_id'), CLIENT.clientId);
+  const query = { client_id: CLIENT.clientId, post_logout_redirect_uri: `${service.url}/login` };
+  t.strictSame(Object.fromEntries(new URL(away.headers.location!).searchParams), { ...query, logout_hint: sid });
+  const unhinted = await get('/auth/oidc/corp/logout', { host });
+  t.strictSame(Object.fromEntries(new URL(unhinted.headers.location!).searchParams), query);
   t.equal(await provider.logout(away.headers.location), `${service.url}/login`);
   t.equal((await get('/auth/session', session.headers)).statusCode, 401);
   t.equal((await get('/auth/oidc/nobody/logout')).statusCode, 404);
+});
+
+t.test('who logs out on the account page is led on to the provider that the session began with', async (t) => {
+  const form = formPoster(service);
+  for (const [scope, only] of [['session', undefined], ['all', undefined], ['session', 'the refresh token']] as const) {
+    const { reply } = await logIn('dorothy');
+    const { session_id: id, subject, data } = await sessionOf(reply);
+    const jar = new CookieJar();
+    jar.keep(reply);
+    if (only) {
+      const { access, previous } = await client.hgetall(keys.session(partitionOf(subject), id));
+      for (const digest of [access, previous]) if (digest) await client.del(keys.access(partitionOf(subject), digest));
+    }
+    const page = await form('/auth/form/logout', { scope }, jar.headers('/auth/form/logout'));
+    jar.keep(page);
+    t.equal(jar.size, 0);
+    t.equal(page.statusCode, 200);
+    const href = `/auth/oidc/corp/logout?sid=${data.oidc.sid}`;
+    t.equal(page.headers.refresh, `0;url=${href}`);
+    t.match(textOf(page), 'You are logged out. Go on to log out at corp too');
+    t.match(page.body, `<a href="${href.replace('=', '&#61;')}">`);
+    t.equal(await provider.logout((await get(href, { host })).headers.location), `${service.url}/login`);
+  }
+  const others = await logIn('dorothy');
+  const jar = new CookieJar();
+  jar.keep(others.reply);
+  t.equal((await form('/auth/form/logout', { scope: 'others' }, jar.headers('/auth/form/logout'))).headers.location, '/account?done=others_ended');
+  for (const [oidc, leads] of [[{ provider: 'corp' }, '0;url=/auth/oidc/corp/logout'], [{ provider: 'of old' }, undefined]] as const) {
+    const own = await service.mint('dorothy', { identity: { subject: 'dorothy', methods: ['federated'], data: { oidc } } });
+    const reply = await form('/auth/form/logout', { scope: 'session' }, { ...browser(own), ...GERMAN });
+    t.equal(reply.headers.refresh, leads);
+    if (leads) t.match(textOf(reply), 'Sie sind abgemeldet. Weiter zur Abmeldung auch bei corp');
+    else t.equal(reply.headers.location, '/login?reason=logged_out&to=%2Faccount');
+  }
 });
 
 t.test('back-channel logout by subject ends all that began there; each token counts once', async (t) => {

@@ -1,8 +1,15 @@
+import { Type } from '@sinclair/typebox';
 import { buildEndSessionUrl } from 'openid-client';
 import { Problem } from '../problem.js';
 import type { App } from '../route.js';
+import { LONGEST_PATH } from '../routes/continue.js';
 import type { OidcServices } from './index.js';
 import { originFor, Params, Redirect } from './start.js';
+
+const Query = Type.Object(
+  { sid: Type.Optional(Type.String({ maxLength: LONGEST_PATH, description: 'The session there, from `oidc.sid` in the data of the session that has ended here' })) },
+  { additionalProperties: false },
+);
 
 /** Sends a browser that has logged out here to log out at the provider too, and from there back to the login page (OpenID Connect RP-Initiated Logout 1.0). */
 export function logout(app: App, { providers, origins, loginPage }: OidcServices): void {
@@ -10,7 +17,7 @@ export function logout(app: App, { providers, origins, loginPage }: OidcServices
     '/oidc/:provider/logout',
     {
       config: { needs: 'nothing', fails: ['not_found'] },
-      schema: { summary: 'Log out at a provider', params: Params, response: { 303: Redirect } },
+      schema: { summary: 'Log out at a provider', params: Params, querystring: Query, response: { 303: Redirect } },
     },
     async (request, reply) => {
       const discovered = await providers.find(request.params.provider);
@@ -18,7 +25,9 @@ export function logout(app: App, { providers, origins, loginPage }: OidcServices
       const { configuration } = discovered;
       if (configuration.serverMetadata().end_session_endpoint === undefined) return reply.redirect(loginPage, 303);
       const back = new URL(loginPage, originFor(request, origins)).href;
-      return reply.redirect(buildEndSessionUrl(configuration, { post_logout_redirect_uri: back }).href, 303);
+      const { sid } = request.query;
+      const url = buildEndSessionUrl(configuration, { post_logout_redirect_uri: back, ...(sid !== undefined && { logout_hint: sid }) });
+      return reply.redirect(url.href, 303);
     },
   );
 }
