@@ -98,7 +98,7 @@ export class LatchkeyClientError extends Error {
   }
 }
 
-type Message = ['renewed' | 'login', expiresIn: number] | ['out', reason: SignedOutReason];
+type Message = ['renewed' | 'login' | 'found', expiresIn: number] | ['out', reason: SignedOutReason];
 type Renewal = 'here' | 'elsewhere' | 'signed out';
 interface Tokens {
   expires_in: number;
@@ -129,6 +129,7 @@ export function createClient({
   let signedOut = false;
   let closed = false;
   let ownId: string | undefined;
+  let user: string | undefined;
   let renewing: Promise<Renewal> | undefined;
   let queue: Promise<unknown> = Promise.resolve();
   let dueAt = Infinity;
@@ -138,6 +139,7 @@ export function createClient({
 
   channel.onmessage = ({ data: [event, value] }: MessageEvent<Message>) => {
     if (event === 'out') return void confirmEnd(value, false).catch(() => {});
+    if (event === 'found') return signedIn(value);
     if (event === 'login') logins++;
     renewed(value);
   };
@@ -212,10 +214,17 @@ export function createClient({
 
   function begin({ expires_in, session }: Tokens, event: 'renewed' | 'login'): Session {
     if (event === 'login') logins++;
-    ownId = session.session_id;
+    know(session);
     renewed(expires_in);
     tell(event, expires_in);
     return session;
+  }
+
+  function know({ session_id, subject }: Session): void {
+    // Another has logged in by another way than a client's.
+    if (user && user !== subject) logins++;
+    user = subject;
+    ownId = session_id;
   }
 
   /** A verdict on an old session may arrive late, when a new one has begun: what counts is what is so now. */
@@ -289,13 +298,19 @@ export function createClient({
       if (scope !== 'others') end('logged_out', true);
     },
     async session() {
+      const wasOut = signedOut;
       let response = await get('/session');
       // A login got in between.
       if (response.status === 401 && !signedOut) response = await ask('GET', '/session');
       if (response.status === 401) return undefined;
       const session = await answer<Session>(await accepted(response));
-      ownId = session.session_id;
-      signedIn(session.expires_at - Date.parse(response.headers.get('date')!) / 1_000);
+      const expiresIn = session.expires_at - Date.parse(response.headers.get('date')!) / 1_000;
+      // Unless it has ended since.
+      if (wasOut || !signedOut) {
+        if (ownId !== session.session_id) tell('found', expiresIn);
+        know(session);
+        signedIn(expiresIn);
+      }
       return session;
     },
     async sessions() {

@@ -37,6 +37,14 @@ function withWebLocks(t: Test): WebLocks {
   return locks;
 }
 
+/** A login by another way than the client. */
+const logInByForm = (browser: Browser, { username, password }: { username: string; password: string }) =>
+  browser.fetch(`${browser.url}/auth/login`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ username, password }),
+  });
+
 const everyTab = (reason: string) => Array.from({ length: 10 }, () => [reason]);
 const nobody = Array.from({ length: 10 }, () => []);
 
@@ -141,15 +149,60 @@ t.test('a tab that was signed out and finds a session is signed in again', async
   const { browser, tabs, user } = await tenTabs(t);
   const tab = tabs[0]!;
   await tab.logout();
-  const answer = await browser.fetch(`${browser.url}/auth/login`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ username: user.username, password: user.password }),
-  });
+  const answer = await logInByForm(browser, user);
   t.equal(answer.status, 200, 'a login by another way than the client');
   t.ok(await tab.session());
   await tab.logout();
   t.strictSame(tab.endings, ['logged_out', 'logged_out']);
+});
+
+t.test('so is every other: a login by a form is known to all tabs once one has asked, and the next end is told to all', async (t) => {
+  const { browser, tabs, user, endings } = await tenTabs(t);
+  await tabs[0]!.logout();
+  await until('every tab has heard', async () => endings().every(({ length }) => length === 1));
+  const loaded = browser.open();
+  await logInByForm(browser, user);
+  t.ok(await loaded.session());
+  t.ok(await loaded.session(), 'which is told once');
+  await sleep(100);
+  await loaded.logout();
+  await until('every tab has heard again', async () => endings().every(({ length }) => length === 2));
+  t.strictSame(endings(), Array.from({ length: 10 }, () => ['logged_out', 'logged_out']));
+  t.strictSame(loaded.endings, ['logged_out']);
+});
+
+t.test('an answer about a session that has ended since begins none', async (t) => {
+  const { browser, tabs, echo } = await tenTabs(t);
+  const tab = tabs[0]!;
+  let late = false;
+  browser.onAnswer = async ({ url }) => {
+    if (late || !url.endsWith('/auth/session')) return;
+    late = true;
+    await sleep(300);
+  };
+  const slow = tab.session();
+  await until('the question is answered', async () => late);
+  await tab.logout();
+  t.ok(await slow);
+  t.equal((await tab.fetch(echo)).status, 401);
+  await sleep(100);
+  t.strictSame(tab.endings, ['logged_out']);
+});
+
+t.test('a request is not repeated in the name of somebody who has logged in by a form meanwhile', async (t) => {
+  const { browser, tabs, echo, endings } = await tenTabs(t);
+  const other = await site.register();
+  await site.expireAccess();
+  let loggedIn = false;
+  browser.onAnswer = async ({ url }) => {
+    if (loggedIn || !url.endsWith('/api/echo')) return;
+    loggedIn = true;
+    await logInByForm(browser, other);
+  };
+  t.equal((await tabs[0]!.fetch(echo)).status, 401);
+  t.equal(browser.count('GET /api/echo 200'), 0);
+  t.equal((await tabs[0]!.fetch(echo)).status, 200, 'the next one is');
+  t.strictSame(endings(), nobody);
 });
 
 t.test('a verdict on the old session that comes late signs nobody out', async (t) => {
