@@ -101,7 +101,7 @@ const plugin: FastifyPluginAsync<LatchkeyOptions> = async (app, options) => {
   if (oidcProviders.length > 0) {
     const { scripts } = clientsOf(options);
     const keys = new Keys(redisPrefix);
-    const oidc = { ...services, providers: new Providers(oidcProviders), links: new Links(scripts, keys), redis: scripts, keys };
+    const oidc = { ...services, providers: new Providers(oidcProviders), links: new Links(scripts, keys), redis: scripts, keys, sessionLifetimeMs: lifetimesOf(options).sessionLifetimeMs };
     await app.register((instance) => oidcRoutes(instance, oidc), { prefix });
   }
   if (options.pages) {
@@ -126,7 +126,7 @@ function servicesFor(app: FastifyInstance, options: LatchkeyOptions): Services {
     sessions: new SessionStore(clients, {
       keys,
       tokenKeys: new TokenKeys(options.tokenKeys),
-      lifetimes: { ...DEFAULT_LIFETIMES, ...given(options, DEFAULT_LIFETIMES) },
+      lifetimes: lifetimesOf(options),
       sessionsPerUser: options.sessionsPerUser ?? 100,
       revocationReplicas: options.revocationReplicas,
       onBackgroundFault: (error) => app.log.warn({ err: error }, 'a confirmation failed; the next use repeats it'),
@@ -142,6 +142,10 @@ function servicesFor(app: FastifyInstance, options: LatchkeyOptions): Services {
     now: () => redisTime(clients.scripts),
     report: options.onEvent ?? ((event) => app.log.info(event, `${event.event} ${event.outcome}`)),
   };
+}
+
+function lifetimesOf(options: LatchkeyOptions): Lifetimes {
+  return { ...DEFAULT_LIFETIMES, ...given(options, DEFAULT_LIFETIMES) };
 }
 
 function clientsOf({ redis }: LatchkeyOptions): Clients {

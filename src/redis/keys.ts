@@ -68,8 +68,8 @@ export class Keys {
     return `${this.#prefix}webhooks`;
   }
 
-  /** Of OpenID Connect: a login under way, a link to an account, or a logout token that was seen; then a digest. */
-  oidc(kind: 'login' | 'link' | 'logout', digest: string): string {
+  /** Of OpenID Connect: a login under way, a link to an account, whose a session there is, or a logout token that was seen; then a digest. */
+  oidc(kind: 'login' | 'link' | 'session' | 'logout', digest: string): string {
     return `${this.#prefix}oidc:${kind}:${digest}`;
   }
 

@@ -303,6 +303,26 @@ t.test('back-channel logout by subject ends all that began there; each token cou
   t.equal((await logOut(await logoutToken({ sub: 'somebody that we do not know' }))).statusCode, 200);
 });
 
+t.test('back-channel logout by the session there alone ends what began with it, and nothing else', async (t) => {
+  const [first, second] = [await sessionOf((await logIn('mary')).reply), await sessionOf((await logIn('mary')).reply)];
+  const own = await service.mint(first.subject);
+  const { sid } = first.data.oidc;
+  const key = keys.oidc('session', createHash('sha256').update(JSON.stringify([provider.issuer, sid])).digest('base64url'));
+  t.equal(await client.get(key), first.subject);
+  const left = (await client.pttl(key)) - service.config.sessionLifetimeMs;
+  t.ok(left > 0 && left <= 60_000, 'for as long as the session can live, and no longer than a minute more');
+
+  t.equal((await logOut(await logoutToken({ sub: undefined, sid: 'of somebody that we do not know' }))).statusCode, 200);
+  t.equal((await logOut(await logoutToken({ sub: undefined, sid }), 'other')).statusCode, 200, 'of another client of that provider');
+  for (const { headers } of [first, second]) t.equal((await get('/auth/session', headers)).statusCode, 200);
+
+  const token = await logoutToken({ sub: undefined, sid });
+  t.equal((await logOut(token)).statusCode, 200);
+  t.equal((await get('/auth/session', first.headers)).statusCode, 401);
+  for (const headers of [second.headers, bearer(own)]) t.equal((await get('/auth/session', headers)).statusCode, 200);
+  t.equal((await logOut(token)).statusCode, 400, 'a replay');
+});
+
 t.test('a logout token that is not one is refused, and ends nothing', async (t) => {
   const session = await sessionOf((await logIn('mary')).reply);
   const { privateKey } = await generateKeyPair('RS256');
@@ -319,7 +339,9 @@ t.test('a logout token that is not one is refused, and ends nothing', async (t) 
     ['an event that is null', await logoutToken({ events: { [EVENT]: null } })],
     ['no jti', await logoutToken({ jti: undefined })],
     ['a jti that is a number', await logoutToken({ jti: 1 })],
-    ['no subject', await logoutToken({ sub: undefined, sid: session.data.oidc.sid })],
+    ['neither a subject nor a session', await logoutToken({ sub: undefined })],
+    ['a subject that is null, with a session', await logoutToken({ sub: null, sid: session.data.oidc.sid })],
+    ['a sid that is null, without a subject', await logoutToken({ sub: undefined, sid: null })],
     ['a subject that is a number', await logoutToken({ sub: 1 })],
     ['a sid that is a number', await logoutToken({ sid: 1 })],
     ['expired', await logoutToken({ exp: Math.floor(Date.now() / 1000) - 60 })],
@@ -351,7 +373,8 @@ t.test('where registration is closed, an account that nobody linked is refused',
   const url = await strict.authorize(once.headers.location!, 'linked');
   const reply = await closed.get(pathOf(url), { cookie: cookieOf(once) });
   t.equal(setCookies(reply).length, 2, 'one that is linked is not, with a login time of now where the provider tells none');
-  t.equal((await closed.get('/auth/oidc/corp/logout')).headers.location, '/login', 'this provider has no page to log out');
+  t.same(await closed.client.keys('*oidc:session:*'), [], 'it tells no session');
+  t.equal((await closed.get('/auth/oidc/corp/logout')).headers.location, '/login', 'nor has it a page to log out');
 });
 
 t.test('an outage of Redis is a 503, not a failed login', async (t) => {

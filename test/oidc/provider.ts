@@ -64,7 +64,7 @@ export async function startProvider(): Promise<TestProvider> {
             redirect_uris: redirectUris,
             backchannel_logout_uri: backchannelLogoutUri,
             post_logout_redirect_uris: postLogoutUri === undefined ? [] : [postLogoutUri],
-            backchannel_logout_session_required: true,
+            backchannel_logout_session_required: postLogoutUri !== undefined,
             require_auth_time: postLogoutUri !== undefined,
             default_acr_values: [ACR],
           },

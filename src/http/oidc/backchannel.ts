@@ -7,6 +7,7 @@ import type { App } from '../route.js';
 import { digestOf } from './attempt.js';
 import type { OidcServices } from './index.js';
 import type { Discovered } from './providers.js';
+import { whose } from './session-there.js';
 import { Params } from './start.js';
 
 const EVENT = 'http://schemas.openid.net/event/backchannel-logout';
@@ -17,7 +18,8 @@ const Form = Type.Object({ logout_token: Type.String() }, { additionalProperties
 const Ended = Type.Unsafe<undefined>({ type: 'null' });
 
 /** A provider ends the sessions that it began here (OpenID Connect Back-Channel Logout 1.0). */
-export function backchannelLogout(app: App, { providers, links, sessions, redis, keys, report }: OidcServices): void {
+export function backchannelLogout(app: App, services: OidcServices): void {
+  const { providers, sessions, redis, keys, report } = services;
   app.post(
     '/oidc/:provider/backchannel',
     {
@@ -27,12 +29,13 @@ export function backchannelLogout(app: App, { providers, links, sessions, redis,
     async (request, reply) => {
       const discovered = await providers.find(request.params.provider);
       if (!discovered) throw new Problem('not_found');
-      const { iss: issuer, sub, sid, jti } = await logoutClaims(discovered, request.body.logout_token);
-      const key = keys.oidc('logout', digestOf(JSON.stringify([issuer, jti])));
+      const claims = await logoutClaims(discovered, request.body.logout_token);
+      const { sid } = claims;
+      const key = keys.oidc('logout', digestOf(JSON.stringify([claims.issuer, claims.jti])));
       const lifetime = (LONGEST_LIFETIME_SECONDS + 2 * CLOCK_TOLERANCE_SECONDS) * 1000;
       if ((await translatingFaults(() => redis.set(key, '1', 'PX', lifetime, 'NX'))) === null) throw refusal();
 
-      const subject = await links.get({ issuer, sub });
+      const subject = await subjectOf(claims, services);
       const living = subject === undefined ? [] : await sessions.list(subject);
       for (const session of living) {
         const began = providerLoginOf(session.data);
@@ -46,15 +49,28 @@ export function backchannelLogout(app: App, { providers, links, sessions, redis,
   );
 }
 
-/** What a logout token says (section 2.6); one without `sub` is refused, since sessions are found by it. */
-async function logoutClaims({ provider, keys }: Discovered, token: string): Promise<{ iss: string; sub: string; sid: string | undefined; jti: string }> {
+interface LogoutClaims {
+  readonly issuer: string;
+  /** At least one of the two is there. */
+  readonly sub: string | undefined;
+  readonly sid: string | undefined;
+  readonly jti: string;
+}
+
+/** Whom a logout token means: by the account, else by the session there. */
+function subjectOf({ issuer, sub, sid }: LogoutClaims, services: OidcServices): Promise<string | undefined> {
+  return sub === undefined ? whose({ issuer, sid: sid! }, services) : services.links.get({ issuer, sub });
+}
+
+/** What a logout token says (sections 2.4 and 2.6). */
+async function logoutClaims({ provider, keys }: Discovered, token: string): Promise<LogoutClaims> {
   let payload: JWTPayload;
   try {
     ({ payload } = await jwtVerify(token, keys, {
       issuer: provider.issuer,
       audience: provider.clientId,
       typ: 'logout+jwt',
-      requiredClaims: ['iat', 'exp', 'jti', 'events', 'sub'],
+      requiredClaims: ['iat', 'exp', 'jti', 'events'],
       maxTokenAge: LONGEST_LIFETIME_SECONDS,
       clockTolerance: CLOCK_TOLERANCE_SECONDS,
     }));
@@ -63,9 +79,13 @@ async function logoutClaims({ provider, keys }: Discovered, token: string): Prom
   }
   const { iss, sub, sid, jti, events, nonce } = payload;
   const event = (events as Record<string, unknown>)[EVENT];
-  if (typeof event !== 'object' || event === null || nonce !== undefined || typeof sub !== 'string' || typeof jti !== 'string') throw refusal();
-  if (sid !== undefined && typeof sid !== 'string') throw refusal();
-  return { iss: iss!, sub, sid, jti };
+  if (typeof event !== 'object' || event === null || nonce !== undefined || typeof jti !== 'string') throw refusal();
+  if ((sub ?? sid) === undefined || ![sub, sid].every(isTextIfGiven)) throw refusal();
+  return { issuer: iss!, sub, sid: sid as string | undefined, jti };
+}
+
+function isTextIfGiven(claim: unknown): boolean {
+  return claim === undefined || typeof claim === 'string';
 }
 
 function refusal(cause?: unknown): Problem {

@@ -12,6 +12,7 @@ import { handOver } from '../tokens.js';
 import { type Attempt, take } from './attempt.js';
 import type { OidcServices } from './index.js';
 import type { Discovered } from './providers.js';
+import { remember } from './session-there.js';
 import { Params, Redirect } from './start.js';
 
 const Query = Type.Object({ state: Type.String({ maxLength: 512 }) }, { additionalProperties: Type.Unknown() });
@@ -46,7 +47,8 @@ export function callback(app: App, services: OidcServices): void {
   );
 
   async function logInAs(request: FastifyRequest, reply: FastifyReply, subject: string, { provider }: Discovered, claims: IDToken): Promise<void> {
-    const { auth_time: authTime } = claims;
+    const { iss: issuer, auth_time: authTime, sid } = claims;
+    if (typeof sid === 'string') await remember({ issuer, sid }, subject, services);
     const user = await services.users?.get(subject);
     const tokens = await services.sessions.issue({
       identity: {

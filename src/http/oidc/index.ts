@@ -22,6 +22,8 @@ export interface OidcServices extends Services {
   readonly links: Links;
   readonly redis: RedisClient;
   readonly keys: Keys;
+  /** The absolute lifetime of a session. */
+  readonly sessionLifetimeMs: number;
 }
 
 /** Adds the routes for logging in with an OpenID Connect provider to an instance of their own. */
