@@ -2,6 +2,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest, FastifySchemaValidationError } from 'fastify';
 import { UnavailableError } from '../errors.js';
+import { BusyError } from '../identity/hasher.js';
 import { InvalidCursorError } from '../identity/search.js';
 import { InvalidUsernameError } from '../identity/username.js';
 import { PasswordNotAllowedError } from '../identity/password.js';
@@ -26,7 +27,9 @@ const CLIENT_ERRORS: Record<string, ProblemCode> = {
 export function errorHandler(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const problem = asProblem(error);
   const clientIsGone = reply.raw.destroyed;
-  if (problem.status >= 500 && !clientIsGone) request.log.error({ err: error, reqId: request.id }, problem.message);
+  // A flood is turned away in good order; a stack for each of it would cost more than the refusal.
+  if (error instanceof BusyError) request.log.warn({ reqId: request.id }, error.message);
+  else if (problem.status >= 500 && !clientIsGone) request.log.error({ err: error, reqId: request.id }, problem.message);
   return sendProblem(reply, problem);
 }
 

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { startProcess } from '../support/process.js';
 import { rawRequest } from '../support/raw.js';
 import { startRedis } from '../support/redis.js';
+import { until } from '../support/redis/waiting.js';
+import { spawnService } from '../support/service-process.js';
 
 const PASSWORD = 'canary-password staple battery';
 const SECRET = 'canary-key of at least thirty-two characters';
@@ -18,12 +19,14 @@ interface Line {
 
 const redis = await startRedis();
 t.teardown(() => redis.stop());
-const { url, output, stop } = await startProcess({
-  REDIS_URL: redis.url, LOG_LEVEL: 'trace', TOKEN_KEYS: SECRET, RECENT_AUTHENTICATION: '1s', LOGIN_FAILURES_PER_ACCOUNT: '1',
+const service = spawnService({
+  REDIS_URL: redis.url, LOG_LEVEL: 'trace', TOKEN_KEYS: SECRET, RECENT_AUTHENTICATION: '3s', LOGIN_FAILURES_PER_ACCOUNT: '1',
 });
-t.teardown(stop);
+t.teardown(() => service.end());
+const { output } = service;
+const { url } = await service.ready();
 
-const lines = () => output().split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Line);
+const lines = () => output().split('\n').slice(0, -1).filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Line);
 
 async function post(path: string, body: unknown, token?: string) {
   const headers = { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) };
@@ -32,10 +35,15 @@ async function post(path: string, body: unknown, token?: string) {
   return { status: reply.status, body: (text === '' ? {} : JSON.parse(text)) as { access_token: string; refresh_token: string; subject: string; session: { session_id: string } } };
 }
 
-/** The last event that was logged, without what pino adds. */
+const events = () => lines().filter((line) => line.event);
+let told = 0;
+
+/** The last event that was logged since this was asked before, without what pino adds. */
 async function lastEvent(): Promise<Line> {
+  await until('an event is logged', async () => events().length > told, 10_000);
   await sleep(50);
-  const { event, outcome, reason, subject, sessionId, address } = lines().filter((line) => line.event).at(-1)!;
+  told = events().length;
+  const { event, outcome, reason, subject, sessionId, address } = events().at(-1)!;
   return JSON.parse(JSON.stringify({ event, outcome, reason, subject, sessionId, address })) as Line;
 }
 
@@ -64,7 +72,7 @@ t.test('every authentication event is logged with its outcome, subject, session 
 
   await post('/auth/password', { current_password: 'canary-password wrong', new_password: `${PASSWORD} new` }, renewed.access_token);
   t.same(await lastEvent(), { event: 'password_change', outcome: 'failure', reason: 'invalid_credentials', subject, sessionId, address });
-  await sleep(1100);
+  await sleep(3100);
   await post('/auth/logout', { scope: 'others' }, renewed.access_token);
   t.same(await lastEvent(), { event: 'step_up', outcome: 'failure', reason: 'insufficient_user_authentication', subject, sessionId, address });
   await post('/auth/logout', {}, renewed.access_token);
