@@ -153,16 +153,6 @@ for (const javaScriptEnabled of [true, false]) {
   });
 }
 
-t.test('what the browser kept in memory is asked for again', async (t) => {
-  const page = await (await openBrowser(t)).newPage();
-  await register(page);
-  await page.locator('time', { hasNotText: 'UTC' }).first().waitFor();
-  await Promise.all([
-    page.waitForRequest('**/account'),
-    page.evaluate(() => dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))),
-  ]);
-});
-
 t.test('a second tab is told when it is looked at, and nothing private stays open', async (t) => {
   const context = await openBrowser(t);
   const [first, second] = [await context.newPage(), await context.newPage()];

@@ -12,8 +12,16 @@ const ARGS = [
   '--disable-sync',
 ];
 
-/** Starts the distribution's Chromium. */
-export async function launchChromium(): Promise<Browser> {
+/**
+ * Starts the distribution's Chromium.
+ *
+ * @param keepsPages with its back/forward cache, which Playwright turns off.
+ */
+export async function launchChromium({ keepsPages = false } = {}): Promise<Browser> {
   if (!existsSync(EXECUTABLE)) throw new Error(`There is no ${EXECUTABLE}: apt-get install -y chromium`);
-  return chromium.launch({ executablePath: EXECUTABLE, args: ARGS });
+  return chromium.launch({
+    executablePath: EXECUTABLE,
+    args: ARGS,
+    ignoreDefaultArgs: keepsPages ? ['--disable-back-forward-cache'] : [],
+  });
 }

@@ -1,0 +1,111 @@
+import { once } from 'node:events';
+import { createServer, request as ask } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import t, { type Test } from 'tap';
+import { type BuiltService, startBuiltService } from './support/built.js';
+import { launchChromium } from './support/chromium.js';
+
+const PASSWORD = 'pelican umbrella staircase';
+
+let service: BuiltService;
+let chromium: Browser;
+let users = 0;
+
+t.before(async () => {
+  service = await startBuiltService();
+  chromium = await launchChromium({ keepsPages: true });
+});
+t.teardown(async () => {
+  await chromium?.close();
+  await service?.close();
+});
+
+/** A page that notes in `restored` which of its own the browser has taken out of its memory. */
+async function openPage(t: Test, baseURL: string, options: BrowserContextOptions = {}): Promise<Page> {
+  const context = await chromium.newContext({ baseURL, locale: 'en-GB', ...options });
+  t.teardown(() => context.close());
+  const page = await context.newPage();
+  await page.addInitScript(() =>
+    addEventListener('pageshow', ({ persisted }) => persisted && sessionStorage.setItem('restored', location.pathname)));
+  return page;
+}
+
+async function register(page: Page): Promise<string> {
+  const username = `user-${++users}`;
+  await page.goto('/register');
+  await page.locator('#username').fill(username);
+  await page.locator('#password').fill(PASSWORD);
+  await page.keyboard.press('Enter');
+  await page.waitForURL('**/account');
+  await page.waitForLoadState('networkidle');
+  return username;
+}
+
+async function logOut(page: Page): Promise<void> {
+  await page.getByRole('button', { name: 'Log out', exact: true }).click();
+  await page.waitForURL('**/login?reason=logged_out**');
+}
+
+// What is restored is not loaded.
+const back = (page: Page) => page.goBack({ waitUntil: 'commit' });
+const restored = (page: Page) => page.evaluate(() => sessionStorage.getItem('restored'));
+
+/** The service, seen through what takes away that its pages are to be kept nowhere. */
+async function forgetful(t: Test): Promise<string> {
+  const { hostname, port } = new URL(service.url);
+  const proxy = createServer((request, response) => {
+    const { method, url: path, headers } = request;
+    request.pipe(
+      ask({ hostname, port, method, path, headers }, (answer) => {
+        const { 'cache-control': _, ...others } = answer.headers;
+        response.writeHead(answer.statusCode!, others);
+        answer.pipe(response);
+      }),
+    );
+  }).listen(0);
+  await once(proxy, 'listening');
+  t.teardown(() => {
+    proxy.closeAllConnections();
+    proxy.close();
+  });
+  return `http://localhost:${(proxy.address() as AddressInfo).port}`;
+}
+
+t.test('the back/forward cache keeps no page of ours, and the back button shows nothing private after a logout', async (t) => {
+  const page = await openPage(t, service.url);
+  const username = await register(page);
+  await page.goto('/login?reason=missing');
+  await back(page);
+  await page.getByText(username).waitFor();
+  t.equal(await restored(page), null);
+  const reasons = await page.evaluate(() => {
+    const [navigation] = performance.getEntriesByType('navigation') as { notRestoredReasons?: { reasons: { reason: string }[] } }[] & PerformanceEntryList;
+    return navigation?.notRestoredReasons?.reasons.map(({ reason }) => reason) ?? [];
+  });
+  t.ok(reasons.includes('response-cache-control-no-store'), `Chromium says why: ${reasons.join()}`);
+
+  await logOut(page);
+  await back(page);
+  await page.waitForURL('**/login?reason=missing**');
+  t.notMatch(await page.content(), username);
+});
+
+t.test('nor without JavaScript', async (t) => {
+  const page = await openPage(t, service.url, { javaScriptEnabled: false });
+  const username = await register(page);
+  await logOut(page);
+  await back(page);
+  await page.waitForURL('**/login?reason=missing**');
+  t.notMatch(await page.content(), username);
+});
+
+t.test('a browser that keeps it nevertheless asks again when it shows it', async (t) => {
+  const page = await openPage(t, await forgetful(t));
+  const username = await register(page);
+  await logOut(page);
+  await back(page);
+  await page.waitForURL('**/login?reason=missing**');
+  t.equal(await restored(page), '/account', 'it was taken out of the memory');
+  t.notMatch(await page.content(), username);
+});
