@@ -1,0 +1,58 @@
+// npm run test:mutation -- [part …]: changes the source a little, thousands of times over, and counts how often a test
+// notices. What has not changed since the last run is not run again: what it found is kept in reports/mutation.
+import { readdirSync } from 'node:fs';
+import { Stryker } from '@stryker-mutator/core';
+
+const LEAST_SCORE = 85;
+
+/** The tests that are to notice, by the part of the source; of those that take many seconds none. */
+const PARTS = {
+  sessions: ['test/sessions/{data,store,token}.test.ts', 'test/sessions/cluster.test.ts'],
+  identity: ['test/identity/*.test.ts'],
+  http: ['test/http/**/*.test.ts', 'test/oidc/*.test.ts', 'test/clients/*.test.ts', 'test/security/{cookies,fixation,headers,malformed,routes,step-up}.test.ts'],
+};
+
+const parts = process.argv.slice(2);
+const unknown = parts.find((part) => !(part in PARTS));
+if (unknown !== undefined) {
+  console.error(`There is no part ${unknown}: ${Object.keys(PARTS).join(', ')}`);
+  process.exit(1);
+}
+
+const scores = [];
+for (const part of parts.length > 0 ? parts : Object.keys(PARTS)) scores.push({ part, ...scoreOf(await mutated(part)) });
+console.table(scores);
+if (scores.some(({ score }) => score < LEAST_SCORE)) {
+  console.error(`At least ${LEAST_SCORE} % are to be noticed.`);
+  process.exitCode = 1;
+}
+
+function mutated(part) {
+  return new Stryker({
+    testRunner: 'tap',
+    tap: {
+      testFiles: PARTS[part],
+      nodeArgs: ['--require', '{{hookFile}}', '--import=@tapjs/typescript/import', '{{testFile}}'],
+    },
+    mutate: [`src/${part}/**/*.ts`],
+    coverageAnalysis: 'perTest',
+    // What is evaluated once, when a file is loaded, is mostly schemas and their descriptions.
+    ignoreStatic: true,
+    incremental: true,
+    incrementalFile: `reports/mutation/${part}.json`,
+    tempDirName: 'reports/mutation/sandbox',
+    ignorePatterns: readdirSync('.').filter((name) => !/^(src|test|tools|node_modules|package\.json|tsconfig.*\.json|.*\.conf|.*\.acl)$/.test(name)),
+    reporters: ['clear-text', 'progress-append-only'],
+    clearTextReporter: { reportTests: false, allowColor: false },
+    // A test that starts a Redis or waits for a lifetime to pass is slow, not lost.
+    timeoutMS: 20_000,
+  }).runMutationTest();
+}
+
+/** Noticed by a failed test or by a test that hung, of all that ran. */
+function scoreOf(results) {
+  const count = (...statuses) => results.filter(({ status }) => statuses.includes(status)).length;
+  const noticed = count('Killed', 'Timeout');
+  const survived = count('Survived', 'NoCoverage');
+  return { noticed, survived, static: count('Ignored'), score: Math.round((1000 * noticed) / (noticed + survived)) / 10 };
+}
