@@ -96,7 +96,8 @@ export async function documented(app: FastifyInstance, { title, description, tag
       routePrefix: '/docs',
       staticCSP: DOCS_CSP,
       theme: { title },
-      uiConfig: { url: '/openapi.json' },
+      // The bar of the other layout draws its logo with an inline style.
+      uiConfig: { url: '/openapi.json', layout: 'BaseLayout' },
     });
     scope.get('/openapi.json', { config: { needs: 'nothing' }, schema: OPENAPI_JSON }, () => app.swagger());
   });
