@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { type CryptoKey, exportJWK, generateKeyPair } from 'jose';
 import Provider from 'oidc-provider';
 
-export const CLIENT = { clientId: 'latchkey', clientSecret: 'a secret that only the two know' };
+export const CLIENT = { clientId: 'latchkey', clientSecret: 'a-secret-that-only-the-two-know' };
 
 /** What the provider can say of how strongly its users log in. */
 export const ACR = 'urn:two-factors';
