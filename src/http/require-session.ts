@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Principal } from '../sessions/session.js';
 import { requirePrincipal } from './authenticate.js';
 import { challenge } from './credentials.js';
 import { errorHandler } from './errors.js';
@@ -28,8 +29,7 @@ export function sessionHook(services: Services, { scopes = [], recentMs }: Sessi
     try {
       requireSameOrigin(request, services);
       const principal = await requirePrincipal(request, services);
-      const granted = new Set(principal.scope?.split(' '));
-      if (!scopes.every((scope) => granted.has(scope))) {
+      if (!hasScopes(principal, scopes)) {
         throw new Problem('insufficient_scope', { headers: challenge('insufficient_scope', { scope: scopes.join(' ') }) });
       }
       if (recentMs !== undefined) {
@@ -39,4 +39,10 @@ export function sessionHook(services: Services, { scopes = [], recentMs }: Sessi
       return errorHandler(error, request, reply);
     }
   };
+}
+
+function hasScopes({ scope = '' }: Principal, scopes: readonly string[]): boolean {
+  if (scopes.length === 0) return true;
+  const granted = new Set(scope.split(' '));
+  return scopes.every((each) => granted.has(each));
 }
