@@ -14,6 +14,8 @@ export class TokenCookies {
   readonly refresh: string;
   /** Binds a login with a provider to this browser, until it comes back. */
   readonly oidc: string;
+  /** Set for a moment when a browser logs out. */
+  readonly loggedOut: string;
   readonly #refreshPath: string;
 
   /** @param refreshPath the only paths that the refresh cookie is sent to, such as `/auth`. */
@@ -21,6 +23,7 @@ export class TokenCookies {
     this.access = `__Host-Http-${name}`;
     this.refresh = `__Http-${name}-refresh`;
     this.oidc = `__Http-${name}-oidc`;
+    this.loggedOut = `${this.access}-logged-out`;
     this.#refreshPath = refreshPath;
   }
 
@@ -41,12 +44,20 @@ export class TokenCookies {
     for (const name of [this.access, this.refresh]) reply.clearCookie(name, this.#attributes(name));
   }
 
+  /**
+   * Tells a browser that the pages behind it are not to be shown again. Chromium keeps them in its back/forward cache in
+   * spite of `no-store`, until it sees an HTTP-only cookie of theirs set; one that is taken away does not count.
+   */
+  noteLogout(reply: FastifyReply): void {
+    this.#write(reply, this.loggedOut, '', 1_000);
+  }
+
   #write(reply: FastifyReply, name: string, value: string, lifetimeMs: number): void {
     reply.setCookie(name, value, { ...this.#attributes(name), maxAge: Math.ceil(lifetimeMs / 1000) });
   }
 
   #attributes(name: string) {
-    return { ...ATTRIBUTES, path: name === this.access ? '/' : this.#refreshPath };
+    return { ...ATTRIBUTES, path: name.startsWith('__Host-') ? '/' : this.#refreshPath };
   }
 }
 

@@ -91,7 +91,7 @@ t.test('the back/forward cache keeps no page of ours, and the back button shows 
   t.notMatch(await page.content(), username);
 });
 
-t.test('nor without JavaScript', async (t) => {
+t.test('nor does it without JavaScript, where Chromium keeps the page', async (t) => {
   const page = await openPage(t, service.url, { javaScriptEnabled: false });
   const username = await register(page);
   await logOut(page);

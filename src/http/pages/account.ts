@@ -56,6 +56,7 @@ export function account(app: App, options: PagesOptions): void {
     try {
       const { data } = await logOut(request, reply, services, { scope });
       if (scope === 'others') return reply.redirect(`${ACCOUNT}?done=others_ended`, 303);
+      cookies.noteLogout(reply);
       const { provider: name, sid } = providerLoginOf(data);
       const provider = providers.find((each) => each.name === name);
       return provider ? onToProvider(request, reply, provider, sid) : toLogin(reply, services, 'logged_out');

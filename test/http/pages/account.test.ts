@@ -135,7 +135,7 @@ t.test('ending all others, this one, or everything', async (t) => {
   const other = await mint(subject);
   const one = await logOut('session', browser(own));
   isLogin(t, one, 'logged_out');
-  t.same(setCookies(one).map(({ name, value, attributes }) => [name, value, attributes['max-age']]), [[ACCESS_COOKIE, '', '0'], [REFRESH_COOKIE, '', '0']]);
+  t.same(setCookies(one).map(({ name, value, attributes }) => [name, value, attributes['max-age']]), [[ACCESS_COOKIE, '', '0'], [REFRESH_COOKIE, '', '0'], [`${ACCESS_COOKIE}-logged-out`, '', '1']]);
   t.same(await devices(subject), [other.principal.sessionId]);
 
   await mint(subject);
