@@ -57,7 +57,7 @@ async function issueTo(verified: Verified, request: FastifyRequest, services: Se
 }
 
 /** The session that this browser or client has now; the script that ends it checks that it is of the same subject. */
-async function livingSession(subject: string, request: FastifyRequest, { sessions, cookies }: Services) {
+export async function livingSession(subject: string, request: FastifyRequest, { sessions, cookies }: Services) {
   const refresh = presentedRefreshToken(request, cookies);
   if (refresh) return sessions.parseRefreshToken(refresh.token)?.sessionId;
   const access = presentedAccessToken(request, cookies);

@@ -5,6 +5,7 @@ import { authorizationCodeGrant, type IDToken } from 'openid-client';
 import { requirePrincipal } from '../authenticate.js';
 import { originOf } from '../device.js';
 import { asProblem } from '../errors.js';
+import { livingSession } from '../log-in.js';
 import { Problem } from '../problem.js';
 import { providerLoginOf } from '../provider-login.js';
 import type { App } from '../route.js';
@@ -29,8 +30,9 @@ export function callback(app: App, services: OidcServices): void {
     async (request, reply) => {
       const discovered = await providers.find(request.params.provider);
       if (!discovered) throw new Problem('not_found');
+      let attempt: Attempt | undefined;
       try {
-        const attempt = await take(request, services, request.query.state, discovered.provider.name);
+        attempt = await take(request, services, request.query.state, discovered.provider.name);
         if (!attempt) throw new Problem('provider_login_failed', { reason: 'unknown_state' });
         const claims = await claimsOf(request, discovered, attempt, request.query.state);
         const subject = await subjectOf(request, services, attempt, claims);
@@ -41,7 +43,8 @@ export function callback(app: App, services: OidcServices): void {
         if (problem.status >= 500) throw error;
         const { reason = problem.code } = problem.extensions as { reason?: string };
         report({ event: 'login', outcome: 'failure', reason, address: request.ip });
-        return reply.redirect(`${loginPage}?${new URLSearchParams({ reason: problem.code }).toString()}`, 303);
+        const query = new URLSearchParams({ reason: problem.code, ...(attempt && attempt.link === undefined && { to: attempt.to }) });
+        return reply.redirect(`${loginPage}?${query.toString()}`, 303);
       }
     },
   );
@@ -50,6 +53,7 @@ export function callback(app: App, services: OidcServices): void {
     const { iss: issuer, auth_time: authTime, sid } = claims;
     if (typeof sid === 'string') await remember({ issuer, sid }, subject, services);
     const user = await services.users?.get(subject);
+    const supersedes = await livingSession(subject, request, services);
     const tokens = await services.sessions.issue({
       identity: {
         subject,
@@ -58,6 +62,7 @@ export function callback(app: App, services: OidcServices): void {
       },
       ...(authTime !== undefined && { authenticatedAt: authTime * 1000 }),
       origin: originOf(request),
+      ...(supersedes !== undefined && { supersedes }),
     });
     handOver(reply, cookies, tokens, { transport: 'cookie' });
     report({ event: 'login', outcome: 'success', subject, sessionId: tokens.principal.sessionId, address: request.ip });

@@ -11,7 +11,7 @@ import type { OidcServices } from './index.js';
 
 export const Params = Type.Object({ provider: Type.String({ maxLength: 64 }) });
 const Query = Type.Object(
-  { to: Type.Optional(Type.String({ maxLength: LONGEST_PATH })), link: Type.Optional(Type.Literal('1')) },
+  { to: Type.Optional(Type.String({ maxLength: LONGEST_PATH })), link: Type.Optional(Type.Literal('1')), prompt: Type.Optional(Type.Literal('login')) },
   { additionalProperties: false },
 );
 export const Redirect = Type.Unsafe<undefined>({
@@ -28,7 +28,7 @@ export function start(app: App, services: OidcServices): void {
       schema: { summary: 'Log in with a provider', params: Params, querystring: Query, response: { 303: Redirect } },
     },
     async (request, reply) => {
-      const { to = '/account', link } = request.query;
+      const { to = '/account', link, prompt } = request.query;
       const { provider: name } = request.params;
       const destination = localPath(to);
       const discovered = await services.providers.find(name);
@@ -46,7 +46,7 @@ export function start(app: App, services: OidcServices): void {
         code_challenge: await calculatePKCECodeChallenge(verifier),
         code_challenge_method: 'S256',
         // An account is linked by whoever holds it now, not by a login there that somebody forgot.
-        ...(principal && { prompt: 'login' }),
+        ...((principal ?? prompt) && { prompt: 'login' }),
       });
       await begin(request, reply, services, state, {
         provider: name,

@@ -17,6 +17,8 @@ export interface CredentialsPage {
   readonly usernameIsWrong?: boolean;
   /** Where to go on afterwards. */
   readonly to?: string | undefined;
+  /** Whether a login at a provider that was some time ago is not enough. */
+  readonly again?: boolean;
 }
 
 export function loginPage(
@@ -24,7 +26,7 @@ export function loginPage(
   page: CredentialsPage & { readonly providers: readonly ProviderButton[]; readonly registration: boolean },
 ): string {
   const { strings, base } = context;
-  const buttons = page.providers.map(({ name, href }) => html`<a class="button" href="${returning(href, page.to)}">${strings.loginWith(name)}</a>`);
+  const buttons = page.providers.map(({ name, href }) => html`<a class="button" href="${beginning(href, page)}">${strings.loginWith(name)}</a>`);
   return layout(
     context,
     strings.login,
@@ -71,8 +73,9 @@ function focus(field: 'username' | 'password', { error, info, username, username
   return [hasFocus && 'autofocus', descriptions !== '' && `aria-describedby="${descriptions}"`].filter(Boolean).join(' ');
 }
 
-function returning(href: string, to: string | undefined): string {
-  return to === undefined ? href : `${href}?${new URLSearchParams({ to }).toString()}`;
+function beginning(href: string, { to, again }: CredentialsPage): string {
+  const query = new URLSearchParams({ ...(to !== undefined && { to }), ...(again && { prompt: 'login' }) }).toString();
+  return query === '' ? href : `${href}?${query}`;
 }
 
 function hiddenTo(to: string | undefined): string {

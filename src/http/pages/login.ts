@@ -27,7 +27,7 @@ export function login(app: App, options: PagesOptions): void {
     const visitor = await visitorOf(request, services);
     if (visitor && reason === undefined) return reply.redirect(destination ?? ACCOUNT, 303);
     const info = known(contextFor(request, options).strings.reasons, reason);
-    return show(request, reply, { info, username: visitor?.username, to: destination });
+    return show(request, reply, { info, username: visitor?.username, to: destination, again: reason === 'insufficient_user_authentication' });
   });
 
   app.post(`${base}/form/login`, { config: { needs: 'nothing' }, schema: { body: Form } }, async (request, reply) => {
