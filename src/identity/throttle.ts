@@ -9,6 +9,8 @@ import { normalizeUsername } from './username.js';
 const REGISTRATION_WINDOW_MS = 3_600_000;
 /** Attempts that one process looks at together; a flood beyond it is turned away before it costs Redis anything. */
 const MOST_UNDER_WAY = 128;
+/** How soon attempts that are under way have ended, whatever comes of them. */
+const UNDER_WAY_SECONDS = 2;
 
 export const countAttempt = defineScript({
   file: new URL('./scripts/count.lua', import.meta.url),
@@ -57,7 +59,9 @@ export class Throttle {
   readonly #perAccount: RateLimiterRedis;
   readonly #perNetwork: RateLimiterRedis;
   readonly #registrations: RateLimiterRedis;
-  #underWay = 0;
+  readonly #mostPerAccount: number;
+  readonly #underWay = new Map<string, number>();
+  #allUnderWay = 0;
 
   constructor(client: RedisClient, keys: Keys, limits: ThrottleLimits = DEFAULT_THROTTLE) {
     const limiter = (points: number, windowMs: number) =>
@@ -69,6 +73,7 @@ export class Throttle {
         duration: Math.ceil(windowMs / 1000),
       });
     this.#keys = keys;
+    this.#mostPerAccount = limits.loginFailuresPerAccount;
     this.#perAccount = limiter(limits.loginFailuresPerAccount, limits.loginFailureWindowMs);
     this.#perNetwork = limiter(limits.loginFailuresPerNetwork, limits.loginFailureWindowMs);
     this.#registrations = limiter(limits.registrationsPerNetwork, REGISTRATION_WINDOW_MS);
@@ -83,12 +88,21 @@ export class Throttle {
    * @throws {BusyError} when too many are looked at right now.
    */
   async guard<T>(who: { username: string; address: string }, verify: () => Promise<T | undefined>): Promise<T | undefined> {
-    if (this.#underWay >= MOST_UNDER_WAY) throw new BusyError();
-    this.#underWay++;
+    if (this.#allUnderWay >= MOST_UNDER_WAY) throw new BusyError();
+    const network = networkOf(who.address);
+    const account = this.#keys.throttle('account', network, accountOf(who.username));
+    const underWay = this.#underWay.get(account) ?? 0;
+    // Each of them is counted, so Redis would refuse one more; it need not be asked.
+    if (underWay >= this.#mostPerAccount) throw new TooManyAttemptsError(UNDER_WAY_SECONDS);
+    this.#allUnderWay++;
+    this.#underWay.set(account, underWay + 1);
     try {
-      return await this.#counted(who, verify);
+      return await this.#counted({ account, network: this.#keys.throttle('network', network) }, verify);
     } finally {
-      this.#underWay--;
+      this.#allUnderWay--;
+      const left = this.#underWay.get(account)! - 1;
+      if (left > 0) this.#underWay.set(account, left);
+      else this.#underWay.delete(account);
     }
   }
 
@@ -97,11 +111,10 @@ export class Throttle {
     await consume(this.#registrations, this.#keys.throttle('registration', networkOf(address)));
   }
 
-  async #counted<T>(who: { username: string; address: string }, verify: () => Promise<T | undefined>): Promise<T | undefined> {
-    const network = networkOf(who.address);
+  async #counted<T>(keys: { account: string; network: string }, verify: () => Promise<T | undefined>): Promise<T | undefined> {
     const counters = [
-      { limiter: this.#perNetwork, key: this.#keys.throttle('network', network) },
-      { limiter: this.#perAccount, key: this.#keys.throttle('account', network, accountOf(who.username)) },
+      { limiter: this.#perAccount, key: keys.account },
+      { limiter: this.#perNetwork, key: keys.network },
     ];
     const counted: typeof counters = [];
     const takeBack = () => Promise.all(counted.map(({ limiter, key }) => limiter.reward(key)));
