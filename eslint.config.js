@@ -67,7 +67,7 @@ export default defineConfig(
   { languageOptions: { globals: { process: 'readonly', console: 'readonly', fetch: 'readonly', URL: 'readonly' } } },
   {
     files: ['src/http/pages/assets/*.js'],
-    languageOptions: { globals: { document: 'readonly', location: 'readonly', addEventListener: 'readonly', URLSearchParams: 'readonly' } },
+    languageOptions: { globals: { document: 'readonly', location: 'readonly', navigator: 'readonly', addEventListener: 'readonly', URLSearchParams: 'readonly' } },
   },
   {
     files: ['**/*.ts'],

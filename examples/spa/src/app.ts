@@ -4,7 +4,7 @@ const REASONS: Record<string, string> = {
   logged_out: 'You are logged out.',
   logged_out_elsewhere: 'You were logged out from another device.',
   password_changed: 'Your password was changed on another device.',
-  reused: 'Your session was ended because one of its old tokens came back.',
+  reused: 'An old copy of your login was used, perhaps by somebody else.',
 };
 
 const client = createClient({ refreshAhead: true, onSignedOut: (reason) => showLogin(REASONS[reason]) });

@@ -46,7 +46,7 @@ export function accountPage(context: PageContext, page: AccountPage): string {
 function device(context: PageContext, session: Session, action: string): string {
   const { strings } = context;
   return html`<li><div><span class="device">${labelOf(context, session.device)}</span>
-<span class="hint">${strings.from} ${session.address} · ${strings.lastSeen} !${instant(context, session.renewedAt)}</span>
+<span class="hint">${strings.lastSeen} !${instant(context, session.renewedAt)} <span class="address">${strings.from} ${session.address}</span></span>
 <span class="hint">${strings.firstSeen} !${instant(context, session.createdAt)}</span></div>
 !${action}</li>`;
 }

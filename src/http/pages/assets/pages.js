@@ -2,8 +2,10 @@ import { createClient } from './client.js';
 
 // The pages work without this: it keeps an open page signed in, and takes private things away when the session is over.
 
+const { lang } = document.documentElement;
+const region = navigator.languages.find((language) => language.startsWith(lang)) ?? lang;
+const format = new Intl.DateTimeFormat(region, { dateStyle: 'medium', timeStyle: 'short' });
 for (const time of document.querySelectorAll('time')) {
-  const format = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: 'medium', timeStyle: 'short' });
   time.textContent = format.format(new Date(time.dateTime));
 }
 
