@@ -214,6 +214,12 @@ t.test('a secret can be read from a file', async (t) => {
   t.same(loadConfig({ PORT_FILE: 'url' }, { readFile }), loadConfig({}), 'and nothing else');
 });
 
+t.test('BRAND_STYLESHEET names a file that is there', async (t) => {
+  const stylesheet = join(import.meta.dirname, '../src/http/pages/assets/pages.css');
+  t.equal(loadConfig({ BRAND_STYLESHEET: stylesheet }).brandStylesheet, stylesheet);
+  t.strictSame(problemsOf({ BRAND_STYLESHEET: `${stylesheet}.old` }), ['BRAND_STYLESHEET names a file that is not there']);
+});
+
 t.test('REDIS_URL', async (t) => {
   const locationOf = (url: string) => loadConfig({ REDIS_URL: url }).redis;
   const open = { username: undefined, password: undefined };
