@@ -1,10 +1,8 @@
-import { once } from 'node:events';
-import { createServer, request as ask } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import t, { type Test } from 'tap';
 import { type BuiltService, startBuiltService } from './support/built.js';
 import { launchChromium } from './support/chromium.js';
+import { startProxy } from './support/proxy.js';
 
 const PASSWORD = 'pelican umbrella staircase';
 
@@ -52,25 +50,12 @@ const back = (page: Page) => page.goBack({ waitUntil: 'commit' });
 const restored = (page: Page) => page.evaluate(() => sessionStorage.getItem('restored'));
 
 /** The service, seen through what takes away that its pages are to be kept nowhere. */
-async function forgetful(t: Test): Promise<string> {
-  const { hostname, port } = new URL(service.url);
-  const proxy = createServer((request, response) => {
-    const { method, url: path, headers } = request;
-    request.pipe(
-      ask({ hostname, port, method, path, headers }, (answer) => {
-        const { 'cache-control': _, ...others } = answer.headers;
-        response.writeHead(answer.statusCode!, others);
-        answer.pipe(response);
-      }),
-    );
-  }).listen(0);
-  await once(proxy, 'listening');
-  t.teardown(() => {
-    proxy.closeAllConnections();
-    proxy.close();
+const forgetful = (t: Test) =>
+  startProxy(t, service.url, (answer, response) => {
+    const { 'cache-control': _, ...others } = answer.headers;
+    response.writeHead(answer.statusCode!, others);
+    answer.pipe(response);
   });
-  return `http://localhost:${(proxy.address() as AddressInfo).port}`;
-}
 
 t.test('the back/forward cache keeps no page of ours, and the back button shows nothing private after a logout', async (t) => {
   const page = await openPage(t, service.url);
