@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { Agent, request } from 'node:http';
+import { connect, type Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
@@ -35,21 +37,28 @@ export async function flood({ url }: { url: string }, { username, password, logi
   })();
   await messages.next();
 
-  const agent = new Agent({ keepAlive: true, maxSockets: logins });
+  const { hostname, port } = new URL(url);
   const body = JSON.stringify({ username, password, transport: 'bearer' });
+  const login = `POST /auth/login HTTP/1.1\r\nhost: ${hostname}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
   const statuses: Record<number, number> = {};
-  const logIn = async () => {
-    const status = await send(agent, 'POST', `${url}/auth/login`, { 'content-type': 'application/json' }, body);
-    statuses[status] = (statuses[status] ?? 0) + 1;
-  };
-  await Promise.all(Array.from({ length: logins }, logIn));
-  agent.destroy();
+  const sockets = await Promise.all(Array.from({ length: logins }, () => connected(hostname, Number(port))));
+  // As little work as can be for whoever floods, on whose cores the service runs too.
+  const answers = sockets.map((socket) => once(socket, 'data').then(([answer]) => Number((answer as Buffer).toString('latin1', 9, 12))));
+  for (const socket of sockets) socket.write(login);
+  for (const status of await Promise.all(answers)) statuses[status] = (statuses[status] ?? 0) + 1;
+  for (const socket of sockets) socket.destroy();
 
   const result = messages.next();
   checker.postMessage('stop');
   const checks = (await result).value!;
   await checker.terminate();
   return { statuses, checks };
+}
+
+async function connected(host: string, port: number): Promise<Socket> {
+  const socket = connect(port, host).setNoDelay();
+  await once(socket, 'connect');
+  return socket;
 }
 
 function send(agent: Agent, method: string, url: string, headers: Record<string, string>, body?: string): Promise<number> {

@@ -26,10 +26,13 @@ t.test('500 logins at once: checks within 50 ms (p99), memory within slots × 19
     return (await reply.json()) as { access_token: string };
   };
   await post('/auth/register', { username: 'ada', password: PASSWORD });
-  const { access_token: access } = await post('/auth/login', { username: 'ada', password: PASSWORD, transport: 'bearer' });
-  const wave = (logins: number) => flood({ url }, { username: 'ada', password: PASSWORD, logins, access });
+  const wave = async (logins: number) => {
+    // A session of its own for each: those that the flood begins make room for themselves among the oldest.
+    const { access_token: access } = await post('/auth/login', { username: 'ada', password: PASSWORD, transport: 'bearer' });
+    return flood({ url }, { username: 'ada', password: PASSWORD, logins, access });
+  };
   // Connections, compiled code and one hash have taken what they take.
-  await wave(500);
+  for (let i = 0; i < 3; i++) await wave(500);
 
   const results = [];
   for (let round = 0; round < ROUNDS; round++) {

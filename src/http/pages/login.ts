@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { asProblem } from '../errors.js';
+import { inTurn } from '../in-turn.js';
 import { localPath } from '../local-path.js';
 import { logIn } from '../log-in.js';
 import type { App } from '../route.js';
@@ -30,7 +31,7 @@ export function login(app: App, options: PagesOptions): void {
     return show(request, reply, { info, username: visitor?.username, to: destination, again: reason === 'insufficient_user_authentication' });
   });
 
-  app.post(`${base}/form/login`, { config: { needs: 'nothing' }, schema: { body: Form } }, async (request, reply) => {
+  app.post(`${base}/form/login`, { config: { needs: 'nothing' }, onRequest: inTurn(), schema: { body: Form } }, async (request, reply) => {
     const { to, ...credentials } = request.body;
     const destination = to === undefined ? ACCOUNT : localPath(to);
     try {

@@ -2,6 +2,7 @@ import { Type } from '@sinclair/typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Users } from '../../identity/users.js';
 import { asProblem } from '../errors.js';
+import { inTurn } from '../in-turn.js';
 import { logIn } from '../log-in.js';
 import { Problem } from '../problem.js';
 import type { App } from '../route.js';
@@ -24,7 +25,7 @@ export function register(app: App, options: PagesOptions, users: Users): void {
     return show(request, reply, {});
   });
 
-  app.post(`${base}/form/register`, { config: { needs: 'nothing' }, schema: { body: Form } }, async (request, reply) => {
+  app.post(`${base}/form/register`, { config: { needs: 'nothing' }, onRequest: inTurn(), schema: { body: Form } }, async (request, reply) => {
     try {
       await signUp(request, reply, services, users, request.body);
       handOver(reply, services.cookies, await logIn(request, reply, services, request.body), { transport: 'cookie' });

@@ -1,4 +1,5 @@
 import { Type } from '@sinclair/typebox';
+import { inTurn } from '../in-turn.js';
 import { logIn } from '../log-in.js';
 import type { App } from '../route.js';
 import type { Services } from '../services.js';
@@ -18,6 +19,7 @@ export function login(app: App, services: Services): void {
     '/login',
     {
       config: { needs: 'nothing', fails: ['invalid_credentials', 'too_many_requests'] },
+      onRequest: inTurn(),
       schema: { summary: 'Log in', body: Body, response: { 200: TokensBody } },
     },
     async (request, reply) => {

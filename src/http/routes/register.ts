@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import type { Users } from '../../identity/users.js';
+import { inTurn } from '../in-turn.js';
 import type { App } from '../route.js';
 import type { Services } from '../services.js';
 import { signUp } from '../sign-up.js';
@@ -12,6 +13,7 @@ export function register(app: App, services: Services, users: Users): void {
     '/register',
     {
       config: { needs: 'nothing', fails: ['invalid_username', 'password_not_allowed', 'registration_closed', 'too_many_requests', 'username_taken'] },
+      onRequest: inTurn(),
       schema: { summary: 'Register', body: Body, response: { 201: Reply } },
     },
     async (request, reply) => reply.code(201).send(await signUp(request, reply, services, users, request.body)),
