@@ -21,9 +21,11 @@ if not spares and redis.call('ZCARD', sessions) <= 3 * chunk then
     local id = string.match(name, '^session:(.*)')
     if id then
       ended[#ended + 1] = id
-      endings[#ended] = { sessionId = id, reason = id == own and ownReason or reason, at = now,
-        device = redis.call('HGET', base .. name, 'device') or nil }
+      endings[#ended] = { sessionId = id, reason = id == own and ownReason or reason, at = now }
     end
+  end
+  for i = math.max(1, #endings - ENDINGS_KEPT + 1), #endings do
+    endings[i].device = redis.call('HGET', base .. 'session:' .. ended[i], 'device') or nil
   end
   delete(names)
   redis.call('DEL', sessions)
