@@ -15,7 +15,7 @@ const client = connect(
   { timeoutMs: DEADLINE, name: 'latchkey-test', onError: () => undefined },
 );
 t.teardown(() => client.disconnect());
-await waitUntilReady(client, 20_000);
+await waitUntilReady(client, 60_000);
 const s = storeOn(client);
 t.teardown(() => s.store.close());
 

@@ -109,7 +109,7 @@ t.test('a Sentinel failover that loses a rotation signs nobody out', async (t) =
   const sentinels = sentinel.sentinels.map(({ host, port }) => ({ host, port }));
   const location: RedisLocation = { kind: 'sentinel', sentinels, name: 'mymaster', db: 0, ...open };
   const [lookups, scripts] = [opened(t, location), opened(t, location)];
-  await Promise.all([lookups, scripts].map((client) => waitUntilReady(client, 20_000)));
+  await Promise.all([lookups, scripts].map((client) => waitUntilReady(client, 60_000)));
   const s = storeOn(scripts, { lookups });
   const [current, behind, stolen] = [await loggedIn(s), await loggedIn(s), await loggedIn(s)];
   await caughtUp(sentinel.master);
@@ -124,7 +124,7 @@ t.test('a Cluster failover that loses a rotation signs nobody out', async (t) =>
   const cluster = await startCluster({ masters: 3, replicas: 1 });
   t.teardown(() => cluster.stop());
   const client = opened(t, { kind: 'cluster', nodes: cluster.nodes.map(({ host, port }) => ({ host, port })), ...open });
-  await waitUntilReady(client, 20_000);
+  await waitUntilReady(client, 60_000);
   const s = storeOn(client);
   const [master, , , replica] = cluster.nodes as [Server, Server, Server, Server];
   const owned: Victim[] = [];

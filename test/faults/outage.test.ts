@@ -26,7 +26,7 @@ const opened = () => {
 };
 const [lookups, scripts] = [opened(), opened()];
 const recovered = async () => {
-  await Promise.all([lookups, scripts].map((client) => waitUntilReady(client, 15_000)));
+  await Promise.all([lookups, scripts].map((client) => waitUntilReady(client, 60_000)));
 };
 await recovered();
 

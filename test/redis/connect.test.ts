@@ -19,7 +19,7 @@ t.test('to a standalone server, under a name, in a database', async (t) => {
   const redis = await startRedis();
   t.teardown(() => redis.stop());
   const client = opened(t, { kind: 'standalone', host: redis.host, port: redis.port, db: 3, ...open });
-  await waitUntilReady(client, 5000);
+  await waitUntilReady(client, 60_000);
   t.type(client, Redis);
   await client.set('key', 'value');
   const inspector = redis.client({ db: 3 });
@@ -35,10 +35,10 @@ t.test('over a unix socket, with a password', async (t) => {
   t.teardown(() => redis.stop());
   await redis.client().config('SET', 'requirepass', 'sesame');
   const client = opened(t, { kind: 'unix', path, username: undefined, password: 'sesame' });
-  await waitUntilReady(client, 5000);
+  await waitUntilReady(client, 60_000);
   t.equal(await client.ping(), 'PONG');
   const user = opened(t, { kind: 'unix', path, username: 'default', password: 'sesame' });
-  await waitUntilReady(user, 5000);
+  await waitUntilReady(user, 60_000);
   t.equal(await user.ping(), 'PONG');
   const stranger = opened(t, { kind: 'unix', path, ...nobody });
   await waitUntilReady(stranger, 300);
@@ -76,7 +76,7 @@ t.test('nothing waits for a connection: without one, a command fails at once', a
   t.ok(Date.now() - asked < 500, 'long before its deadline');
 
   await redis.restart();
-  await waitUntilReady(client, 10_000);
+  await waitUntilReady(client, 60_000);
   t.equal(await client.ping(), 'PONG', 'it connects by itself when there is a server');
 });
 
@@ -85,7 +85,7 @@ t.test('to whichever server Sentinel calls the master', async (t) => {
   t.teardown(() => sentinel.stop());
   const sentinels = sentinel.sentinels.map(({ host, port }) => ({ host, port }));
   const client = opened(t, { kind: 'sentinel', sentinels, name: 'mymaster', db: 0, ...open });
-  await waitUntilReady(client, 10_000);
+  await waitUntilReady(client, 60_000);
   await client.set('key', 'value');
   t.equal(await sentinel.master.client().get('key'), 'value');
 });
@@ -94,7 +94,7 @@ t.test('to a Cluster', async (t) => {
   const cluster = await startCluster({ masters: 3, args: ['--appendonly', 'no'] });
   t.teardown(() => cluster.stop());
   const client = opened(t, { kind: 'cluster', nodes: [cluster.nodes[0]!], ...open });
-  await waitUntilReady(client, 10_000);
+  await waitUntilReady(client, 60_000);
   t.type(client, Cluster);
   for (let i = 0; i < 30; i++) await client.set(`key:${i}`, i);
   const stored = await Promise.all(cluster.nodes.map((node) => node.client().dbsize()));

@@ -16,7 +16,7 @@ async function everyFlow(t: Test, location: RedisLocation): Promise<void> {
     lookups: connect(location, { timeoutMs: 2000, name: 'lookups', onError: () => undefined }),
     scripts: connect(location, { timeoutMs: 2000, name: 'scripts', onError: () => undefined }),
   };
-  await Promise.all(Object.values(clients).map((client) => waitUntilReady(client, 5000)));
+  await Promise.all(Object.values(clients).map((client) => waitUntilReady(client, 60_000)));
   const app = await publicApp(config, clients);
   t.teardown(async () => {
     await app.close();

@@ -59,7 +59,7 @@ export async function startService(
       { timeoutMs: config.redisTimeoutMs, name, onError: () => undefined },
     );
   const clients = { lookups: clientNamed('lookups'), scripts: clientNamed('scripts') };
-  await Promise.all(Object.values(clients).map((each) => waitUntilReady(each, 10_000)));
+  await Promise.all(Object.values(clients).map((each) => waitUntilReady(each, 60_000)));
   const app = await publicApp(config, clients, onEvent);
   const internal = await internalApp(config, clients, app.latchkey, onEvent);
   const url = await app.listen({ port: 0, host: '127.0.0.1' });
