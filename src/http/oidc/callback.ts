@@ -29,7 +29,6 @@ export function callback(app: App, services: OidcServices): void {
     },
     async (request, reply) => {
       const discovered = await providers.find(request.params.provider);
-      if (!discovered) throw new Problem('not_found');
       let attempt: Attempt | undefined;
       try {
         attempt = await take(request, services, request.query.state, discovered.provider.name);

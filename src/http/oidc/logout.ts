@@ -1,6 +1,5 @@
 import { Type } from '@sinclair/typebox';
 import { buildEndSessionUrl } from 'openid-client';
-import { Problem } from '../problem.js';
 import type { App } from '../route.js';
 import { LONGEST_PATH } from '../routes/continue.js';
 import type { OidcServices } from './index.js';
@@ -20,9 +19,7 @@ export function logout(app: App, { providers, origins, loginPage }: OidcServices
       schema: { summary: 'Log out at a provider', params: Params, querystring: Query, response: { 303: Redirect } },
     },
     async (request, reply) => {
-      const discovered = await providers.find(request.params.provider);
-      if (!discovered) throw new Problem('not_found');
-      const { configuration } = discovered;
+      const { configuration } = await providers.find(request.params.provider);
       if (configuration.serverMetadata().end_session_endpoint === undefined) return reply.redirect(loginPage, 303);
       const back = new URL(loginPage, originFor(request, origins)).href;
       const { sid } = request.query;

@@ -1,6 +1,7 @@
 import { createRemoteJWKSet, type JWTVerifyGetKey } from 'jose';
 import { allowInsecureRequests, type Configuration, discovery } from 'openid-client';
 import { UnavailableError } from '../../errors.js';
+import { Problem } from '../problem.js';
 
 const TIMEOUT_SECONDS = 5;
 
@@ -32,12 +33,12 @@ export class Providers {
   }
 
   /**
-   * @returns undefined for a name that is nobody's.
+   * @throws {Problem} `not_found` for a name that is nobody's.
    * @throws {UnavailableError} when the provider does not answer.
    */
-  async find(name: string): Promise<Discovered | undefined> {
+  async find(name: string): Promise<Discovered> {
     const provider = this.#providers.get(name);
-    if (!provider) return undefined;
+    if (!provider) throw new Problem('not_found');
     let discovered = this.#discovered.get(name);
     if (!discovered) {
       discovered = discover(provider);

@@ -2,7 +2,6 @@ import { Type } from '@sinclair/typebox';
 import { buildAuthorizationUrl, calculatePKCECodeChallenge, randomNonce, randomPKCECodeVerifier, randomState } from 'openid-client';
 import { requirePrincipal } from '../authenticate.js';
 import { localPath } from '../local-path.js';
-import { Problem } from '../problem.js';
 import type { App } from '../route.js';
 import { LONGEST_PATH } from '../routes/continue.js';
 import { requireRecentAuthentication } from '../step-up.js';
@@ -32,7 +31,6 @@ export function start(app: App, services: OidcServices): void {
       const { provider: name } = request.params;
       const destination = localPath(to);
       const discovered = await services.providers.find(name);
-      if (!discovered) throw new Problem('not_found');
       const principal = link === undefined ? undefined : await requirePrincipal(request, services);
       if (principal) await requireRecentAuthentication(request, principal, services);
 
