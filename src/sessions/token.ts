@@ -16,9 +16,7 @@ const REFRESH_FORM = /^lkr_[\w-]{125}[AQgw]$/;
 const ACCESS_CRC_SEED = crc32(ACCESS_PREFIX);
 /** Where each access token in turn is read into, so that the most frequent of all reads needs no memory of its own. */
 const ACCESS_FRAME = Buffer.alloc(ACCESS_BYTES);
-const ACCESS_BODY = ACCESS_FRAME.subarray(0, ACCESS_BYTES - CRC_BYTES);
 const REFRESH_CRC_SEED = crc32(REFRESH_PREFIX);
-const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
 const MAX_GENERATION = 0xffffffff;
 
 /** Where an access token is found: its partition (four hex digits) and its digest. */
@@ -59,10 +57,8 @@ export function digestOf(token: string): string {
  * @returns undefined for anything that is not, to the letter, what {@link TokenKeys} makes.
  */
 export function parseAccessToken(token: string): AccessToken | undefined {
-  if (!ACCESS_FORM.test(token)) return undefined;
-  ACCESS_FRAME.write(token.slice(PREFIX_LENGTH), 'base64url');
-  if (ACCESS_FRAME.readUInt32BE(ACCESS_BODY.length) !== crc32(ACCESS_BODY, ACCESS_CRC_SEED)) return undefined;
-  return { token, partition: HEX[ACCESS_FRAME[0]!]! + HEX[ACCESS_FRAME[1]!]!, digest: digestOf(token) };
+  if (!unframed(token, ACCESS_FORM, ACCESS_CRC_SEED, ACCESS_FRAME)) return undefined;
+  return { token, partition: ACCESS_FRAME.toString('hex', 0, 2), digest: digestOf(token) };
 }
 
 /**
@@ -93,8 +89,9 @@ export class TokenKeys {
    * @returns undefined when its frame, its checksum, its key or its MAC (compared in constant time) is not right.
    */
   parse(token: string): RefreshToken | undefined {
-    const bytes = unframed(token);
-    return bytes && this.#byId.get(bytes.readUInt32BE(0))?.authenticated(token, bytes);
+    const bytes = Buffer.alloc(REFRESH_BYTES);
+    if (!unframed(token, REFRESH_FORM, REFRESH_CRC_SEED, bytes)) return undefined;
+    return this.#byId.get(bytes.readUInt32BE(0))?.authenticated(token, bytes);
   }
 
   /** The pair that a refresh token belongs to: itself and the access token derived from it. */
@@ -173,9 +170,10 @@ function framed(bytes: Buffer, prefix: string, seed: number): string {
   return prefix + bytes.toString('base64url');
 }
 
-function unframed(token: string): Buffer | undefined {
-  if (!REFRESH_FORM.test(token)) return undefined;
-  const bytes = Buffer.from(token.slice(PREFIX_LENGTH), 'base64url');
+/** Reads a token's bytes into a frame of their length; false unless its form and its checksum are right. */
+function unframed(token: string, form: RegExp, seed: number, bytes: Buffer): boolean {
+  if (!form.test(token)) return false;
+  bytes.write(token.slice(PREFIX_LENGTH), 'base64url');
   const body = bytes.subarray(0, bytes.length - CRC_BYTES);
-  return bytes.readUInt32BE(body.length) === crc32(body, REFRESH_CRC_SEED) ? bytes : undefined;
+  return bytes.readUInt32BE(body.length) === crc32(body, seed);
 }
