@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { Agent, request } from 'node:http';
+import { Agent, get } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -61,10 +61,9 @@ async function connected(host: string, port: number): Promise<Socket> {
   return socket;
 }
 
-function send(agent: Agent, method: string, url: string, headers: Record<string, string>, body?: string): Promise<number> {
+function statusOf(agent: Agent, url: string, headers: Record<string, string>): Promise<number> {
   return new Promise((resolve, reject) => {
-    const outgoing = request(url, { method, headers, agent }, (reply) => reply.resume().on('end', () => resolve(reply.statusCode!)));
-    outgoing.on('error', reject).end(body);
+    get(url, { headers, agent }, (reply) => reply.resume().on('end', () => resolve(reply.statusCode!))).on('error', reject);
   });
 }
 
@@ -75,7 +74,7 @@ async function checkUntilStopped({ url, access }: { url: string; access: string 
   let stopped = false;
   const check = async () => {
     const began = performance.now();
-    const status = await send(agent, 'GET', `${url}/auth/session`, { authorization: `Bearer ${access}` });
+    const status = await statusOf(agent, `${url}/auth/session`, { authorization: `Bearer ${access}` });
     took.push(performance.now() - began);
     if (status !== 200) failed++;
   };
