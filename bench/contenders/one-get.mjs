@@ -3,7 +3,10 @@ import { register } from 'node:module';
 
 const source = `
 import { translatingFaults } from './../redis/fault.js';
-export const gatheringLookup = (client) => (key) => translatingFaults(() => client.get(key));
+export const gatheringLookup = (client, onSend) => (key) => {
+  queueMicrotask(onSend);
+  return translatingFaults(() => client.get(key));
+};
 `;
 const hook = `
 export async function load(url, context, next) {

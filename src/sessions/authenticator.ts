@@ -21,6 +21,8 @@ export function principalFrom(value: string): Principal {
   return principal;
 }
 
+const NOTHING = Promise.resolve(undefined);
+
 export interface Clients {
   readonly lookups: RedisClient;
   readonly scripts: RedisClient;
@@ -38,35 +40,45 @@ export class Authenticator {
   readonly #lookup: Lookup;
   readonly #options: AuthenticatorOptions;
   readonly #confirming = new Map<string, Promise<void>>();
+  /** The tokens whose read is not yet on its way to Redis, each with what it will prove. */
+  readonly #asked = new Map<string, Promise<Principal | undefined>>();
 
   /** `lookups` and `scripts` may be one client; two keep slow scripts out of the way of lookups. */
   constructor(clients: Clients, options: AuthenticatorOptions) {
-    this.#lookup = gatheringLookup(clients.lookups);
+    this.#lookup = gatheringLookup(clients.lookups, () => this.#asked.clear());
     this.#scripts = clients.scripts;
     this.#options = options;
   }
 
   /**
-   * What an access token proves; undefined when it is malformed, expired, revoked or unknown.
-   * A token that is not well-formed never reaches Redis.
+   * What an access token proves, frozen; undefined when it is malformed, expired, revoked or unknown.
+   * A token that is not well-formed never reaches Redis. One that is shown again before its read is sent shares the read.
    *
    * @throws {UnavailableError} when Redis does not answer in its deadline.
    */
-  async authenticate(token: string): Promise<Principal | undefined> {
+  authenticate(token: string): Promise<Principal | undefined> {
+    const asked = this.#asked.get(token);
+    if (asked) return asked;
     const access = parseAccessToken(token);
-    if (!access) return undefined;
-    const value = await this.#lookup(this.#options.keys.access(access.partition, access.digest));
-    if (value === null) return undefined;
-    const stored = JSON.parse(value) as Stored;
-    if (!stored.unconfirmed) return stored;
-    const { unconfirmed: _, ...principal } = stored;
-    this.#confirm(access, principal.sessionId);
-    return principal;
+    if (!access) return NOTHING;
+    const proof = this.#lookup(this.#options.keys.access(access.partition, access.digest)).then((value) =>
+      value === null ? undefined : this.#proven(access, value),
+    );
+    this.#asked.set(token, proof);
+    return proof;
   }
 
   /** Waits for what still goes on off the path of any response. */
   async close(): Promise<void> {
     await Promise.all(this.#confirming.values());
+  }
+
+  #proven(access: AccessToken, value: string): Principal {
+    const stored = JSON.parse(value) as Stored;
+    if (!stored.unconfirmed) return frozen(stored);
+    const { unconfirmed: _, ...principal } = stored;
+    this.#confirm(access, principal.sessionId);
+    return frozen(principal);
   }
 
   #confirm({ partition, digest }: AccessToken, sessionId: string): void {
@@ -79,4 +91,10 @@ export class Authenticator {
       .finally(() => this.#confirming.delete(digest));
     this.#confirming.set(digest, confirming);
   }
+}
+
+/** Several requests may hold it. */
+function frozen<T extends object>(value: T): T {
+  for (const member of Object.values(value)) if (typeof member === 'object' && member !== null) frozen(member as object);
+  return Object.freeze(value);
 }

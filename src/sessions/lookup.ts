@@ -17,22 +17,25 @@ interface Read {
 /**
  * Gathers the reads of one event-loop turn, at most 128: on one server into an MGET,
  * on a Cluster, where MGET crosses no slots, into a pipeline for each slot owner.
+ *
+ * @param onSend told just before gathered reads are sent.
  */
-export function gatheringLookup(client: RedisClient): Lookup {
+export function gatheringLookup(client: RedisClient, onSend: () => void): Lookup {
   let waiting: Read[] = [];
 
   function flush() {
     const reads = waiting;
     if (reads.length === 0) return;
     waiting = [];
+    onSend();
     if (isCluster(client)) readFromOwners(client, reads);
     else readAtOnce(client, reads);
   }
 
   return (key) =>
     new Promise((resolve, reject) => {
-      if (waiting.push({ key, resolve, reject }) === 1) setImmediate(flush);
       if (waiting.length === MAX_BATCH) flush();
+      if (waiting.push({ key, resolve, reject }) === 1) setImmediate(flush);
     });
 }
 

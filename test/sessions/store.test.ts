@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import t from 'tap';
 import { DEFAULT_LIFETIMES, type Rotation } from '../../src/sessions/session.js';
 import type { TokenPair } from '../../src/sessions/token.js';
@@ -19,6 +20,13 @@ async function commandsOf(during: () => Promise<unknown>): Promise<Record<string
   await during();
   const calls = [...(await client.info('commandstats')).matchAll(/cmdstat_([^:]+):calls=(\d+)/g)];
   return Object.fromEntries(calls.map(([, command, count]) => [command!, Number(count)]).filter(([command]) => command !== 'config|resetstat'));
+}
+
+/** The keys that Redis was asked for. */
+async function readsOf(during: () => Promise<unknown>): Promise<number> {
+  await client.config('RESETSTAT');
+  await during();
+  return [...(await client.info('stats')).matchAll(/keyspace_(?:hits|misses):(\d+)/g)].reduce((sum, [, count]) => sum + Number(count), 0);
 }
 
 t.test('a lookup is one read', async (t) => {
@@ -55,14 +63,35 @@ t.test('the lookups of one event-loop turn are gathered into MGETs of at most 12
     t.same(principals, asked.map(({ principal }) => principal), 'each is told what is its own');
   }
   t.equal(await s.store.authenticate(unknown), undefined);
-  t.same(
-    await commandsOf(async () => {
-      await s.store.authenticate(unknown);
-      await s.store.authenticate(unknown);
-    }),
-    { mget: 2 },
-    'what comes in another turn is read anew',
-  );
+});
+
+t.test('what is shown again shares a read until that is sent, and never after', async (t) => {
+  const s = storeOn(client);
+  const logins = await Promise.all(Array.from({ length: 129 }, () => s.login()));
+  const [first, ...others] = logins.map(({ pair }) => pair.access.token) as [string, ...string[]];
+
+  t.equal(await readsOf(() => Promise.all([first, others[0]!, first, first].map((token) => s.store.authenticate(token)))), 2);
+  t.equal(await readsOf(() => s.store.authenticate(first).then(() => s.store.authenticate(first))), 2, 'an answer is never kept');
+
+  const whileItIsAway = await readsOf(async () => {
+    const early = s.store.authenticate(first);
+    await setImmediate();
+    await Promise.all([early, s.store.authenticate(first)]);
+  });
+  t.equal(whileItIsAway, 2, 'nor is a read shared whose answer is on its way');
+
+  const asSoonAsItIsSent = await readsOf(() => Promise.all([first, ...others, first].map((token) => s.store.authenticate(token))));
+  t.equal(asSoonAsItIsSent, 130, 'nor one that went early, with a full batch');
+});
+
+t.test('no request can change what another is told', async (t) => {
+  const s = storeOn(client);
+  const { pair } = await s.login('', { identity: { subject: newSubject(), methods: ['pwd'], data: { cart: { items: [1] } } } });
+  const [one, another] = await Promise.all([s.store.authenticate(pair.access.token), s.store.authenticate(pair.access.token)]);
+  t.throws(() => Object.assign(one!, { subject: 'somebody else' }), TypeError);
+  t.throws(() => (one!.methods as string[]).push('otp'), TypeError);
+  t.throws(() => (one!.data!.cart as { items: number[] }).items.push(2), TypeError);
+  t.same(another!.data, { cart: { items: [1] } });
 });
 
 t.test('a rotation is one script, its confirmation another one, however many use it first', async (t) => {
@@ -77,7 +106,7 @@ t.test('a rotation is one script, its confirmation another one, however many use
     await Promise.all(Array.from({ length: 200 }, () => s.store.authenticate(next.access.token)));
     await s.store.close();
   });
-  t.match(calls, { mget: 2, evalsha: 1 });
+  t.match(calls, { mget: 1, evalsha: 1 });
   t.same(await commandsOf(() => s.store.authenticate(next.access.token)), { mget: 1 }, 'later uses confirm nothing');
 });
 
