@@ -42,8 +42,9 @@ export async function publicApp(config: AppConfig, clients: Clients, onEvent?: O
     trustProxy: config.trustProxy ? [...config.trustProxy] : false,
   });
   if (config.publicOrigins?.every((origin) => origin.startsWith('https:'))) {
-    app.addHook('onRequest', async (_request, reply) => {
+    app.addHook('onRequest', (_request, reply, done) => {
       reply.headers(STRICT_TRANSPORT);
+      done();
     });
   }
   await documented(app, publicDocumentation);

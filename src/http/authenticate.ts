@@ -9,11 +9,12 @@ import type { Services } from './services.js';
  *
  * @throws {Problem} `authentication_required` without a token, `invalid_token` with one that is of no use.
  */
-export async function requirePrincipal(request: FastifyRequest, { sessions, cookies }: Services): Promise<Principal> {
+export function requirePrincipal(request: FastifyRequest, { sessions, cookies }: Services): Promise<Principal> {
   const presented = presentedAccessToken(request, cookies);
   if (!presented) throw new Problem('authentication_required', { headers: challenge() });
-  const principal = await sessions.authenticate(presented.token);
-  if (!principal) throw new Problem('invalid_token', { headers: challenge('invalid_token') });
-  request.principal = principal;
-  return principal;
+  return sessions.authenticate(presented.token).then((principal) => {
+    if (!principal) throw new Problem('invalid_token', { headers: challenge('invalid_token') });
+    request.principal = principal;
+    return principal;
+  });
 }

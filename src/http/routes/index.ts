@@ -31,15 +31,19 @@ export async function authRoutes(instance: FastifyInstance, services: Services):
   app.addHook('onRoute', requireDeclaration);
   app.addHook('onRoute', (route) => {
     if (route.config?.bodyIsOptional) route.preValidation = emptyBodyIsAnObject;
+    if (route.config?.needs === 'session') route.onRequest = requireSession;
+    if (route.config?.needs === 'recent-session') route.onRequest = requireRecentSession;
   });
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     reply.headers(PROTECTIVE_HEADERS);
     requireSameOrigin(request, services);
-    const { needs } = request.routeOptions.config;
-    if (needs !== 'session' && needs !== 'recent-session') return;
-    const principal = await requirePrincipal(request, services);
-    if (needs === 'recent-session') await requireRecentAuthentication(request, principal, services);
+    done();
   });
+
+  const requireSession = (request: FastifyRequest) => requirePrincipal(request, services);
+  async function requireRecentSession(request: FastifyRequest) {
+    await requireRecentAuthentication(request, await requirePrincipal(request, services), services);
+  }
 
   session(app);
   verify(app);
