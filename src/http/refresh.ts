@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { IssuedTokens, Rotation } from '../sessions/session.js';
+import type { IssuedTokens, Origin, Rotation } from '../sessions/session.js';
 import type { RefreshToken } from '../sessions/token.js';
 import { presentedRefreshToken, type Transport } from './credentials.js';
 import { originOf } from './device.js';
@@ -42,7 +42,7 @@ export async function rotate(
   { sessions, report }: Pick<Services, 'sessions' | 'report'>,
   client?: string,
 ): Promise<Rotation> {
-  const { address, device } = originOf(request);
+  const address = request.ip;
   const { sessionId } = token;
   const rotation = await sessions.rotate(token, { address, ...(client !== undefined && { client }) });
   if (rotation.outcome === 'reused') {
@@ -55,11 +55,14 @@ export async function rotate(
   }
   const { subject } = rotation.principal;
   if (rotation.outcome === 'rotated') report({ event: 'refresh', outcome: 'success', subject, sessionId, address });
-  const { lastRotation } = rotation;
-  if (rotation.outcome === 'retried' && (lastRotation.address !== address || lastRotation.device !== device)) {
+  if (rotation.outcome === 'retried' && !isSame(rotation.lastRotation, originOf(request))) {
     report({ event: 'refresh', outcome: 'suspicious', reason: 'retried_elsewhere', subject, sessionId, address });
   }
   return rotation;
+}
+
+function isSame(one: Origin, other: Origin): boolean {
+  return one.address === other.address && one.device === other.device;
 }
 
 function reauthenticationRequired(reason: string): Problem {

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { LatchkeyError } from '../errors.js';
 
 const MAX_SUBJECT_BYTES = 255;
@@ -12,7 +12,7 @@ export class InvalidSubjectError extends LatchkeyError {
 
 /** The 16-bit partition of a subject as four hex digits: the hash tag of every key that belongs to it. */
 export function partitionOf(subject: string): string {
-  return createHash('sha256').update(subject).digest('hex').slice(0, 4);
+  return hash('sha256', subject, 'hex').slice(0, 4);
 }
 
 /** Percent-encodes all but RFC 3986 unreserved characters, so that a name can hold neither `:` nor `{`. */
@@ -75,7 +75,7 @@ export class Keys {
 
   /** A counter of attempts: of what, then whose. A username goes in as a digest, so that a made-up one makes no long key. */
   throttle(kind: 'account' | 'network' | 'registration', network: string, username?: string): string {
-    const whose = username === undefined ? '' : `:${createHash('sha256').update(username).digest('base64url')}`;
+    const whose = username === undefined ? '' : `:${hash('sha256', username, 'base64url')}`;
     return `${this.#prefix}throttle:${kind}:${encoded(network)}${whose}`;
   }
 }
