@@ -20,7 +20,8 @@ import type {
 } from './session.js';
 import type { RefreshToken, TokenKeys, TokenPair } from './token.js';
 
-const REVOKE_CHUNK = 100;
+/** Keys that one script removes, so that Redis answers others in between. */
+const REVOKE_CHUNK = 50;
 const LIST_LIMIT = 1000;
 const REPLICATION_TIMEOUT_MS = 500;
 

@@ -60,15 +60,16 @@ end
 
 -- Tells why sessions ended: those who come back with a refresh token, and their user, of whose endings the last are kept.
 local function tell(sessions, endings)
+  local toldUntil = string.format('%.0f', now + REASON_LIFETIME)
   for _, ending in ipairs(endings) do
-    redis.call('SET', base .. 'ended:' .. ending.sessionId, ending.reason, 'PX', REASON_LIFETIME)
+    redis.call('SET', base .. 'ended:' .. ending.sessionId, ending.reason, 'PXAT', toldUntil)
   end
   local list = base .. 'endings:' .. string.sub(sessions, #base + #'sessions:' + 1)
   for i = math.max(1, #endings - ENDINGS_KEPT + 1), #endings do
     redis.call('LPUSH', list, cjson.encode(endings[i]))
   end
   redis.call('LTRIM', list, 0, ENDINGS_KEPT - 1)
-  redis.call('PEXPIRE', list, REASON_LIFETIME)
+  redis.call('PEXPIREAT', list, toldUntil)
 end
 
 -- Ends sessions: every key of each first, then why.
