@@ -1,8 +1,9 @@
 import { fileURLToPath } from 'node:url';
 import { startPeer, startService } from '../lib/processes.mjs';
-import { issueTo, newSubject, openStore } from '../lib/latchkey.mjs';
+import { issueTo, newSubject, openStore, seed } from '../lib/latchkey.mjs';
 
 const ACCESS_COOKIE = '__Host-Http-latchkey';
+const SESSIONS = 1000;
 
 /** The service, and a session in it. */
 async function service(redis, transport, options) {
@@ -12,9 +13,22 @@ async function service(redis, transport, options) {
   const { pair } = await issueTo(store, subject);
   await store.end();
   const { token } = pair.access;
-  const headers = transport === 'bearer' ? { authorization: `Bearer ${token}` } : { cookie: `${ACCESS_COOKIE}=${token}` };
+  const headers = transport === 'bearer' ? bearer(token) : { cookie: `${ACCESS_COOKIE}=${token}` };
   return { ...started, request: { path: '/auth/session', headers, contains: subject } };
 }
+
+/** The service, and sessions in it that take turns: no two requests of an event-loop turn share a read. */
+async function serviceForMany(redis, options) {
+  const started = await startService(redis, options);
+  const store = await openStore(redis.url);
+  const issued = await seed(store, SESSIONS);
+  await store.end();
+  const tokens = issued.map(({ pair }) => pair.access.token);
+  const request = { path: '/auth/session', headers: bearer(tokens[0]), contains: issued[0].principal.subject, script: 'tokens', lines: tokens };
+  return { ...started, request };
+}
+
+const bearer = (token) => ({ authorization: `Bearer ${token}` });
 
 const peer = (script, variant) => (redis, options) => startPeer(redis, { script, variant }, options);
 
@@ -37,6 +51,11 @@ export const contenders = {
     configuration: 'the same, `Authorization: Bearer`',
     start: (redis, options) => service(redis, 'bearer', options),
   },
+  'latchkey-many': {
+    label: 'latchkey, the service, 1,000 sessions',
+    configuration: 'the same, another session with each request: none shares the read of another',
+    start: serviceForMany,
+  },
   'latchkey-host': {
     label: 'latchkey in a host application',
     configuration: "the plugin in another Fastify app: its `requireSession()` before the app's own route, cookie",
@@ -49,7 +68,7 @@ export const contenders = {
   },
   'one-get': {
     label: 'latchkey, one GET a request',
-    configuration: 'the service with its gathered lookups replaced by one `GET` for each request, cookie',
+    configuration: 'the service with its gathered and shared lookups replaced by one `GET` for each request, cookie',
     start: (redis, options = {}) => service(redis, 'cookie', { ...options, nodeOptions: [...oneGet.nodeOptions, ...(options.nodeOptions ?? [])] }),
   },
   'jwt-hs256': {

@@ -12,8 +12,8 @@ export async function validate({ rounds, seconds, only, log }) {
 
   const turn = (server) => async () => {
     await probe(server);
-    const { path, headers, body } = server.request;
-    const result = await accounted({ server, redis }, () => load(server.origin + path, { headers, args: body ? [body] : [], seconds }));
+    const { path, headers, body, script, lines } = server.request;
+    const result = await accounted({ server, redis }, () => load(server.origin + path, { script, lines, headers, args: body ? [body] : [], seconds }));
     await probe(server);
     const commands = Object.values(result.commands).reduce((sum, calls) => sum + calls, 0);
     return {
