@@ -120,8 +120,7 @@ function servicesFor(app: FastifyInstance, options: LatchkeyOptions): Services {
   const { redisPrefix = DEFAULT_REDIS_PREFIX, prefix = PREFIX, passwordMinLength } = options;
   const clients = clientsOf(options);
   const keys = new Keys(redisPrefix);
-  const policy = passwordMinLength === undefined ? {} : { minimumPasswordLength: passwordMinLength };
-  const users = options.verifyCredentials ? undefined : new Users(clients.scripts, keys, new PasswordHasher(), policy);
+  const users = options.verifyCredentials ? undefined : new Users(clients.scripts, keys, new PasswordHasher(), { minimumPasswordLength: passwordMinLength });
   return {
     sessions: new SessionStore(clients, {
       keys,

@@ -53,7 +53,7 @@ export function normalizePassword(password: string): string {
  */
 export function checkNewPassword(
   password: string,
-  { minimumLength = DEFAULT_MINIMUM_LENGTH, username }: { minimumLength?: number; username: string },
+  { minimumLength = DEFAULT_MINIMUM_LENGTH, username }: { minimumLength?: number | undefined; username: string },
 ): string {
   const normalized = normalizePassword(password);
   // Both forms, since one character can become eighteen (U+FDFA) and is no harder to guess for it.

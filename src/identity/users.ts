@@ -72,7 +72,7 @@ export class UsernameTakenError extends LatchkeyError {
 
 export interface UsersOptions {
   /** Characters that a new password has at least; 15 by default. */
-  minimumPasswordLength?: number;
+  minimumPasswordLength?: number | undefined;
 }
 
 interface UserRecord {
@@ -217,8 +217,7 @@ export class Users {
   }
 
   #checkNew(password: string, username: string): string {
-    const minimumLength = this.#minimumPasswordLength;
-    return checkNewPassword(password, minimumLength === undefined ? { username } : { username, minimumLength });
+    return checkNewPassword(password, { username, minimumLength: this.#minimumPasswordLength });
   }
 
   async #claim(username: string, subject: string): Promise<void> {

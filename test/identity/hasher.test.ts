@@ -13,16 +13,16 @@ t.test('a hash is argon2id with 19,456 KiB, 2 passes, 1 lane', async (t) => {
 });
 
 t.test('parameters weaker than that, and limits that are none, are refused', async (t) => {
-  for (const options of [
-    { memoryCost: 19_455 },
-    { timeCost: 1 },
-    { parallelism: 0 },
-    { memoryCost: NaN },
-    { concurrency: 0 },
-    { concurrency: 1.5 },
-    { queueLimit: -1 },
-  ]) {
-    t.throws(() => new PasswordHasher(options), RangeError, JSON.stringify(options));
+  for (const [options, message] of [
+    [{ memoryCost: 19_455 }, 'memoryCost must be a whole number of at least 19456'],
+    [{ timeCost: 1 }, 'timeCost must be a whole number of at least 2'],
+    [{ parallelism: 0 }, 'parallelism must be a whole number of at least 1'],
+    [{ memoryCost: NaN }, 'memoryCost must be a whole number of at least 19456'],
+    [{ concurrency: 0 }, 'concurrency must be a whole number of at least 1'],
+    [{ concurrency: 1.5 }, 'concurrency must be a whole number of at least 1'],
+    [{ queueLimit: -1 }, 'queueLimit must be a whole number of at least 0'],
+  ] as const) {
+    t.throws(() => new PasswordHasher(options), { name: 'RangeError', message }, JSON.stringify(options));
   }
 });
 
@@ -47,8 +47,9 @@ t.test('nothing is cut off: not at 72 bytes, not at a NUL, not at the 1,024th ch
 });
 
 t.test('a stored hash that is none is a fault, not a wrong password', async (t) => {
-  for (const phc of ['', 'plain text', '$2b$10$abcdefghijklmnopqrstuv', await argon2('x', { type: 1 })]) {
-    await t.rejects(hasher.verify(phc, 'x'), TypeError);
+  const good = await hasher.hash('x');
+  for (const phc of ['', 'plain text', '$2b$10$abcdefghijklmnopqrstuv', await argon2('x', { type: 1 }), `x${good}`, `${good}$`]) {
+    await t.rejects(hasher.verify(phc, 'x'), { name: 'TypeError', message: 'A stored password is not an argon2id PHC string' });
     t.throws(() => hasher.needsRehash(phc), TypeError);
   }
 });
@@ -61,6 +62,8 @@ t.test('a hash made with other parameters wants to be made again', async (t) => 
   t.equal(new PasswordHasher({ memoryCost: 19_457 }).needsRehash(old), true);
   t.equal(new PasswordHasher({ parallelism: 2 }).needsRehash(old), true);
   t.equal(await stronger.verify(old, 'correct horse'), true);
+  const strongest = new PasswordHasher({ timeCost: 10, parallelism: 10 });
+  t.equal(strongest.needsRehash(await strongest.hash('correct horse')), false, 'with numbers of two digits too');
 });
 
 t.test('verifying nothing is false and takes as long as verifying something', async (t) => {
@@ -106,7 +109,7 @@ t.test('beyond the queue it is busy, and says when to come back', async (t) => {
   const jobs = [small.hash('a'), small.hash('b'), small.hash('c')];
   const refused = small.hash('d');
   await t.rejects(refused, BusyError);
-  await t.rejects(refused, { code: 'unavailable', retryAfterSeconds: 2 });
+  await t.rejects(refused, { code: 'unavailable', retryAfterSeconds: 2, message: 'Too many passwords are being checked' });
   t.ok((await refused.catch((error: unknown) => error)) instanceof UnavailableError);
   await Promise.all(jobs);
   t.ok(await small.hash('e'), 'and then it is not');
@@ -124,6 +127,16 @@ t.test('at most 64 wait for each that runs, unless set otherwise', async (t) => 
   t.equal(await jobs[64]!.settled, 'AbortError');
 });
 
+t.test('64 for each, where more than one runs', async (t) => {
+  const two = new PasswordHasher({ concurrency: 2 });
+  const leaving = new AbortController();
+  const jobs = Array.from({ length: 131 }, () => two.hash('x', leaving.signal).then(() => 'done', (error: Error) => error.name));
+  t.same(two.load, { running: 2, queued: 128 });
+  t.equal(await jobs[130], 'BusyError');
+  leaving.abort();
+  t.same(new Set(await Promise.all(jobs)), new Set(['done', 'AbortError', 'BusyError']));
+});
+
 t.test('a client that went away gives its place in the queue to the others', async (t) => {
   const small = new PasswordHasher({ concurrency: 1, queueLimit: 1 });
   const first = small.hash('a');
@@ -135,5 +148,6 @@ t.test('a client that went away gives its place in the queue to the others', asy
   const next = small.hash('c', new AbortController().signal);
   await t.rejects(small.hash('d', AbortSignal.abort(new Error('left long ago'))), { message: 'left long ago' });
   await Promise.all([first, next]);
+  leaving.abort();
   t.same(small.load, { running: 0, queued: 0 });
 });

@@ -106,6 +106,36 @@ t.test('the commonest are refused, and what is put together from little more tha
   }
 });
 
+t.test('so is a way along a keyboard, in either direction', async (t) => {
+  for (const walk of [
+    '1234567890-=', '!@#$%^&*()_+', 'qwertyuiop[]', 'asdfghjkl;\'', 'zxcvbnm,./', 'qwertzuiop', 'azertyuiop', 'qsdfghjklm',
+    'йцукенгшщзхъ', 'фывапролджэ', 'ячсмитьбю', '1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik,9ol.0p;/', 'qazwsxedcrfvtgbyhnujmikolp',
+    'zaq1xsw2cde3vfr4bgt5nhy6mju7', 'zaqxswcdevfrbgtnhymju', '1qazxsw23edcvfr45tgbnhy67ujm', '1q2w3e4r5t6y7u8i9o0p',
+    'q1w2e3r4t5y6u7i8o9p0', '1qa2ws3ed4rf5tg6yh7uj8ik9ol', 'qawsedrftgyhujikolp',
+  ]) {
+    for (const way of [walk, [...walk].reverse().join('')]) {
+      const password = way.slice(0, 12) + 'Vq~0';
+      t.throws(() => checkNewPassword(password, { minimumLength: 8, username }), refusedAs('too_common'), password);
+    }
+  }
+  for (const two of ['yxcvbnmwxcvbn', 'nbvcxwmnbvcxy']) {
+    t.throws(() => checkNewPassword(two, { minimumLength: 8, username }), refusedAs('too_common'), two);
+  }
+  t.ok(checkNewPassword('mqzrtnkvbxwl', { minimumLength: 8, username }), 'and letters that no finger walks along are not');
+});
+
+t.test('a repetition is as common as what it repeats, and that it repeats', async (t) => {
+  t.throws(() => checkNewPassword('kT9;vxkT9;vxkT9', { username }), refusedAs('too_common'), 'six characters');
+  t.ok(checkNewPassword('kT9;vx5kT9;vx5k', { username }), 'seven are as good as any');
+  t.ok(checkNewPassword('kT9;vx5mkT9;vx5m', { username }), 'eight, twice to the end');
+  t.ok(checkNewPassword('aabaaakT9;vx5m#', { username }), 'what only begins to repeat does not');
+});
+
+t.test('two words and a year are common, and with one character more no longer', async (t) => {
+  t.throws(() => checkNewPassword('passworddragon1985', { username }), refusedAs('too_common'));
+  t.ok(checkNewPassword('passworddragon1985x', { username }));
+});
+
 t.test('the username and its local part count for nothing in a password', async (t) => {
   for (const password of ['ada@example.org1', '1985ada@example.org!', 'ada12345ada6789', 'ada_ada_ada_ada_']) {
     t.throws(() => checkNewPassword(password, { username }), refusedAs('too_common'), password);

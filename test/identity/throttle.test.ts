@@ -7,6 +7,7 @@ import { DEFAULT_THROTTLE, Throttle, type ThrottleLimits, TooManyAttemptsError }
 import { BusyError } from '../../src/identity/hasher.js';
 import { Keys } from '../../src/redis/keys.js';
 import { connect } from '../../src/redis/connect.js';
+import { until } from '../support/redis/waiting.js';
 import { startCluster, startRedis } from '../support/redis.js';
 import { keysUnder, withoutExpiry } from '../support/audit.js';
 
@@ -41,8 +42,10 @@ async function times<T>(count: number, act: (index: number) => Promise<T>): Prom
 }
 
 t.test('ten wrong passwords for an account from one network, and no more', async (t) => {
-  const { guess, prefix, looked } = throttleOn(redis.client());
+  const { throttle, guess, prefix, looked } = throttleOn(redis.client());
   t.same(new Set(await times(10, () => guess('ada'))), new Set(['wrong']));
+  const refusal = (await throttle.guard({ username: 'ada', address: ADDRESS }, async () => 'x').catch((error: unknown) => error)) as TooManyAttemptsError;
+  t.ok(refusal.retryAfterSeconds > 890 && refusal.retryAfterSeconds <= 900, `for a quarter of an hour: ${refusal.retryAfterSeconds} s`);
   t.equal(await guess('ada'), 'throttled');
   t.equal(await guess('ada', ADDRESS, true), 'throttled', 'the right one too');
   t.equal(looked(), 10);
@@ -111,6 +114,30 @@ t.test('of 500 guesses at once, no more than ten are looked at', async (t) => {
   t.equal(counter, '10', 'what was refused is not counted');
 });
 
+t.test('what a process has under way for an account is counted without Redis, and forgotten when it ends', async (t) => {
+  const { throttle, guess } = throttleOn(redis.client(), { loginFailuresPerAccount: 3 });
+  const ends: (() => void)[] = [];
+  const attempt = () =>
+    throttle.guard({ username: 'ada', address: ADDRESS }, () => new Promise<string>((resolve) => ends.push(() => resolve('verified'))));
+  const lookedAt = (count: number) => until(`${count} are looked at`, async () => ends.length === count, 5_000);
+  const underWay = [attempt(), attempt(), attempt()];
+  await lookedAt(3);
+  await redis.client().config('RESETSTAT');
+  t.equal(await guess('ada'), 'throttled');
+  t.notMatch(await redis.client().info('commandstats'), /cmdstat_(eval|incr|set)/, 'the fourth is refused without Redis');
+  ends[0]!();
+  t.equal(await underWay[0], 'verified');
+  underWay.push(attempt());
+  await lookedAt(4);
+  await t.rejects(attempt(), TooManyAttemptsError, 'one has ended, and one may begin');
+  ends.forEach((end) => end());
+  t.same(await Promise.all(underWay), ['verified', 'verified', 'verified', 'verified']);
+  const again = [attempt(), attempt(), attempt()];
+  await lookedAt(7);
+  ends.forEach((end) => end());
+  t.same(await Promise.all(again), ['verified', 'verified', 'verified'], 'then three again');
+});
+
 t.test('of 500 accounts tried at once, no more than a hundred are looked at', async (t) => {
   const { guess, looked } = throttleOn(redis.client());
   const answers = await Promise.all(Array.from({ length: 500 }, (_, i) => guess(`user${i}`)));
@@ -140,10 +167,11 @@ t.test('the window ends, and does not move with further attempts', async (t) => 
 });
 
 t.test('attempts to register are counted for the network, whatever comes of them', async (t) => {
-  const { throttle } = throttleOn(redis.client(), { registrationsPerNetwork: 3 });
+  const { throttle, prefix } = throttleOn(redis.client(), { registrationsPerNetwork: 3 });
   await times(3, (i) => throttle.admitRegistration(`2001:db8::${i}`));
   await t.rejects(throttle.admitRegistration('2001:db8::99'), TooManyAttemptsError);
   await throttle.admitRegistration('2001:db8:1::1');
+  for (const key of await keysUnder(redis.client(), prefix)) t.match(key.slice(prefix.length), /^throttle:registration:2001%3Adb8/);
 });
 
 t.test('a name with separators makes no key of another kind', async (t) => {
