@@ -29,13 +29,14 @@ export function defineScript<const Key extends string, const Argument extends st
   prelude,
   keys,
   args,
+  outcomes,
 }: {
   file: URL;
   /** A file of Lua that is put before this one. */
   prelude?: URL;
   keys: readonly Key[];
   args: readonly Argument[];
-  /** Every word that `outcome` can be. */
+  /** Every word that `outcome` can be; any other is a defect. */
   outcomes: readonly Outcome[];
 }) {
   const source = (prelude ? readFileSync(prelude, 'utf8') : '') + readFileSync(file, 'utf8');
@@ -54,7 +55,9 @@ export function defineScript<const Key extends string, const Argument extends st
         return await client.eval(source, keys.length, ...words);
       }
     });
-    return named(reply as Value[]) as ScriptReply<Outcome>;
+    const answer = named(reply as Value[]) as ScriptReply<Outcome>;
+    if (!outcomes.includes(answer.outcome)) throw new Error(`A script answered ${answer.outcome}, which it does not declare`);
+    return answer;
   };
 }
 

@@ -95,6 +95,10 @@ t.test('a script', async (t) => {
     t.same(await run(client, input), { outcome: 'done', all: 'k1,k2,a,2', count: '3' });
   });
 
+  await t.test('answers one of the words that it declares', async (t) => {
+    await t.rejects(define("return { 'outcome', 'undone' }")(client, input), { message: 'A script answered undone, which it does not declare' });
+  });
+
   await t.test('may have another file before it', async (t) => {
     const run = define("return { 'outcome', 'done', 'shared', shared }", "local shared = 'yes'\n");
     t.same(await run(client, input), { outcome: 'done', shared: 'yes' });
