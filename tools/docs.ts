@@ -1,8 +1,8 @@
-// Writes the pages under docs/ that are generated from the source.
+// Writes what is generated from the source under docs/.
 import { writeFileSync } from 'node:fs';
 import { configurationPage } from './configuration-page.js';
 import { errorsPage } from './errors-page.js';
+import { openapiDocuments } from './openapi-documents.js';
 
-for (const [name, page] of Object.entries({ configuration: configurationPage, errors: errorsPage })) {
-  writeFileSync(new URL(`../docs/${name}.md`, import.meta.url), page());
-}
+const documents = { 'configuration.md': configurationPage(), 'errors.md': errorsPage(), ...(await openapiDocuments()) };
+for (const [name, text] of Object.entries(documents)) writeFileSync(new URL(`../docs/${name}`, import.meta.url), text);

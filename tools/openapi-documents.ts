@@ -1,0 +1,27 @@
+import { Redis } from 'ioredis';
+import { internalApp, publicApp } from '../src/app.js';
+import { loadConfig } from '../src/config.js';
+
+/** `/openapi.json` of both listeners with everything configured, as pretty JSON by the names of their files. It needs no Redis. */
+export async function openapiDocuments(): Promise<Record<string, string>> {
+  const config = {
+    ...loadConfig({ LOG_LEVEL: 'silent' }),
+    tokenKeys: ['a token key that signs nothing, 32 characters'] as const,
+    adminKeys: [],
+    oidcProviders: [{ name: 'example', issuer: 'https://provider.example', clientId: 'latchkey', clientSecret: 'none' }],
+  };
+  const client = new Redis({ lazyConnect: true });
+  const open = await publicApp(config, { lookups: client, scripts: client });
+  const internal = await internalApp(config, { lookups: client, scripts: client }, open.latchkey);
+  try {
+    const documents: Record<string, string> = {};
+    for (const [name, app] of Object.entries({ 'openapi.json': open, 'openapi-internal.json': internal })) {
+      await app.ready();
+      documents[name] = `${JSON.stringify(app.swagger(), null, 2)}\n`;
+    }
+    return documents;
+  } finally {
+    await Promise.all([open.close(), internal.close()]);
+    client.disconnect();
+  }
+}
