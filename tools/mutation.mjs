@@ -5,15 +5,18 @@ import { Stryker } from '@stryker-mutator/core';
 
 const LEAST_SCORE = 85;
 
+/** Notices every change of what is documented. */
+const DOCUMENTED = 'test/http/openapi-files.test.ts';
+
 /** Folders of the source, and the tests that are to notice; of those that take many seconds none. */
 const PARTS = {
   sessions: ['test/sessions/{data,token,update,store}.test.ts', 'test/sessions/cluster.test.ts'],
   identity: ['test/identity/*.test.ts', 'test/oidc/login.test.ts'],
-  http: ['test/http/*.test.ts', 'test/http/routes/*.test.ts', 'test/security/{cookies,cost,fixation,headers,malformed,proxies,step-up}.test.ts'],
-  'http/routes': ['test/http/routes/*.test.ts', 'test/security/{fixation,routes,step-up}.test.ts'],
-  'http/oauth': ['test/http/oauth/*.test.ts', 'test/clients/*.test.ts'],
-  'http/oidc': ['test/oidc/*.test.ts'],
-  'http/admin': ['test/http/admin/*.test.ts'],
+  http: [DOCUMENTED, 'test/http/!(openapi).test.ts', 'test/http/routes/*.test.ts', 'test/security/{cookies,cost,fixation,headers,malformed,proxies,step-up}.test.ts'],
+  'http/routes': [DOCUMENTED, 'test/http/routes/*.test.ts', 'test/security/{fixation,routes,step-up}.test.ts'],
+  'http/oauth': [DOCUMENTED, 'test/http/oauth/*.test.ts', 'test/clients/*.test.ts'],
+  'http/oidc': [DOCUMENTED, 'test/oidc/*.test.ts'],
+  'http/admin': [DOCUMENTED, 'test/http/admin/*.test.ts'],
   'http/pages': ['test/http/pages/*.test.ts'],
 };
 
@@ -40,7 +43,7 @@ function mutated(part) {
       nodeArgs: ['--require', '{{hookFile}}', '{{testFile}}'],
     },
     // Compiled once, and not by each of the thousands of processes.
-    buildCommand: 'esbuild src/**/*.ts test/**/*.ts --outdir=. --outbase=. --format=esm --target=node20 --log-level=error',
+    buildCommand: 'esbuild src/**/*.ts test/**/*.ts tools/*.ts --outdir=. --outbase=. --format=esm --target=node20 --log-level=error',
     mutate: [`src/${part}/*.ts`],
     coverageAnalysis: 'perTest',
     // What is evaluated once, when a file is loaded, is mostly schemas and their descriptions.
@@ -48,7 +51,7 @@ function mutated(part) {
     incremental: true,
     incrementalFile: `reports/mutation/${part.replace('/', '-')}.json`,
     tempDirName: 'reports/mutation/sandbox',
-    ignorePatterns: readdirSync('.').filter((name) => !/^(src|test|tools|node_modules|package\.json|tsconfig.*\.json|.*\.conf|.*\.acl)$/.test(name)),
+    ignorePatterns: readdirSync('.').filter((name) => !/^(src|test|tools|docs|node_modules|package\.json|tsconfig.*\.json|.*\.conf|.*\.acl)$/.test(name)),
     reporters: ['clear-text', 'progress-append-only'],
     clearTextReporter: { reportTests: false, allowColor: false },
     // A test that starts a Redis or waits for a lifetime to pass is slow, not lost.
