@@ -1,6 +1,6 @@
 import Fastify from 'fastify';
 import t from 'tap';
-import { oauthErrorHandler } from '../../../src/http/oauth/errors.js';
+import { OAuthError, oauthErrorHandler } from '../../../src/http/oauth/errors.js';
 import { CONFIDENTIAL, startAuthorizationServer } from './fixture.js';
 
 t.test('without Redis: 503, and never that a token is inactive', async (t) => {
@@ -16,17 +16,29 @@ t.test('without Redis: 503, and never that a token is inactive', async (t) => {
   ]) {
     t.equal(reply.statusCode, 503);
     t.match(reply.headers['retry-after'], /^\d+$/);
-    t.equal(reply.json().error, 'temporarily_unavailable');
+    t.strictSame(reply.json(), { error: 'temporarily_unavailable', error_description: 'The service cannot answer right now; try again.' });
   }
 });
 
-t.test('a fault of ours says nothing about itself', async (t) => {
-  const app = Fastify();
+t.test('a fault of ours says nothing about itself, except in the log', async (t) => {
+  const logged: { level: number; msg: string; err: { message: string } }[] = [];
+  const app = Fastify({ logger: { level: 'warn', stream: { write: (line: string) => void logged.push(JSON.parse(line)) } } });
   app.setErrorHandler(oauthErrorHandler);
   app.get('/', () => {
     throw new Error('a secret');
   });
+  app.get('/refused', () => {
+    throw new OAuthError('invalid_grant', 'No.');
+  });
+  app.get('/gone', (_request, reply) => {
+    reply.raw.destroy();
+    throw new Error('nobody waits for this');
+  });
   const reply = await app.inject('/');
   t.equal(reply.statusCode, 500);
   t.strictSame(reply.json(), { error: 'server_error', error_description: 'Something went wrong on our side.' });
+  t.match(logged, [{ level: 50, msg: 'Something went wrong on our side.', err: { message: 'a secret' } }]);
+  t.equal((await app.inject('/refused')).statusCode, 400);
+  await app.inject('/gone').catch(() => undefined);
+  t.equal(logged.length, 1, 'neither what is refused, nor what nobody waits for');
 });

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Test } from 'tap';
 import type { AppConfig } from '../../../src/app.js';
+import type { AuthEvent } from '../../../src/http/services.js';
 import type { IssuedTokens } from '../../../src/sessions/session.js';
 import { startService } from '../../support/service.js';
 
@@ -13,19 +14,18 @@ export const PUBLIC = { client_id: 'spa' };
 
 /** A service with two confidential clients and a public one. */
 export async function startAuthorizationServer(t: Test, overrides: Partial<AppConfig> = {}) {
-  const service = await startService({
-    oauthClients: [
-      { id: 'web', secretHash },
-      { id: 'resource-server', secretHash },
-      { id: 'spa', secretHash: undefined },
-    ],
-    redisTimeoutMs: 10_000,
-    ...overrides,
-  });
+  const events: AuthEvent[] = [];
+  const oauthClients = [
+    { id: 'web', secretHash },
+    { id: 'resource-server', secretHash },
+    { id: 'spa', secretHash: undefined },
+  ];
+  const service = await startService({ oauthClients, redisTimeoutMs: 10_000, ...overrides }, { onEvent: (event) => events.push(event) });
   t.teardown(service.close);
 
   return {
     ...service,
+    events,
     /** A session that was issued to a client; `scope` is `read write`. */
     issue: (client: string | undefined = 'web', subject?: string): Promise<IssuedTokens> =>
       service.mint(subject, {

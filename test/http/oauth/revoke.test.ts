@@ -4,7 +4,7 @@ import { CONFIDENTIAL, OTHER, PUBLIC, startAuthorizationServer } from './fixture
 
 t.test('POST /oauth/revoke', async (t) => {
   const server = await startAuthorizationServer(t);
-  const { send, issue, store, client, config } = server;
+  const { send, issue, store, client, config, events } = server;
   const revoke = (token: string, form: Record<string, string> = CONFIDENTIAL) => send('/oauth/revoke', { token, ...form });
 
   t.test('of either token of a pair ends the session, every key of it', async (t) => {
@@ -15,6 +15,8 @@ t.test('POST /oauth/revoke', async (t) => {
         t.equal(reply.statusCode, 200);
         t.equal(reply.body, '{}');
         t.match(reply.headers['content-type'], /^application\/json/);
+        const { subject, sessionId } = principal;
+        t.same(events.at(-1), { event: 'session_end', outcome: 'success', reason: 'revoked', subject, sessionId, address: '127.0.0.1' });
         t.equal(await store.authenticate(pair.access.token), undefined);
         t.same(await store.list(principal.subject), []);
         t.equal((await revoke(pair[which].token, form)).statusCode, 200, 'again, it is unknown');
@@ -46,7 +48,7 @@ t.test('POST /oauth/revoke', async (t) => {
         for (const form of [OTHER, PUBLIC]) {
           const reply = await revoke(token, form);
           t.equal(reply.statusCode, 400);
-          t.equal(reply.json().error, 'invalid_grant');
+          t.strictSame(reply.json(), { error: 'invalid_grant', error_description: 'The token was issued to another client.' });
         }
       }
       t.ok(await store.authenticate(pair.access.token));

@@ -7,9 +7,15 @@ t.test('POST /oauth/token', async (t) => {
   const { send, issue, age, post, client, config } = server;
   const refresh = (token: string, form: Record<string, string> = CONFIDENTIAL) =>
     send('/oauth/token', { grant_type: 'refresh_token', refresh_token: token, ...form });
-  const fails = (t: Test, reply: Awaited<ReturnType<typeof send>>, error: string) => {
+  const descriptions = {
+    invalid_grant: 'The refresh token is invalid, expired, revoked, or was issued to another client.',
+    invalid_scope: 'The scope must be the one that was granted, or be left out.',
+    unsupported_grant_type: 'The only grant type is refresh_token.',
+    invalid_request: 'The parameter refresh_token is missing.',
+  };
+  const fails = (t: Test, reply: Awaited<ReturnType<typeof send>>, error: keyof typeof descriptions) => {
     t.equal(reply.statusCode, 400);
-    t.equal(reply.json().error, error);
+    t.strictSame(reply.json(), { error, error_description: descriptions[error] });
     t.match(reply.headers, { 'cache-control': 'no-store', pragma: 'no-cache' });
   };
 
@@ -73,10 +79,12 @@ t.test('POST /oauth/token', async (t) => {
 
   t.test('the scope is the one that was granted, in any order', async (t) => {
     const { pair } = await issue();
-    for (const scope of ['read', 'read write admin', 'admin', 'read  read']) {
+    for (const scope of [' ', 'read', 'read admin', 'read write admin', 'admin', 'read  read', 'readwrite']) {
       fails(t, await refresh(pair.refresh.token, { ...CONFIDENTIAL, scope }), 'invalid_scope');
     }
-    t.equal((await refresh(pair.refresh.token, { ...CONFIDENTIAL, scope: 'write read' })).statusCode, 200);
+    t.equal((await refresh(pair.refresh.token, { ...CONFIDENTIAL, scope: ' write  read ' })).statusCode, 200);
+    const { pair: unscoped } = await server.mint('subject-2', { identity: { subject: 'subject-2', methods: ['pwd'], client: 'web' } });
+    t.equal((await refresh(unscoped.refresh.token, { ...CONFIDENTIAL, scope: ' ' })).statusCode, 200, 'no word where none was granted');
   });
 
   t.test('no other grant', async (t) => {
