@@ -24,5 +24,6 @@ export type { AccessToken, RefreshToken, TokenPair } from './sessions/token.js';
 
 /** What the decorated methods throw: one base, told apart by `code`. */
 export { LatchkeyError, UnavailableError } from './errors.js';
+export { InvalidIdentityError, InvalidSessionDataError } from './sessions/data.js';
 export { StaleCredentialError } from './sessions/store.js';
 export { InvalidSubjectError } from './redis/keys.js';

@@ -9,7 +9,7 @@ import { PasswordNotAllowedError } from '../identity/password.js';
 import { TooManyAttemptsError } from '../identity/throttle.js';
 import { UsernameTakenError } from '../identity/users.js';
 import { InvalidSubjectError } from '../redis/keys.js';
-import { InvalidSessionDataError } from '../sessions/data.js';
+import { InvalidIdentityError, InvalidSessionDataError } from '../sessions/data.js';
 import { StaleCredentialError } from '../sessions/store.js';
 import { challenge } from './credentials.js';
 import { PROTECTIVE_HEADERS } from './headers.js';
@@ -73,6 +73,7 @@ export function asProblem(error: unknown): Problem {
   }
   if (error instanceof InvalidUsernameError) return new Problem('invalid_username', { detail: `${error.message}.` });
   if (error instanceof InvalidSubjectError) return new Problem('invalid_subject', { detail: `${error.message}.` });
+  if (error instanceof InvalidIdentityError) return new Problem('invalid_request', { detail: `${error.message}.` });
   if (error instanceof InvalidSessionDataError) return new Problem('invalid_session_data', { detail: `${error.message}.` });
   if (error instanceof InvalidCursorError) return new Problem('invalid_cursor');
   if (error instanceof UsernameTakenError) return new Problem('username_taken');

@@ -25,7 +25,7 @@ export const problems = {
   payload_too_large: { status: 413, detail: 'The request is too large.' },
   unsupported_media_type: { status: 415, detail: 'The request body must be application/json.' },
   password_not_allowed: { status: 422, detail: 'The password is not allowed.' },
-  invalid_session_data: { status: 422, detail: 'The data is too large or nested too deep.' },
+  invalid_session_data: { status: 422, detail: 'The data is too large, nested too deep, or no well-formed Unicode.' },
   too_many_requests: { status: 429, detail: 'Too many attempts from this network; try again later.' },
   headers_too_large: { status: 431, detail: 'The header of the request is too large.' },
   internal_error: { status: 500, detail: 'Something went wrong on our side.' },

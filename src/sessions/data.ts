@@ -1,14 +1,30 @@
 import { LatchkeyError } from '../errors.js';
-import type { SessionData } from './session.js';
+import type { Identity, SessionData } from './session.js';
 
 const MAX_BYTES = 2048;
 const MAX_DEPTH = 8;
+/** A lone surrogate, as JSON.stringify writes it: Lua could not read it back. */
+const LONE_SURROGATE = /(?<!\\)(?:\\\\)*\\ud[89a-f]/;
 
 /** Custom data that a session cannot carry: every access token repeats it, so it is bounded. */
 export class InvalidSessionDataError extends LatchkeyError {
   constructor() {
-    super('invalid_session_data', `The data of a session is a JSON object of at most ${MAX_BYTES} bytes, nested at most ${MAX_DEPTH} deep`);
+    super('invalid_session_data', `The data of a session is a JSON object of at most ${MAX_BYTES} bytes of well-formed Unicode, nested at most ${MAX_DEPTH} deep`);
   }
+}
+
+/** What is said about a user is no well-formed Unicode. */
+export class InvalidIdentityError extends LatchkeyError {
+  constructor(member: string) {
+    super('invalid_identity', `The ${member} of a session must be well-formed Unicode`);
+  }
+}
+
+/** @throws {InvalidIdentityError} which names the member; {@link InvalidSessionDataError} */
+export function checkIdentity({ username, methods, client, scope, data }: Omit<Identity, 'subject' | 'authenticatedAt'>): void {
+  const texts = { username, methods: methods.join(), client, scope };
+  for (const [member, text] of Object.entries(texts)) if (text?.isWellFormed() === false) throw new InvalidIdentityError(member);
+  if (data) checkSessionData(data);
 }
 
 /**
@@ -25,10 +41,11 @@ export function mergePatch(target: unknown, patch: unknown): unknown {
   return Object.fromEntries(merged);
 }
 
-/** @throws {InvalidSessionDataError} for more than 2,048 bytes of JSON, or objects and lists nested more than 8 deep. */
+/** @throws {InvalidSessionDataError} for more than 2,048 bytes of JSON, lone surrogates, or objects and lists nested more than 8 deep. */
 export function checkSessionData(data: SessionData): void {
   checkDepth(data);
-  if (Buffer.byteLength(JSON.stringify(data)) > MAX_BYTES) throw new InvalidSessionDataError();
+  const json = JSON.stringify(data);
+  if (Buffer.byteLength(json) > MAX_BYTES || LONE_SURROGATE.test(json)) throw new InvalidSessionDataError();
 }
 
 /**

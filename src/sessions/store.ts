@@ -3,7 +3,7 @@ import { translatingFaults } from '../redis/fault.js';
 import { partitionOf } from '../redis/keys.js';
 import { awaitReplicas } from '../redis/replicas.js';
 import { defineScript, type RedisClient, type ScriptReply } from '../redis/script.js';
-import { checkSessionData, patched } from './data.js';
+import { checkIdentity, patched } from './data.js';
 import { Authenticator, type AuthenticatorOptions, type Clients, principalFrom } from './authenticator.js';
 import type {
   EndedReason,
@@ -140,12 +140,13 @@ export class SessionStore {
    * Begins a session.
    *
    * @throws {StaleCredentialError} when the credential changed, or the subject was disabled, since it was verified.
-   * @throws {InvalidSessionDataError} when its data is too large or nested too deep.
+   * @throws {InvalidIdentityError} for text about the user that is no Unicode.
+   * @throws {InvalidSessionDataError} when its data is too large, nested too deep, or no Unicode.
    */
   async issue(request: IssueRequest): Promise<IssuedTokens & { readonly evicted: readonly string[] }> {
     const { identity, authenticatedAt, credential = '', origin, supersedes = '', lifetimeMs = Infinity } = request;
     const { keys, tokenKeys, lifetimes } = this.#options;
-    if (identity.data) checkSessionData(identity.data);
+    checkIdentity(identity);
     const pair = tokenKeys.mint(partitionOf(identity.subject));
     const { sessionId, partition } = pair.refresh;
     const reply = await issue(this.#scripts, {
@@ -321,7 +322,7 @@ export class SessionStore {
    * Of patches at the same time none is lost: each is made anew on what the others left.
    *
    * @returns the data as it is then; undefined when the subject has no such session.
-   * @throws {InvalidSessionDataError} when it would be larger than 2,048 bytes of JSON, or nested more than 8 deep.
+   * @throws {InvalidSessionDataError} when it would be larger than 2,048 bytes of JSON, nested more than 8 deep, or no Unicode.
    */
   async update(subject: string, sessionId: string, patch: SessionData): Promise<SessionData | undefined> {
     const session = this.#options.keys.session(partitionOf(subject), sessionId);

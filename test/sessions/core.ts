@@ -170,6 +170,7 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       let data: Record<string, unknown> = {};
       for (let i = 0; i < 1100; i++) data = { data };
       await t.rejects(s.login(newSubject(), { identity: { subject: 'deep', methods: ['pwd'], data } }), { code: 'invalid_session_data' });
+      await t.rejects(s.login(newSubject(), { identity: { subject: 'lone', methods: ['pwd'], scope: '\ud800' } }), { code: 'invalid_identity' });
       t.same(await s.all(), []);
     });
   });

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { checkSessionData, InvalidSessionDataError, mergePatch, patched } from '../../src/sessions/data.js';
+import { checkIdentity, checkSessionData, InvalidSessionDataError, mergePatch, patched } from '../../src/sessions/data.js';
 import type { SessionData } from '../../src/sessions/session.js';
 
 t.test('a merge patch does what the examples of RFC 7396, appendix A, say', async (t) => {
@@ -42,7 +42,23 @@ t.test('data is at most 2,048 bytes of JSON, nested 8 deep', async (t) => {
   t.throws(() => checkSessionData({ a: 'é'.repeat(1021) }), InvalidSessionDataError, 'bytes are counted, not characters');
   t.throws(() => patched({ a: 'x'.repeat(1500) }, { b: 'x'.repeat(600) }), InvalidSessionDataError, 'as it would be in the end');
   t.same(patched({ a: 'x'.repeat(2000) }, { a: null, b: 'x'.repeat(2000) }), { b: 'x'.repeat(2000) });
+  t.equal(new InvalidSessionDataError().message, 'The data of a session is a JSON object of at most 2048 bytes of well-formed Unicode, nested at most 8 deep');
   let deep: unknown = {};
   for (let i = 0; i < 100_000; i++) deep = [deep];
   t.throws(() => patched(undefined, { deep }), InvalidSessionDataError, 'a patch too');
+});
+
+t.test('text is well-formed Unicode, wherever it stands', async (t) => {
+  for (const lone of ['\ud800', 'a\udfffb', '\\\ud83d', '\udc19\ud83d']) {
+    t.throws(() => checkSessionData({ a: [{ b: lone }] }), InvalidSessionDataError, JSON.stringify(lone));
+    t.throws(() => checkSessionData({ [lone]: 1 }), InvalidSessionDataError, 'a name too');
+    t.throws(() => patched({}, { a: lone }), InvalidSessionDataError);
+    for (const member of ['username', 'client', 'scope'] as const) {
+      t.throws(() => checkIdentity({ methods: [], [member]: lone }), { code: 'invalid_identity', message: `The ${member} of a session must be well-formed Unicode` });
+    }
+    t.throws(() => checkIdentity({ methods: ['pwd', lone] }), { message: 'The methods of a session must be well-formed Unicode' });
+    t.throws(() => checkIdentity({ methods: [], data: { a: lone } }), InvalidSessionDataError);
+  }
+  const text = ['🐙', '\\ud800', '\\\\ud800', '\\u', '\u0000', '\n'].join('');
+  t.doesNotThrow(() => checkIdentity({ username: text, methods: [text], client: text, scope: text, data: { [text]: text } }));
 });

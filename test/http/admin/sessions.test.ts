@@ -59,6 +59,12 @@ t.test('what cannot be minted is refused in words', async (t) => {
     [{ subject: 'a', authenticated_at: -1 }, 400, 'invalid_request'],
     [{ subject: 'a', data: [] }, 400, 'invalid_request'],
     [{ subject: 'a', data: { a: 'x'.repeat(2048) } }, 422, 'invalid_session_data'],
+    [{ subject: 'a', data: { a: '\ud800' } }, 422, 'invalid_session_data'],
+    [{ subject: '\ud800' }, 400, 'invalid_subject'],
+    [{ subject: 'a', scope: '\ud800' }, 400, 'invalid_request'],
+    [{ subject: 'a', username: 'a\udfff' }, 400, 'invalid_request'],
+    [{ subject: 'a', methods: ['pwd', '\ud83d'] }, 400, 'invalid_request'],
+    [{ subject: 'a', client_id: '\udc00' }, 400, 'invalid_request'],
   ];
   for (const [body, status, code] of refused) t.match((await ask('POST', '/sessions', body)).json(), { status, code });
   const proto = { method: 'POST', url: '/admin/sessions', headers: { ...bearer(admin.all), 'content-type': 'application/json' } } as const;
@@ -79,6 +85,7 @@ t.test('data is patched field by field, and of many patches at once none is lost
   t.equal(Object.keys((await ask('GET', path)).json().data).length, 34);
 
   t.match((await ask('PATCH', path, { data: { a: 'x'.repeat(2048) } })).json(), { status: 422, code: 'invalid_session_data' });
+  t.match((await ask('PATCH', path, { data: { a: '\ud800' } })).json(), { status: 422, code: 'invalid_session_data' });
   t.match((await ask('PATCH', path, {})).json(), { status: 400 });
   t.match((await ask('PATCH', path, { data: {}, subject: 'b' })).json(), { status: 400 });
   for (const other of [`${sessionsOf(subject)}/unknown`, `${sessionsOf(newSubject())}/${tokens.session.session_id}`]) {
