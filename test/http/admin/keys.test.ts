@@ -43,7 +43,7 @@ t.test('an API key is needed, and one that allows what is asked', async (t) => {
   t.teardown(close);
   const url = '/admin/subjects/ada/sessions';
   const challenge = 'Bearer realm="latchkey admin"';
-  const refused = [undefined, 'Bearer', `Basic ${all}`, `Bearer ${mintAdminKey()}`, `Bearer ${all} ${all}`, `Bearer ${all}x`, 'Bearer lka_x'];
+  const refused = [undefined, 'Bearer', `Basic ${all}`, `Bearer ${mintAdminKey()}`, `Bearer ${all} ${all}`, `Bearer ${all}x`, 'Bearer lka_x', `xBearer ${all}`];
   for (const authorization of refused) {
     const reply = await internal.inject({ url, headers: authorization === undefined ? {} : { authorization } });
     t.match(reply, { statusCode: 401, headers: { 'www-authenticate': challenge, 'cache-control': 'no-store' } });
@@ -53,7 +53,7 @@ t.test('an API key is needed, and one that allows what is asked', async (t) => {
   t.equal(events.length, 3, 'a key that is none of ours is reported');
   t.notOk(JSON.stringify(events).includes('lkadm_'));
 
-  t.equal((await internal.inject({ url, headers: { authorization: `bearer ${all}` } })).statusCode, 200);
+  t.equal((await internal.inject({ url, headers: { authorization: `bearer   ${all} ` } })).statusCode, 200);
   t.equal((await ask('GET', '/subjects/ada/sessions', undefined, reading)).statusCode, 200);
   t.equal((await ask('GET', '/users', undefined, reading)).statusCode, 200);
   const writes = [

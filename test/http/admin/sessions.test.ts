@@ -104,10 +104,13 @@ t.test('one session is ended, or all', async (t) => {
 
   t.equal((await ask('DELETE', `${sessionsOf(subject)}/${first.session.session_id}`)).statusCode, 204);
   t.same([await alive(first), await alive(second), await alive(third)], [false, true, true]);
-  t.match(events.at(-1), { event: 'session_end', reason: 'revoked', actor: 'all', subject, sessionId: first.session.session_id });
+  const end = { event: 'session_end', outcome: 'success', reason: 'revoked', actor: 'all', subject, address: '127.0.0.1' };
+  t.same(events.at(-1), { ...end, sessionId: first.session.session_id });
   t.match((await post('/auth/refresh', { refresh_token: first.refresh_token })).json(), { status: 403, reason: 'revoked' });
 
   t.equal((await ask('DELETE', sessionsOf(subject))).statusCode, 204);
+  t.same(events.at(-1), end);
+  t.match((await post('/auth/refresh', { refresh_token: second.refresh_token })).json(), { status: 403, reason: 'revoked' });
   t.same([await alive(second), await alive(third)], [false, false]);
   t.same((await ask('GET', sessionsOf(subject))).json(), { sessions: [] });
   t.equal((await ask('DELETE', sessionsOf(subject))).statusCode, 204, 'none left is no error');

@@ -26,7 +26,7 @@ t.test('disabling kills every token of a user before it answers, and lets in aga
   t.match((await ask('GET', '/users?username=ada')).json(), { users: [{ subject, username, disabled_at }] });
 
   t.equal((await ask('POST', `/subjects/${subject}/enable`)).statusCode, 204);
-  t.match(events.at(-1), { event: 'enable', actor: 'all', subject });
+  t.match(events.at(-1), { event: 'enable', outcome: 'success', actor: 'all', subject });
   t.notOk('disabled_at' in (await ask('GET', `/subjects/${subject}`)).json());
   t.equal((await logIn()).statusCode, 200);
 });
