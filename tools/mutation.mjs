@@ -12,7 +12,7 @@ const DOCUMENTED = 'test/http/openapi-files.test.ts';
 const PARTS = {
   sessions: ['test/sessions/{data,token,update,store}.test.ts', 'test/sessions/cluster.test.ts'],
   identity: ['test/identity/*.test.ts', 'test/oidc/login.test.ts'],
-  http: [DOCUMENTED, 'test/http/!(openapi).test.ts', 'test/http/routes/*.test.ts', 'test/security/{cookies,cost,fixation,headers,malformed,proxies,step-up}.test.ts'],
+  http: [DOCUMENTED, 'test/http/!(openapi|conformance).test.ts', 'test/http/routes/*.test.ts', 'test/security/{cookies,cost,fixation,headers,malformed,proxies,step-up}.test.ts'],
   'http/routes': [DOCUMENTED, 'test/http/routes/*.test.ts', 'test/security/{fixation,routes,step-up}.test.ts'],
   'http/oauth': [DOCUMENTED, 'test/http/oauth/*.test.ts', 'test/clients/*.test.ts'],
   'http/oidc': [DOCUMENTED, 'test/oidc/*.test.ts'],
