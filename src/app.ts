@@ -5,7 +5,7 @@ import { adminRoutes } from './http/admin/index.js';
 import { AdminKeys } from './http/admin/keys.js';
 import { internalDocumentation, publicDocumentation } from './http/documentation.js';
 import { clientErrorHandler, errorHandler, sendProblem } from './http/errors.js';
-import { PROTECTIVE_HEADERS, STRICT_TRANSPORT } from './http/headers.js';
+import { PROTECTIVE_HEADERS, sending, STRICT_TRANSPORT } from './http/headers.js';
 import { documented } from './http/openapi.js';
 import { Problem } from './http/problem.js';
 import type { AuthEvent } from './http/services.js';
@@ -42,10 +42,7 @@ export async function publicApp(config: AppConfig, clients: Clients, onEvent?: O
     trustProxy: config.trustProxy ? [...config.trustProxy] : false,
   });
   if (config.publicOrigins?.every((origin) => origin.startsWith('https:'))) {
-    app.addHook('onRequest', (_request, reply, done) => {
-      reply.headers(STRICT_TRANSPORT);
-      done();
-    });
+    app.addHook('onRequest', sending(STRICT_TRANSPORT));
   }
   await documented(app, publicDocumentation);
   await app.register(latchkey, {
@@ -67,9 +64,7 @@ export async function internalApp(
 ): Promise<FastifyInstance> {
   const { lookups, scripts } = clients;
   const app = appWith({ logger: { level: config.logLevel }, routerOptions: { maxParamLength: MAX_PARAM_LENGTH } });
-  app.addHook('onRequest', async (_request, reply) => {
-    reply.headers(PROTECTIVE_HEADERS);
-  });
+  app.addHook('onRequest', sending(PROTECTIVE_HEADERS));
   await documented(app, internalDocumentation);
   app.get('/livez', health('Whether the process lives', 'alive'), () => ({ status: 'alive' }));
   app.get('/readyz', health('Whether Redis answers', 'ready'), async () => {

@@ -4,7 +4,7 @@ import { Type } from '@sinclair/typebox';
 import type { FastifyInstance, FastifySchema, RouteOptions } from 'fastify';
 import { readFileSync } from 'node:fs';
 import { STATUS_CODES } from 'node:http';
-import { PROTECTIVE_HEADERS } from './headers.js';
+import { PROTECTIVE_HEADERS, sending } from './headers.js';
 import { type OAuthErrorCode, oauthErrors } from './oauth/errors.js';
 import { type ProblemCode, problems } from './problem.js';
 import type { Needs } from './route.js';
@@ -89,9 +89,7 @@ export async function documented(app: FastifyInstance, { title, description, tag
     transformObject: withOptionalBodies,
   });
   await app.register(async (scope) => {
-    scope.addHook('onRequest', async (_request, reply) => {
-      reply.headers(PROTECTIVE_HEADERS);
-    });
+    scope.addHook('onRequest', sending(PROTECTIVE_HEADERS));
     await scope.register(swaggerUi, {
       routePrefix: '/docs',
       staticCSP: DOCS_CSP,

@@ -76,9 +76,8 @@ export class Authenticator {
   #proven(access: AccessToken, value: string): Principal {
     const stored = JSON.parse(value) as Stored;
     if (!stored.unconfirmed) return frozen(stored);
-    const { unconfirmed: _, ...principal } = stored;
-    this.#confirm(access, principal.sessionId);
-    return frozen(principal);
+    this.#confirm(access, stored.sessionId);
+    return frozen(principalFrom(value));
   }
 
   #confirm({ partition, digest }: AccessToken, sessionId: string): void {

@@ -1,6 +1,6 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
-import { PROTECTIVE_HEADERS } from '../headers.js';
+import { PROTECTIVE_HEADERS, sending } from '../headers.js';
 import { requireDeclaration } from '../route.js';
 import type { Services } from '../services.js';
 import { compileValidator } from '../validate.js';
@@ -33,9 +33,7 @@ export async function oauthRoutes(instance: FastifyInstance, services: OAuthServ
   app.setErrorHandler(oauthErrorHandler);
 
   app.addHook('onRoute', requireDeclaration);
-  app.addHook('onRequest', async (_request, reply) => {
-    reply.headers({ ...PROTECTIVE_HEADERS, pragma: 'no-cache' });
-  });
+  app.addHook('onRequest', sending({ ...PROTECTIVE_HEADERS, pragma: 'no-cache' }));
   app.addHook('preHandler', async (request) => {
     const { needs } = request.routeOptions.config;
     if (needs === 'nothing') return;

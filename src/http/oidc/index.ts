@@ -5,7 +5,7 @@ import type { Keys } from '../../redis/keys.js';
 import type { RedisClient } from '../../redis/script.js';
 import { enableCookies } from '../cookies.js';
 import { errorHandler } from '../errors.js';
-import { PROTECTIVE_HEADERS } from '../headers.js';
+import { PROTECTIVE_HEADERS, sending } from '../headers.js';
 import { parseForm } from '../oauth/form.js';
 import { requireDeclaration } from '../route.js';
 import type { Services } from '../services.js';
@@ -34,9 +34,7 @@ export async function oidcRoutes(instance: FastifyInstance, services: OidcServic
   app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, async (_request: unknown, body: string) => parseForm(body));
   app.setErrorHandler(errorHandler);
   app.addHook('onRoute', requireDeclaration);
-  app.addHook('onRequest', async (_request, reply) => {
-    reply.headers(PROTECTIVE_HEADERS);
-  });
+  app.addHook('onRequest', sending(PROTECTIVE_HEADERS));
   start(app, services);
   callback(app, services);
   logout(app, services);

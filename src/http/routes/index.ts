@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { enableCookies } from '../cookies.js';
 import { requirePrincipal } from '../authenticate.js';
 import { errorHandler, sendProblem } from '../errors.js';
-import { PROTECTIVE_HEADERS } from '../headers.js';
+import { PROTECTIVE_HEADERS, sending } from '../headers.js';
 import { Problem } from '../problem.js';
 import { type App, requireDeclaration } from '../route.js';
 import { requireSameOrigin } from '../same-origin.js';
@@ -34,8 +34,8 @@ export async function authRoutes(instance: FastifyInstance, services: Services):
     if (route.config?.needs === 'session') route.onRequest = requireSession;
     if (route.config?.needs === 'recent-session') route.onRequest = requireRecentSession;
   });
-  app.addHook('onRequest', (request, reply, done) => {
-    reply.headers(PROTECTIVE_HEADERS);
+  app.addHook('onRequest', sending(PROTECTIVE_HEADERS));
+  app.addHook('onRequest', (request, _reply, done) => {
     requireSameOrigin(request, services);
     done();
   });
