@@ -4,7 +4,7 @@ import { StaleCredentialError } from '../sessions/store.js';
 import { challenge, presentedAccessToken, presentedRefreshToken } from './credentials.js';
 import { originOf } from './device.js';
 import { Problem } from './problem.js';
-import { reportingRefusal } from './report.js';
+import { type Attempted, reportingRefusal } from './report.js';
 import type { Services, Verified } from './services.js';
 import { abortedWith } from './signal.js';
 
@@ -23,9 +23,11 @@ export async function logIn(
   const { verifyCredentials, throttle, report } = services;
   const address = request.ip;
   const signal = abortedWith(reply);
-  const tokens = await reportingRefusal(services, { event: 'login', address }, () =>
+  const attempted: Attempted = { event: 'login', address };
+  const onKnown = (subject: string) => void (attempted.subject = subject);
+  const tokens = await reportingRefusal(services, attempted, () =>
     verifiedAnew(async () => {
-      const user = await throttle.guard({ username: credentials.username, address }, () => verifyCredentials({ ...credentials, signal }));
+      const user = await throttle.guard({ username: credentials.username, address }, () => verifyCredentials({ ...credentials, signal, onKnown }));
       if (!user) throw new Problem('invalid_credentials', { headers: challenge() });
       return issueTo(user, request, services);
     }),

@@ -1,10 +1,15 @@
 import { LatchkeyError } from '../errors.js';
 import type { AuthEvent, Services } from './services.js';
 
+/** What is known of an attempt before its end; whose it is may come to be known on the way. */
+export interface Attempted extends Pick<AuthEvent, 'event' | 'sessionId' | 'address'> {
+  subject?: string;
+}
+
 /** Runs an attempt and, if it is refused, reports why in the word of the error. */
 export async function reportingRefusal<T>(
   { report }: Services,
-  attempted: Pick<AuthEvent, 'event' | 'subject' | 'sessionId' | 'address'>,
+  attempted: Attempted,
   attempt: () => Promise<T>,
 ): Promise<T> {
   try {

@@ -42,6 +42,8 @@ export type VerifyCredentials = (credentials: {
   readonly username: string;
   readonly password: string;
   readonly signal: AbortSignal;
+  /** To be told whose username it is, if it is anybody's: a failure is then reported with its subject, and answered no differently. */
+  readonly onKnown: (subject: string) => void;
 }) => Promise<Verified | undefined>;
 
 /** What the routes stand on. */

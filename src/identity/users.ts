@@ -138,11 +138,18 @@ export class Users {
    * The user whose name and password these are. An unknown or disabled user, a wrong password, and a name or
    * password that nobody can have give the same `undefined` at the cost of the same one hash.
    *
+   * @param input.onKnown told the subject whose name it is, if it is anybody's, whatever comes of the password.
    * @throws {UnavailableError} when Redis does not answer or too many passwords are hashed; the signal's reason when it is aborted.
    */
-  async verify(input: { username: string; password: string; signal?: AbortSignal }): Promise<VerifiedUser | undefined> {
+  async verify(input: {
+    username: string;
+    password: string;
+    signal?: AbortSignal;
+    onKnown?: (subject: string) => void;
+  }): Promise<VerifiedUser | undefined> {
     const username = valueUnless(InvalidUsernameError, () => normalizeUsername(input.username));
     const user = username === undefined ? undefined : await this.#byUsername(username);
+    if (user) input.onKnown?.(user.subject);
     const verified = await this.#verifyPassword(user, input.password, input.signal);
     return verified && (await this.#rehashed(verified, input.password));
   }

@@ -76,15 +76,17 @@ t.test('verifyCredentials: the host has its own users, and only they log in', as
   const events: AuthEvent[] = [];
   const app = await hostApp(t, redis, {
     onEvent: (event) => events.push(event),
-    verifyCredentials: async ({ username, password }) =>
-      password === 'sesame' ? { subject: `host:${username}`, username, methods: ['pwd', 'otp'] } : undefined,
+    verifyCredentials: async ({ username, password, onKnown }) => {
+      onKnown(`host:${username}`);
+      return password === 'sesame' ? { subject: `host:${username}`, username, methods: ['pwd', 'otp'] } : undefined;
+    },
   });
   const login = (password: string) =>
     app.inject({ method: 'POST', url: '/auth/login', payload: { username: 'ada', password, transport: 'bearer' } });
   t.equal((await login('wrong')).statusCode, 401);
   const reply = await login('sesame');
   t.match(reply.json(), { session: { subject: 'host:ada', methods: ['pwd', 'otp'] } });
-  t.match(events, [{ event: 'login', outcome: 'failure' }, { event: 'login', outcome: 'success', subject: 'host:ada' }]);
+  t.match(events, [{ event: 'login', outcome: 'failure', subject: 'host:ada' }, { event: 'login', outcome: 'success', subject: 'host:ada' }]);
   t.equal((await app.inject({ method: 'POST', url: '/auth/register', payload: { username: 'ada', password: PASSWORD } })).statusCode, 404);
   t.equal((await app.inject({ method: 'POST', url: '/auth/password', payload: {} })).statusCode, 404);
 });

@@ -65,6 +65,10 @@ t.test('every authentication event is logged with its outcome, subject, session 
   t.same(await lastEvent(), { event: 'login', outcome: 'failure', reason: 'invalid_credentials', address });
   await post('/auth/login', { username: 'nobody', password: `${PASSWORD} wrong` });
   t.same(await lastEvent(), { event: 'login', outcome: 'failure', reason: 'too_many_requests', address });
+  const { subject: attacked } = (await post('/auth/register', { username: 'grace', password: PASSWORD })).body;
+  t.match(await lastEvent(), { event: 'register' });
+  await post('/auth/login', { username: 'grace', password: `${PASSWORD} wrong` });
+  t.same(await lastEvent(), { event: 'login', outcome: 'failure', reason: 'invalid_credentials', subject: attacked, address });
 
   const { body: renewed } = await post('/auth/refresh', { refresh_token: tokens.refresh_token });
   secrets.push(renewed.access_token, renewed.refresh_token);
