@@ -8,6 +8,7 @@ export interface AuthEvent {
   readonly event:
     | 'register'
     | 'login'
+    | 'account_link'
     | 'refresh'
     | 'logout'
     | 'session_end'

@@ -223,6 +223,7 @@ export class SessionStore {
       case 'ended':
         return { outcome: 'ended', reason: reply.reason as EndedReason | 'unknown' };
       case 'reused':
+        await this.#replicated(keys.session(partition, sessionId));
         return { outcome: 'reused', subject: (JSON.parse(reply.principal!) as Identity).subject, sessionId };
       default:
         return {

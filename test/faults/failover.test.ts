@@ -90,7 +90,7 @@ async function promises(t: Test, s: TestStore, victims: { current: Victim; behin
 }
 
 /** A revocation that waits for a replica, with one and then without; `cut` takes the replica away. */
-async function revocationsWait(t: Test, s: TestStore, [first, second]: [Victim, Victim], cut: () => Promise<void>) {
+async function revocationsWait(t: Test, s: TestStore, [first, second, third]: [Victim, Victim, Victim], cut: () => Promise<void>) {
   const careful = storeOn(s.client, { prefix: s.prefix, revocationReplicas: 1 });
   t.equal(await careful.store.revoke(first.subject, first.pair.refresh.sessionId, 'revoked'), true);
   await cut();
@@ -101,6 +101,8 @@ async function revocationsWait(t: Test, s: TestStore, [first, second]: [Victim, 
   );
   t.equal(await s.store.authenticate(second.pair.access.token), undefined, 'though it was done');
   await t.rejects(careful.store.revokeAll(second.subject, { reason: 'revoked' }), UnavailableError, 'nor when it is asked again');
+  await t.rejects(careful.rotate(third.first.refresh), UnavailableError, 'nor that a spent token ended its session');
+  t.equal(await s.store.authenticate(third.pair.access.token), undefined, 'though it did');
 }
 
 t.test('a Sentinel failover that loses a rotation signs nobody out', async (t) => {
@@ -114,7 +116,7 @@ t.test('a Sentinel failover that loses a rotation signs nobody out', async (t) =
   const [current, behind, stolen] = [await loggedIn(s), await loggedIn(s), await loggedIn(s)];
   await caughtUp(sentinel.master);
 
-  await revocationsWait(t, s, [await loggedIn(s), await loggedIn(s)], () => cutOff(sentinel.replica, sentinel.master));
+  await revocationsWait(t, s, [await loggedIn(s), await loggedIn(s), await loggedIn(s)], () => cutOff(sentinel.replica, sentinel.master));
   await promises(t, s, { current, behind, stolen }, () => sentinel.master.kill());
   t.match(await sentinel.replica.client().info('replication'), /role:master/);
   await s.store.close();
@@ -128,12 +130,12 @@ t.test('a Cluster failover that loses a rotation signs nobody out', async (t) =>
   const s = storeOn(client);
   const [master, , , replica] = cluster.nodes as [Server, Server, Server, Server];
   const owned: Victim[] = [];
-  while (owned.length < 5) {
+  while (owned.length < 6) {
     const victim = await loggedIn(s);
     const key = s.sessionKey(victim.pair.refresh);
     if ((await master.client().call('CLUSTER', 'COUNTKEYSINSLOT', await master.client().call('CLUSTER', 'KEYSLOT', key) as string)) as number > 0) owned.push(victim);
   }
-  const [current, behind, stolen, ...revoked] = owned as [Victim, Victim, Victim, Victim, Victim];
+  const [current, behind, stolen, ...revoked] = owned as [Victim, Victim, Victim, Victim, Victim, Victim];
   await caughtUp(master);
   await revocationsWait(t, s, revoked, () => cutOff(replica, master));
   await promises(t, s, { current, behind, stolen }, () => master.kill());

@@ -77,6 +77,7 @@ t.test('the way to the provider: code, PKCE, state and nonce, bound to the brows
   t.equal(url.origin, provider.issuer);
   const query = Object.fromEntries(url.searchParams);
   t.match(query, { response_type: 'code', client_id: 'latchkey', scope: 'openid', code_challenge_method: 'S256', redirect_uri: `${service.url}/auth/oidc/corp/callback` });
+  t.equal(query.max_age, String(90 * 86_400), 'so that it tells when its user logged in');
   for (const name of ['state', 'nonce', 'code_challenge']) t.match(query[name], /^[\w-]{43}$/, name);
   t.match(setCookies(reply), [{ name: OIDC_COOKIE, attributes: { path: '/auth', 'max-age': '600', httponly: '', secure: '', samesite: 'Lax' } }]);
   const key = keys.oidc('login', createHash('sha256').update(query.state!).digest('base64url'));
@@ -236,10 +237,12 @@ t.test('linking: only by who is logged in, recently; then both ways lead to the 
   t.equal(new URL(begun.headers.location!).searchParams.get('prompt'), 'login');
   t.equal(reply.headers.location, '/account');
   t.same(setCookies(reply), [], 'the session is the one that there was');
+  t.match(events.at(-1), { event: 'account_link', outcome: 'success', subject });
   t.match(await sessionOf((await logIn('joan@corp')).reply), { subject, username: 'joan' });
 
   const stranger = browser(await service.mint());
   refused(t, (await logIn('joan@corp', { query: '?link=1', headers: stranger })).reply);
+  t.match(events.at(-1), { event: 'account_link', outcome: 'failure', reason: 'linked_to_another' });
   t.equal((await sessionOf((await logIn('joan@corp')).reply)).subject, subject, 'it still is hers');
 });
 
@@ -327,6 +330,17 @@ t.test('back-channel logout by subject ends all that began there; each token cou
   t.equal((await logOut(await logoutToken({ sub: 'somebody that we do not know' }))).statusCode, 200);
 });
 
+t.test('a logout token whose sessions could not be ended is taken again', async (t) => {
+  const session = await sessionOf((await logIn('mary')).reply);
+  const token = await logoutToken({ sub: 'mary' });
+  const admin = service.redis.client();
+  await admin.call('CLIENT', 'PAUSE', '60000', 'WRITE');
+  t.equal((await logOut(token)).statusCode, 503);
+  await admin.call('CLIENT', 'UNPAUSE');
+  t.equal((await logOut(token)).statusCode, 200);
+  t.equal((await get('/auth/session', session.headers)).statusCode, 401);
+});
+
 t.test('back-channel logout by the session there alone ends what began with it, and nothing else', async (t) => {
   const [first, second] = [await sessionOf((await logIn('mary')).reply), await sessionOf((await logIn('mary')).reply)];
   const own = await service.mint(first.subject);
@@ -396,9 +410,29 @@ t.test('where registration is closed, an account that nobody linked is refused',
   const once = await closed.get('/auth/oidc/corp');
   const url = await strict.authorize(once.headers.location!, 'linked');
   const reply = await closed.get(pathOf(url), { cookie: cookieOf(once) });
-  t.equal(setCookies(reply).length, 2, 'one that is linked is not, with a login time of now where the provider tells none');
+  t.equal(setCookies(reply).length, 2, 'one that is linked is not');
   t.same(await closed.client.keys('*oidc:session:*'), [], 'it tells no session');
   t.equal((await closed.get('/auth/oidc/corp/logout')).headers.location, '/login', 'nor has it a page to log out');
+});
+
+t.test('a login whose time the provider does not tell is recent only if it was asked for one of now', async (t) => {
+  const silent = await startProvider();
+  const host = await startService({ oidcProviders: [{ name: 'corp', issuer: silent.issuer, ...CLIENT }] });
+  t.teardown(() => Promise.all([host.close(), silent.close()]));
+  silent.configure({ redirectUris: [`${host.url}/auth/oidc/corp/callback`], backchannelLogoutUri: `${host.url}/` });
+  const authenticatedAt = async (query: string, { tampered = false } = {}) => {
+    const begun = await host.get(`/auth/oidc/corp${query}`, { host: new URL(host.url).host });
+    const url = new URL(begun.headers.location!);
+    // Whoever sits at the browser can change what it asks for.
+    if (tampered) url.searchParams.delete('max_age');
+    const reply = await host.get(pathOf(await silent.authorize(url.href, 'ada')), { cookie: cookieOf(begun) });
+    const access = setCookies(reply).find(({ name }) => name === ACCESS_COOKIE)!.value;
+    return (await host.get('/auth/session', { authorization: `Bearer ${access}` })).json<{ authenticated_at: number }>().authenticated_at;
+  };
+  const isNow = (seconds: number) => Math.abs(Date.now() / 1000 - seconds) < 60;
+  t.ok(isNow(await authenticatedAt('')), 'the provider tells it');
+  t.equal(await authenticatedAt('', { tampered: true }), 0);
+  t.ok(isNow(await authenticatedAt('?prompt=login', { tampered: true })));
 });
 
 t.test('an outage of Redis is a 503, not a failed login', async (t) => {

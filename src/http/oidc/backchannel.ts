@@ -13,6 +13,7 @@ import { Params } from './start.js';
 const EVENT = 'http://schemas.openid.net/event/backchannel-logout';
 const LONGEST_LIFETIME_SECONDS = 10 * 60;
 const CLOCK_TOLERANCE_SECONDS = 30;
+const SEEN_MS = (LONGEST_LIFETIME_SECONDS + 2 * CLOCK_TOLERANCE_SECONDS) * 1000;
 
 const Form = Type.Object({ logout_token: Type.String() }, { additionalProperties: Type.Unknown() });
 const Ended = Type.Unsafe<undefined>({ type: 'null' });
@@ -30,9 +31,8 @@ export function backchannelLogout(app: App, services: OidcServices): void {
       const discovered = await providers.find(request.params.provider);
       const claims = await logoutClaims(discovered, request.body.logout_token);
       const { sid } = claims;
-      const key = keys.oidc('logout', digestOf(JSON.stringify([claims.issuer, claims.jti])));
-      const lifetime = (LONGEST_LIFETIME_SECONDS + 2 * CLOCK_TOLERANCE_SECONDS) * 1000;
-      if ((await translatingFaults(() => redis.set(key, '1', 'PX', lifetime, 'NX'))) === null) throw refusal();
+      const seen = keys.oidc('logout', digestOf(JSON.stringify([claims.issuer, claims.jti])));
+      if ((await translatingFaults(() => redis.get(seen))) !== null) throw refusal();
 
       const subject = await subjectOf(claims, services);
       const living = subject === undefined ? [] : await sessions.list(subject);
@@ -43,6 +43,8 @@ export function backchannelLogout(app: App, services: OidcServices): void {
         await sessions.revoke(session.subject, sessionId, 'revoked');
         report({ event: 'session_end', outcome: 'success', reason: 'revoked', subject: session.subject, sessionId, actor: discovered.provider.name, address: request.ip });
       }
+      // Noted last: a token whose sessions could not all be ended is taken again.
+      await translatingFaults(() => redis.set(seen, '1', 'PX', SEEN_MS));
       return reply.send();
     },
   );

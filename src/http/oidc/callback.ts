@@ -35,20 +35,27 @@ export function callback(app: App, services: OidcServices): void {
         if (!attempt) throw new Problem('provider_login_failed', { reason: 'unknown_state' });
         const claims = await claimsOf(request, discovered, attempt, request.query.state);
         const subject = await subjectOf(request, services, attempt, claims);
-        if (attempt.link === undefined) await logInAs(request, reply, subject, discovered, claims);
+        if (attempt.link === undefined) await logInAs(request, reply, subject, { discovered, attempt, claims });
+        else report({ event: 'account_link', outcome: 'success', subject, address: request.ip });
         return reply.redirect(attempt.to, 303);
       } catch (error) {
         const problem = asProblem(error);
         if (problem.status >= 500) throw error;
         const { reason = problem.code } = problem.extensions as { reason?: string };
-        report({ event: 'login', outcome: 'failure', reason, address: request.ip });
+        const attempted = attempt?.link === undefined ? ({ event: 'login' } as const) : ({ event: 'account_link', subject: attempt.link } as const);
+        report({ ...attempted, outcome: 'failure', reason, address: request.ip });
         const query = new URLSearchParams({ reason: problem.code, ...(attempt && attempt.link === undefined && { to: attempt.to }) });
         return reply.redirect(`${loginPage}?${query.toString()}`, 303);
       }
     },
   );
 
-  async function logInAs(request: FastifyRequest, reply: FastifyReply, subject: string, { provider }: Discovered, claims: IDToken): Promise<void> {
+  async function logInAs(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    subject: string,
+    { discovered: { provider }, attempt, claims }: { discovered: Discovered; attempt: Attempt; claims: IDToken },
+  ): Promise<void> {
     const { iss: issuer, auth_time: authTime, sid } = claims;
     if (typeof sid === 'string') await remember({ issuer, sid }, subject, services);
     const user = await services.users?.get(subject);
@@ -59,7 +66,7 @@ export function callback(app: App, services: OidcServices): void {
         ...(user && { username: user.username }),
         ...attested(provider.name, claims),
       },
-      ...(authTime !== undefined && { authenticatedAt: authTime * 1000 }),
+      ...authenticatedAt(authTime, attempt),
       origin: originOf(request),
       ...(supersedes !== undefined && { supersedes }),
     });
@@ -98,6 +105,12 @@ async function subjectOf(request: FastifyRequest, services: OidcServices, { link
   if (linked !== undefined) return linked;
   if (registration === 'closed') throw new Problem('registration_closed');
   return links.link(account, randomBytes(16).toString('base64url'));
+}
+
+/** A login whose time the provider does not tell counts as long ago, and as of now where the provider was asked for one of now. */
+function authenticatedAt(authTime: number | undefined, { anew }: Attempt): { authenticatedAt?: number } {
+  if (authTime !== undefined) return { authenticatedAt: authTime * 1000 };
+  return anew ? {} : { authenticatedAt: 0 };
 }
 
 /** What a provider says of how its user logged in (OpenID Connect Core 1.0, section 2), as a session keeps it. */

@@ -43,6 +43,8 @@ export function start(app: App, services: OidcServices): void {
         nonce,
         code_challenge: await calculatePKCECodeChallenge(verifier),
         code_challenge_method: 'S256',
+        // With a `max_age`, however long, a provider must tell when its user logged in (OpenID Connect Core 1.0 section 2).
+        max_age: String(Math.floor(services.sessionLifetimeMs / 1000)),
         // An account is linked by whoever holds it now, not by a login there that somebody forgot.
         ...((principal ?? prompt) && { prompt: 'login' }),
       });
@@ -52,6 +54,7 @@ export function start(app: App, services: OidcServices): void {
         nonce,
         redirectUri,
         to: destination,
+        ...(prompt && { anew: true }),
         ...(principal && { link: principal.subject }),
       });
       return reply.redirect(url.href, 303);
