@@ -10,9 +10,8 @@ export const DEFAULT_MINIMUM_LENGTH = 15;
 
 export type PasswordRefusal = 'malformed' | 'too_short' | 'too_long' | 'too_common' | 'is_username';
 
-const MESSAGES: Record<PasswordRefusal, string> = {
+const MESSAGES: Record<Exclude<PasswordRefusal, 'too_short'>, string> = {
   malformed: 'The password is not well-formed Unicode',
-  too_short: 'The password is too short',
   too_long: `The password is longer than ${MAX_CHARACTERS} characters`,
   too_common: 'The password is one of the first that a guesser would try',
   is_username: 'The password is the username',
@@ -22,8 +21,10 @@ const MESSAGES: Record<PasswordRefusal, string> = {
 export class PasswordNotAllowedError extends LatchkeyError {
   readonly reason: PasswordRefusal;
 
-  constructor(reason: PasswordRefusal) {
-    super('password_not_allowed', MESSAGES[reason]);
+  constructor(reason: keyof typeof MESSAGES);
+  constructor(reason: 'too_short', minimumLength: number);
+  constructor(reason: PasswordRefusal, minimumLength?: number) {
+    super('password_not_allowed', reason === 'too_short' ? `The password is shorter than ${minimumLength} characters` : MESSAGES[reason]);
     this.reason = reason;
   }
 }
@@ -57,7 +58,7 @@ export function checkNewPassword(
 ): string {
   const normalized = normalizePassword(password);
   // Both forms, since one character can become eighteen (U+FDFA) and is no harder to guess for it.
-  if (Math.min(lengthOf(password), lengthOf(normalized)) < minimumLength) throw new PasswordNotAllowedError('too_short');
+  if (Math.min(lengthOf(password), lengthOf(normalized)) < minimumLength) throw new PasswordNotAllowedError('too_short', minimumLength);
   const folded = foldCase(normalized);
   const foldedUsername = foldCase(username);
   if (folded.trim() === foldedUsername) throw new PasswordNotAllowedError('is_username');

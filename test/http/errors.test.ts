@@ -74,6 +74,19 @@ t.test('unknown properties are refused, and their names, which could be anything
   }
 });
 
+t.test('each refusal says in words what is wrong, and of the query too', async (t) => {
+  const details = async (url: string, payload: object) => (await post(url, payload)).json<{ detail: string }>().detail;
+  t.match(await details('/auth/register', { username: 'a b', password: PASSWORD }), /^A username is 1 to 254 visible characters/);
+  t.match(await details('/auth/register', { username: 'ada', password: 'x' }), 'The password is shorter than 15 characters.');
+  const unknown = await get('/auth/continue?from=x');
+  t.match(unknown.json(), { detail: 'query: Unexpected property.', errors: [{ field: 'query', detail: 'Unexpected property' }] });
+  t.match((await get('/auth/continue?to=//x')).json(), { detail: 'query.to: must be a path of this site, such as /account.' });
+  const twice = await get('/auth/session', { cookie: `${ACCESS_COOKIE}=a; ${ACCESS_COOKIE}=b` });
+  t.equal(twice.json().detail, `The cookie ${ACCESS_COOKIE} is there twice.`);
+  const alike = await get('/auth/session', { cookie: `${ACCESS_COOKIE.toLowerCase()}=a` });
+  t.equal(alike.json().detail, `A cookie only looks like ${ACCESS_COOKIE}.`);
+});
+
 t.test('prototype poisoning is 400', async (t) => {
   for (const url of posting) {
     for (const payload of ['{"__proto__":{"scope":"all"}}', '{"constructor":{"prototype":{"x":1}}}', '{"refresh_token":{"__proto__":1}}']) {
