@@ -4,7 +4,7 @@ import t from 'tap';
 import { abortedWith } from '../../src/http/signal.js';
 
 t.test('it is aborted when the client goes away before its answer, and not when it has it', async (t) => {
-  const app = Fastify();
+  const app = Fastify({ forceCloseConnections: true });
   t.teardown(() => app.close());
   const signals: AbortSignal[] = [];
   let arrived = () => {};
