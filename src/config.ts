@@ -460,6 +460,12 @@ export const variables = {
     default: '100',
     description: 'Attempts to register from one network in an hour.',
   },
+  providerLoginsPerNetwork: {
+    name: 'PROVIDER_LOGINS_PER_NETWORK',
+    type: whole(1, 1_000_000),
+    default: '1000',
+    description: 'Logins with a provider that are begun from one network in ten minutes; Redis keeps each for so long.',
+  },
   recentAuthenticationMs: {
     name: 'RECENT_AUTHENTICATION',
     type: duration('0s', '3650d'),

@@ -61,6 +61,7 @@ t.test('an empty environment gives the defaults and nothing to warn of', async (
     loginFailuresPerNetwork: 100,
     loginFailureWindowMs: 15 * 60_000,
     registrationsPerNetwork: 100,
+    providerLoginsPerNetwork: 1_000,
     recentAuthenticationMs: 15 * 60_000,
     passwordMinLength: 15,
     warnings: [],
@@ -161,6 +162,7 @@ t.test('all problems are told at once, each naming its variable', async (t) => {
     LOGIN_FAILURES_PER_NETWORK: '0x10',
     LOGIN_FAILURE_WINDOW: '1ms',
     REGISTRATIONS_PER_NETWORK: '',
+    PROVIDER_LOGINS_PER_NETWORK: '',
     RECENT_AUTHENTICATION: '4000d',
     PASSWORD_MIN_LENGTH: '7',
   };

@@ -7,6 +7,7 @@ import { networkOf } from './network.js';
 import { normalizeUsername } from './username.js';
 
 const REGISTRATION_WINDOW_MS = 3_600_000;
+const PROVIDER_LOGIN_WINDOW_MS = 600_000;
 /** Attempts that one process looks at together; a flood beyond it is turned away before it costs Redis anything. */
 const MOST_UNDER_WAY = 128;
 /** How soon attempts that are under way have ended, whatever comes of them. */
@@ -38,6 +39,8 @@ export interface ThrottleLimits {
   readonly loginFailureWindowMs: number;
   /** Attempts to register from one network in an hour. */
   readonly registrationsPerNetwork: number;
+  /** Logins with a provider that are begun from one network in ten minutes. */
+  readonly providerLoginsPerNetwork: number;
 }
 
 export const DEFAULT_THROTTLE: ThrottleLimits = {
@@ -45,6 +48,7 @@ export const DEFAULT_THROTTLE: ThrottleLimits = {
   loginFailuresPerNetwork: 100,
   loginFailureWindowMs: 15 * 60_000,
   registrationsPerNetwork: 100,
+  providerLoginsPerNetwork: 1_000,
 };
 
 /**
@@ -59,6 +63,7 @@ export class Throttle {
   readonly #perAccount: RateLimiterRedis;
   readonly #perNetwork: RateLimiterRedis;
   readonly #registrations: RateLimiterRedis;
+  readonly #providerLogins: RateLimiterRedis;
   readonly #mostPerAccount: number;
   readonly #underWay = new Map<string, number>();
   #allUnderWay = 0;
@@ -77,6 +82,7 @@ export class Throttle {
     this.#perAccount = limiter(limits.loginFailuresPerAccount, limits.loginFailureWindowMs);
     this.#perNetwork = limiter(limits.loginFailuresPerNetwork, limits.loginFailureWindowMs);
     this.#registrations = limiter(limits.registrationsPerNetwork, REGISTRATION_WINDOW_MS);
+    this.#providerLogins = limiter(limits.providerLoginsPerNetwork, PROVIDER_LOGIN_WINDOW_MS);
   }
 
   /**
@@ -109,6 +115,11 @@ export class Throttle {
   /** Counts an attempt to register. @throws {TooManyAttemptsError} */
   async admitRegistration(address: string): Promise<void> {
     await consume(this.#registrations, this.#keys.throttle('registration', networkOf(address)));
+  }
+
+  /** Counts a login with a provider that is begun, which Redis keeps in mind for ten minutes. @throws {TooManyAttemptsError} */
+  async admitProviderLogin(address: string): Promise<void> {
+    await consume(this.#providerLogins, this.#keys.throttle('provider', networkOf(address)));
   }
 
   async #counted<T>(keys: { account: string; network: string }, verify: () => Promise<T | undefined>): Promise<T | undefined> {

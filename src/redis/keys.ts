@@ -74,7 +74,7 @@ export class Keys {
   }
 
   /** A counter of attempts: of what, then whose. A username goes in as a digest, so that a made-up one makes no long key. */
-  throttle(kind: 'account' | 'network' | 'registration', network: string, username?: string): string {
+  throttle(kind: 'account' | 'network' | 'registration' | 'provider', network: string, username?: string): string {
     const whose = username === undefined ? '' : `:${hash('sha256', username, 'base64url')}`;
     return `${this.#prefix}throttle:${kind}:${encoded(network)}${whose}`;
   }

@@ -435,6 +435,16 @@ t.test('a login whose time the provider does not tell is recent only if it was a
   t.ok(isNow(await authenticatedAt('?prompt=login', { tampered: true })));
 });
 
+t.test('from one network only so many logins are begun in ten minutes, since Redis keeps each of them', async (t) => {
+  const host = await startService({ oidcProviders, providerLoginsPerNetwork: 2 });
+  t.teardown(() => host.close());
+  const begin = (remoteAddress: string) => host.inject({ url: '/auth/oidc/corp', remoteAddress });
+  for (const status of [303, 303, 429]) t.equal((await begin('2001:db8::1')).statusCode, status);
+  t.match((await begin('2001:db8::2')).headers['retry-after'], /^(5\d\d|600)$/, 'the whole /64 waits');
+  t.equal((await begin('192.0.2.1')).statusCode, 303);
+  t.equal((await host.client.keys('*oidc:login:*')).length, 3);
+});
+
 t.test('an outage of Redis is a 503, not a failed login', async (t) => {
   const { cookie } = await logIn('ada');
   service.redis.pause();

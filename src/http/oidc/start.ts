@@ -23,7 +23,7 @@ export function start(app: App, services: OidcServices): void {
   app.get(
     '/oidc/:provider',
     {
-      config: { needs: 'nothing', fails: ['not_found', 'authentication_required', 'invalid_token', 'insufficient_user_authentication'] },
+      config: { needs: 'nothing', fails: ['not_found', 'authentication_required', 'invalid_token', 'insufficient_user_authentication', 'too_many_requests'] },
       schema: { summary: 'Log in with a provider', params: Params, querystring: Query, response: { 303: Redirect } },
     },
     async (request, reply) => {
@@ -33,6 +33,7 @@ export function start(app: App, services: OidcServices): void {
       const discovered = await services.providers.find(name);
       const principal = link === undefined ? undefined : await requirePrincipal(request, services);
       if (principal) await requireRecentAuthentication(request, principal, services);
+      await services.throttle.admitProviderLogin(request.ip);
 
       const [state, nonce, verifier] = [randomState(), randomNonce(), randomPKCECodeVerifier()];
       const redirectUri = new URL(`${app.prefix}/oidc/${encodeURIComponent(name)}/callback`, originFor(request, services.origins)).href;
