@@ -31,7 +31,7 @@ const PARTS = {
   'http/oauth': [DOCUMENTED, 'test/http/oauth/*.test.ts', 'test/clients/*.test.ts'],
   'http/oidc': [DOCUMENTED, 'test/oidc/*.test.ts'],
   'http/admin': [DOCUMENTED, 'test/http/admin/*.test.ts'],
-  'http/pages': ['test/http/pages/{strings,load-assets,register,login,account,frame}.test.ts'],
+  'http/pages': ['test/http/pages/{rendered,strings,load-assets,register,login,account,frame}.test.ts'],
 };
 
 const parts = process.argv.slice(2);

@@ -1,0 +1,53 @@
+import { accountPage, type AccountPage, loggedOutPage } from '../src/http/pages/account-page.js';
+import { type CredentialsPage, loginPage, registerPage } from '../src/http/pages/credentials-form.js';
+import type { PageContext } from '../src/http/pages/layout.js';
+import { LANGUAGES, stringsFor } from '../src/http/pages/strings.js';
+import { ENDED_REASONS, type Session } from '../src/sessions/session.js';
+
+const BEGAN = Date.UTC(2026, 0, 2, 3, 4, 5);
+const DAY = 86_400_000;
+const NASTY = '<script>"&\'';
+const PROVIDERS = [{ name: 'corp', href: '/auth/oidc/corp' }, { name: 'a b', href: '/auth/oidc/a%20b' }];
+
+function session(sessionId: string, device: string): Session {
+  const times = { authenticatedAt: BEGAN, createdAt: BEGAN, renewedAt: BEGAN + DAY, endsAt: BEGAN + 90 * DAY };
+  return { ...times, sessionId, device, subject: 'ada', methods: ['pwd'], address: '192.0.2.1', generation: 2 };
+}
+
+const credentials: Record<string, CredentialsPage> = {
+  empty: {},
+  told: { info: 'An information.', username: 'ada', to: '/reports?a=b&c' },
+  again: { info: 'An information.', again: true },
+  'wrong-password': { error: `An error: ${NASTY}`, username: NASTY },
+  'wrong-username': { error: 'An error.', username: 'ada', usernameIsWrong: true },
+};
+
+const accounts: Record<string, AccountPage> = {
+  alone: { name: 'ada', own: 'own', sessions: [session('own', 'Firefox 140 · Linux')], endings: [], minimumLength: undefined, providers: [] },
+  full: {
+    name: NASTY, own: 'own', info: 'An information.', error: 'An error.', minimumLength: 15, providers: PROVIDERS,
+    sessions: [session('own', ''), session('other', 'unknown'), session('third', NASTY)],
+    endings: ENDED_REASONS.map((reason, i) => ({ sessionId: `ended-${i}`, reason, at: BEGAN + i * DAY, device: 'curl 8' })),
+  },
+};
+
+/** Every page in every language, by the names of their files under test/http/pages/rendered. */
+export function renderedPages(): Record<string, string> {
+  const pages: Record<string, string> = {};
+  for (const language of LANGUAGES) {
+    const context: PageContext = {
+      brand: { name: `Brand ${NASTY}` },
+      strings: stringsFor(language),
+      assets: { stylesheets: ['/auth/assets/0/pages.css', '/auth/assets/0/brand.css'], scripts: ['/auth/assets/0/pages.js'] },
+      base: '/auth',
+      loginPage: '/login',
+    };
+    for (const [name, page] of Object.entries(credentials)) {
+      pages[`login-${name}.${language}.html`] = loginPage(context, { ...page, providers: name === 'empty' ? [] : PROVIDERS, registration: name === 'empty' });
+      pages[`register-${name}.${language}.html`] = registerPage(context, { ...page, minimumLength: 15 });
+    }
+    for (const [name, page] of Object.entries(accounts)) pages[`account-${name}.${language}.html`] = accountPage(context, page);
+    pages[`logged-out.${language}.html`] = loggedOutPage(context, { provider: 'corp', href: '/auth/oidc/corp/logout?sid=s' });
+  }
+  return pages;
+}
