@@ -35,6 +35,15 @@ t.test('a lookup is one read', async (t) => {
   t.same(await commandsOf(() => s.store.authenticate(pair.access.token)), { mget: 1 });
 });
 
+t.test('a principal, which several requests may hold, is frozen to the bottom, and null in its data is no obstacle', async (t) => {
+  const s = storeOn(client);
+  const data = { nothing: null, list: [{ deep: null }] };
+  const { pair } = await s.login('frozen', { identity: { subject: 'frozen', methods: ['pwd'], data } });
+  const principal = (await s.store.authenticate(pair.access.token))!;
+  t.strictSame(principal.data, data);
+  for (const each of [principal, principal.methods, principal.data!, principal.data!.list, (principal.data!.list as object[])[0]]) t.ok(Object.isFrozen(each));
+});
+
 t.test('a request without a well-formed token never reaches Redis', async (t) => {
   const s = storeOn(client);
   const { pair } = await s.login();
