@@ -229,6 +229,27 @@ t.test('changing the password', async (t) => {
   t.equal((await get('/auth/continue?to=/account', browser(other, 'refresh'))).headers.location, '/login?reason=password_changed&to=%2Faccount');
 });
 
+t.test('no form takes a field that it does not have, or goes without one that it needs', async (t) => {
+  const own = await mint();
+  const other = await mint(own.principal.subject);
+  const forms: Record<string, Record<string, string>> = {
+    login: { username: 'ada', password: PASSWORD },
+    register: { username: 'ada', password: PASSWORD },
+    logout: { scope: 'others' },
+    end: { session: other.principal.sessionId },
+    password: { current_password: PASSWORD, new_password: NEW },
+  };
+  for (const [form, fields] of Object.entries(forms)) {
+    const url = `/auth/form/${form}`;
+    t.equal((await send(url, { ...fields, subject: 'somebody' }, browser(own))).statusCode, 400, `${form} with a subject`);
+    for (const missing of Object.keys(fields)) {
+      const rest = Object.fromEntries(Object.entries(fields).filter(([name]) => name !== missing));
+      t.equal((await send(url, rest, browser(own))).statusCode, 400, `${form} without ${missing}`);
+    }
+  }
+  t.equal((await devices(own.principal.subject)).length, 2, 'and nothing has happened');
+});
+
 t.test('changing it after the access token expired sets each cookie once', async (t) => {
   const { subject } = await service.register();
   const own = await mint(subject);
