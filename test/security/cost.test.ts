@@ -4,13 +4,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { bearer, PASSWORD, startService } from '../support/service.js';
 import { rawRequest } from '../support/raw.js';
-import { flood } from './flood.js';
+import { flood, type Login } from './flood.js';
 
 t.test('500 logins at once leave checks alive, within the memory of the hashes that run, the excess refused', async (t) => {
   const service = await startService({ loginFailuresPerNetwork: 100_000, loginFailuresPerAccount: 100_000 });
   t.teardown(() => service.close());
   const { username } = await service.register();
-  const result = await flood(service, { username, password: PASSWORD, logins: 500, access: (await service.mint()).pair.access.token });
+  const login: Login = { username, password: PASSWORD, address: '192.0.2.1' };
+  const result = await flood(service, { logins: Array<Login>(500).fill(login), access: (await service.mint()).pair.access.token });
   t.comment(JSON.stringify(result));
   t.same(Object.keys(result.statuses).filter((status) => !['200', '429', '503'].includes(status)), []);
   t.ok(result.statuses[503]! > 0, 'the queue is bounded');

@@ -5,11 +5,16 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 
-interface Flood {
+export interface Login {
   username: string;
   password: string;
-  /** How many log in at the same moment. */
-  logins: number;
+  /** Where it comes from, as a proxy says. */
+  address: string;
+}
+
+interface Flood {
+  /** What is sent at the same moment. */
+  logins: readonly Login[];
   /** The access token that is checked meanwhile. */
   access: string;
 }
@@ -29,7 +34,7 @@ export interface FloodResult {
 }
 
 /** Logs in many times at once, over real connections, and checks an access token every 5 ms until all are answered. */
-export async function flood({ url }: { url: string }, { username, password, logins, access }: Flood): Promise<FloodResult> {
+export async function flood({ url }: { url: string }, { logins, access }: Flood): Promise<FloodResult> {
   // In a thread of its own, so that it measures the service and not how busy the flood keeps this one.
   const checker = new Worker(new URL(import.meta.url), { workerData: { url, access }, execArgv: process.execArgv });
   const messages = (async function* () {
@@ -38,13 +43,12 @@ export async function flood({ url }: { url: string }, { username, password, logi
   await messages.next();
 
   const { hostname, port } = new URL(url);
-  const body = JSON.stringify({ username, password, transport: 'bearer' });
-  const login = `POST /auth/login HTTP/1.1\r\nhost: ${hostname}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+  const requests = logins.map((login) => requestOf(login, hostname));
   const statuses: Record<number, number> = {};
-  const sockets = await Promise.all(Array.from({ length: logins }, () => connected(hostname, Number(port))));
+  const sockets = await Promise.all(logins.map(() => connected(hostname, Number(port))));
   // As little work as can be for whoever floods, on whose cores the service runs too.
   const answers = sockets.map((socket) => once(socket, 'data').then(([answer]) => Number((answer as Buffer).toString('latin1', 9, 12))));
-  for (const socket of sockets) socket.write(login);
+  sockets.forEach((socket, i) => socket.write(requests[i]!));
   for (const status of await Promise.all(answers)) statuses[status] = (statuses[status] ?? 0) + 1;
   for (const socket of sockets) socket.destroy();
 
@@ -53,6 +57,12 @@ export async function flood({ url }: { url: string }, { username, password, logi
   const checks = (await result).value!;
   await checker.terminate();
   return { statuses, checks };
+}
+
+function requestOf({ address, ...credentials }: Login, host: string): string {
+  const body = JSON.stringify({ ...credentials, transport: 'bearer' });
+  const lines = [`host: ${host}`, `x-forwarded-for: ${address}`, 'content-type: application/json', `content-length: ${Buffer.byteLength(body)}`];
+  return `POST /auth/login HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n${body}`;
 }
 
 async function connected(host: string, port: number): Promise<Socket> {

@@ -1,39 +1,45 @@
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { startRedis } from '../support/redis.js';
 import { spawnService } from '../support/service-process.js';
-import { flood } from './flood.js';
+import { flood, type Login } from './flood.js';
 
 const ROUNDS = 5;
 const MIB = 1024 * 1024;
 const SLOTS = Math.min(Math.max(1, availableParallelism() - 1), 3);
 const PASSWORD = 'correct horse battery staple';
 
-t.test('500 logins at once: checks within 50 ms (p99), memory within slots × 19 MiB, the excess 429 or 503', { timeout: 600_000 }, async (t) => {
-  const redis = await startRedis();
-  t.teardown(() => redis.stop());
-  const service = spawnService({ REDIS_URL: redis.url, TOKEN_KEYS: 'a secret of at least thirty-two characters' }, { asItIs: true });
-  t.teardown(() => service.end());
-  const { url } = await service.ready();
-  const memory = async () => {
-    const status = await readFile(`/proc/${service.process.pid}/status`, 'utf8');
-    return Number(/VmRSS:\s+(\d+) kB/.exec(status)![1]) * 1024;
-  };
-  const post = async (path: string, body: object) => {
-    const reply = await fetch(`${url}${path}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
-    return (await reply.json()) as { access_token: string };
-  };
-  await post('/auth/register', { username: 'ada', password: PASSWORD });
-  const wave = async (logins: number) => {
-    // A session of its own for each: those that the flood begins make room for themselves among the oldest.
-    const { access_token: access } = await post('/auth/login', { username: 'ada', password: PASSWORD, transport: 'bearer' });
-    return flood({ url }, { username: 'ada', password: PASSWORD, logins, access });
-  };
-  // Connections, compiled code and one hash have taken what they take.
-  for (let i = 0; i < 3; i++) await wave(500);
+const redis = await startRedis();
+t.teardown(() => redis.stop());
+const service = spawnService({ REDIS_URL: redis.url, TOKEN_KEYS: 'a secret of at least thirty-two characters', TRUST_PROXY: '127.0.0.1' }, { asItIs: true });
+t.teardown(() => service.end());
+const { url } = await service.ready();
 
+async function memory(): Promise<number> {
+  const status = await readFile(`/proc/${service.process.pid}/status`, 'utf8');
+  return Number(/VmRSS:\s+(\d+) kB/.exec(status)![1]) * 1024;
+}
+
+async function post(path: string, body: object) {
+  const reply = await fetch(`${url}${path}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+  return (await reply.json()) as { access_token: string };
+}
+
+const credentials = { username: 'ada', password: PASSWORD };
+await post('/auth/register', credentials);
+
+async function wave(logins: readonly Login[]) {
+  // A session of its own for each: those that the flood begins make room for themselves among the oldest.
+  const { access_token: access } = await post('/auth/login', { ...credentials, transport: 'bearer' });
+  return flood({ url }, { logins, access });
+}
+
+/** Floods once and again; the medians of the p99 of a check, in ms, and of how much memory grew, in MiB, are bounded. */
+async function withstands(t: Test, logins: () => readonly Login[], statuses: readonly string[]): Promise<void> {
+  // Connections, compiled code and one hash have taken what they take.
+  for (let i = 0; i < 3; i++) await wave(logins());
   const results = [];
   for (let round = 0; round < ROUNDS; round++) {
     await sleep(1_000);
@@ -46,18 +52,35 @@ t.test('500 logins at once: checks within 50 ms (p99), memory within slots × 19
         await sleep(5);
       }
     })();
-    const { statuses, checks } = await wave(500);
+    const result = await wave(logins());
     sampling = false;
     await sampled;
     const growth = Math.round(((most - before) / MIB) * 10) / 10;
-    results.push({ p99: checks.p99, growth });
-    t.comment(JSON.stringify({ statuses, checks, growthMiB: growth }));
-    t.same(Object.keys(statuses).filter((status) => !['200', '429', '503'].includes(status)), []);
-    t.equal(checks.failed, 0);
+    results.push({ p99: result.checks.p99, growth });
+    t.comment(JSON.stringify({ ...result, growthMiB: growth }));
+    t.same(Object.keys(result.statuses).filter((status) => !statuses.includes(status)), []);
+    t.equal(result.checks.failed, 0);
   }
-  const median = (values: number[]) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
   const p99 = median(results.map((result) => result.p99));
   const growth = median(results.map((result) => result.growth));
   t.ok(p99 < 50, `p99 of a check ${p99} ms`);
-  t.ok(growth <= SLOTS * 19 + 19, `memory grew by ${growth} MiB with ${SLOTS} slots`);
+  t.ok(growth <= SLOTS * 19, `memory grew by ${growth} MiB with ${SLOTS} slots`);
+}
+
+function median(values: number[]): number {
+  return values.sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
+}
+
+t.test('500 logins at once of one account: checks within 50 ms (p99), memory within slots × 19 MiB, the excess 429 or 503', { timeout: 600_000 }, async (t) => {
+  const login = { ...credentials, address: '192.0.2.1' };
+  await withstands(t, () => Array<Login>(500).fill(login), ['200', '429', '503']);
+});
+
+t.test('500 logins at once of as many names from as many networks: the same, though each is looked at if it can be', { timeout: 600_000 }, async (t) => {
+  let wave = 0;
+  const logins = () => {
+    wave++;
+    return Array.from({ length: 500 }, (_, i) => ({ username: `user-${wave}-${i}`, password: PASSWORD, address: `10.${wave}.${i >> 8}.${i & 255}` }));
+  };
+  await withstands(t, logins, ['401', '503']);
 });
