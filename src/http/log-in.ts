@@ -4,7 +4,7 @@ import { StaleCredentialError } from '../sessions/store.js';
 import { challenge, presentedAccessToken, presentedRefreshToken } from './credentials.js';
 import { originOf } from './device.js';
 import { Problem } from './problem.js';
-import { type Attempted, reportingRefusal } from './report.js';
+import { type Attempted, reportEvicted, reportingRefusal } from './report.js';
 import type { Services, Verified } from './services.js';
 import { abortedWith } from './signal.js';
 
@@ -34,6 +34,7 @@ export async function logIn(
   );
   const { subject, sessionId } = tokens.principal;
   report({ event: 'login', outcome: 'success', subject, sessionId, address });
+  reportEvicted(services, tokens, address);
   return tokens;
 }
 
@@ -47,7 +48,7 @@ async function verifiedAnew<T>(logIn: () => Promise<T>): Promise<T> {
   }
 }
 
-async function issueTo(verified: Verified, request: FastifyRequest, services: Services): Promise<IssuedTokens> {
+async function issueTo(verified: Verified, request: FastifyRequest, services: Services) {
   const { subject, username, methods = ['pwd'], credential } = verified;
   const supersedes = await livingSession(subject, request, services);
   return services.sessions.issue({

@@ -1,4 +1,5 @@
 import { LatchkeyError } from '../errors.js';
+import type { IssuedTokens } from '../sessions/session.js';
 import type { AuthEvent, Services } from './services.js';
 
 /** What is known of an attempt before its end; whose it is may come to be known on the way. */
@@ -18,4 +19,13 @@ export async function reportingRefusal<T>(
     if (error instanceof LatchkeyError) report({ ...attempted, outcome: 'failure', reason: error.code });
     throw error;
   }
+}
+
+/** What a session that begins reports, beside its own beginning: those that made room for it. */
+export function reportEvicted(
+  { report }: Pick<Services, 'report'>,
+  { principal: { subject }, evicted }: IssuedTokens & { readonly evicted: readonly string[] },
+  address: string,
+): void {
+  for (const sessionId of evicted) report({ event: 'session_end', outcome: 'success', reason: 'evicted', subject, sessionId, address });
 }

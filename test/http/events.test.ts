@@ -91,3 +91,16 @@ t.test('a password that is changed, and guesses at it, which count for the accou
   await reports(t, () => login(username, 'wrong'), { event: 'login', outcome: 'failure', reason: 'invalid_credentials', subject, address });
   t.equal((await login(username, NEW_PASSWORD)).statusCode, 429, 'the guess at the password form was one of the two');
 });
+
+t.test('a session that makes room for another', async (t) => {
+  const crowded = await startService({ sessionsPerUser: 1 }, { onEvent: (event) => events.push(event) });
+  t.teardown(() => crowded.close());
+  const { subject, username } = await crowded.register();
+  const first = await crowded.mint(subject);
+  told();
+  const reply = await crowded.post('/auth/login', { username, password: PASSWORD, transport: 'bearer' });
+  t.strictSame(told(), [
+    { event: 'login', outcome: 'success', subject, sessionId: reply.json().session.session_id, address },
+    { event: 'session_end', outcome: 'success', reason: 'evicted', subject, sessionId: idOf(first), address },
+  ]);
+});

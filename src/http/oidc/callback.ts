@@ -8,6 +8,7 @@ import { asProblem } from '../errors.js';
 import { livingSession } from '../log-in.js';
 import { Problem } from '../problem.js';
 import { providerLoginOf } from '../provider-login.js';
+import { reportEvicted } from '../report.js';
 import type { App } from '../route.js';
 import { handOver } from '../tokens.js';
 import { type Attempt, take } from './attempt.js';
@@ -72,6 +73,7 @@ export function callback(app: App, services: OidcServices): void {
     });
     handOver(reply, cookies, tokens, { transport: 'cookie' });
     report({ event: 'login', outcome: 'success', subject, sessionId: tokens.principal.sessionId, address: request.ip });
+    reportEvicted(services, tokens, request.ip);
   }
 }
 
