@@ -48,7 +48,7 @@ export function connect(
   } satisfies RedisOptions;
   const standing = { ...options, enableOfflineQueue: false, retryStrategy } satisfies RedisOptions;
   const client = opened();
-  client.on('error', onError);
+  client.on('error', (error: Error) => onError(withoutCommand(error)));
   // A Cluster would connect to a node at the first command for it, and refuse those that come before it is connected.
   if (isCluster(client)) {
     client.on('+node', (node: Redis) => {
@@ -86,6 +86,13 @@ export function connect(
         } satisfies ClusterOptions);
     }
   }
+}
+
+/** ioredis keeps the command that failed on its errors, with all its arguments: of AUTH, the password. */
+function withoutCommand<T extends Error>(error: T): T {
+  Reflect.deleteProperty(error, 'command');
+  for (const within of Object.values(error) as unknown[]) if (within instanceof Error) withoutCommand(within);
+  return error;
 }
 
 /** Resolves when the client can be used, or when `timeoutMs` have passed: a service starts without its Redis, unready. */

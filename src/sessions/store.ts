@@ -22,6 +22,8 @@ import type { RefreshToken, TokenKeys, TokenPair } from './token.js';
 
 /** Keys that one script removes, so that Redis answers others in between. */
 const REVOKE_CHUNK = 50;
+/** With a new credential all end in one script: a fault half-way could not be made good by who knows the old one alone. */
+const WHOLE_SET = 1_000_000;
 const LIST_LIMIT = 1000;
 const REPLICATION_TIMEOUT_MS = 500;
 
@@ -272,7 +274,7 @@ export class SessionStore {
           reason,
           own: own?.sessionId ?? '',
           ownReason: own?.reason ?? '',
-          chunk: REVOKE_CHUNK,
+          chunk: credential ? WHOLE_SET : REVOKE_CHUNK,
           credential: credential?.verified ?? '',
           replacement: first ? (credential?.replacement ?? '') : '',
         },

@@ -5,6 +5,7 @@ const ACCESS_PREFIX = 'lka_';
 const REFRESH_PREFIX = 'lkr_';
 const PREFIX_LENGTH = 4;
 const SECRET_BYTES = 32;
+const MIN_SECRET_LENGTH = 32;
 const CRC_BYTES = 4;
 const DIGEST_LENGTH = 32;
 const ACCESS_BYTES = 2 + SECRET_BYTES + CRC_BYTES;
@@ -70,7 +71,11 @@ export class TokenKeys {
   readonly #signing: TokenKey;
   readonly #byId: ReadonlyMap<number, TokenKey>;
 
+  /** @throws {RangeError} for no secret, or one of fewer than 32 characters. */
   constructor(secrets: readonly [string, ...string[]]) {
+    if (secrets.length === 0 || secrets.some((secret) => secret.length < MIN_SECRET_LENGTH)) {
+      throw new RangeError(`Token keys are one or more secrets of at least ${MIN_SECRET_LENGTH} characters`);
+    }
     const keys = secrets.map((secret) => new TokenKey(secret));
     this.#signing = keys[0]!;
     this.#byId = new Map(keys.map((key) => [key.id, key]));

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { Cluster, Redis } from 'ioredis';
 import t from 'tap';
 import { connect, type RedisLocation, waitUntilReady } from '../../src/redis/connect.js';
@@ -27,6 +28,20 @@ t.test('to a standalone server, under a name, in a database', async (t) => {
   t.match(await inspector.client('LIST'), /name=latchkey-test /);
   await waitUntilReady(client, 0);
   t.equal(client.status, 'ready', 'a ready client is not waited for');
+});
+
+t.test('what is told of a password that is refused does not hold it', async (t) => {
+  const [redis, cluster] = await Promise.all([startRedis(), startCluster({ masters: 3 })]);
+  t.teardown(() => Promise.all([redis.stop(), cluster.stop()]));
+  const access = { tls: false, username: 'nobody', password: 'canary-password' };
+  const nodes = cluster.nodes.map(({ host, port }) => ({ host, port }));
+  for (const location of [{ kind: 'standalone', host: redis.host, port: redis.port, db: 0, ...access }, { kind: 'cluster', nodes, ...access }] as RedisLocation[]) {
+    const error = await new Promise<Error>((resolve) => {
+      const client = connect(location, { timeoutMs: 1000, name: 'latchkey-test', onError: resolve });
+      t.teardown(() => client.disconnect());
+    });
+    t.notMatch(inspect(error, { depth: 10, showHidden: true }), 'canary', location.kind);
+  }
 });
 
 t.test('over a unix socket, with a password', async (t) => {

@@ -226,3 +226,10 @@ t.test('whatever else is presented is turned away, without an error', async () =
     { numRuns: 2000 },
   );
 });
+
+t.test('a key that could be guessed is none', async (t) => {
+  for (const secrets of [[''], ['x'.repeat(31)], [SECRET, 'short'], []]) {
+    t.throws(() => new TokenKeys(secrets as unknown as [string]), { name: 'RangeError', message: 'Token keys are one or more secrets of at least 32 characters' });
+  }
+  t.ok(new TokenKeys(['x'.repeat(32)]));
+});
