@@ -12,7 +12,7 @@ const ATTRIBUTES = { httpOnly: true, secure: true, sameSite: 'lax' } as const;
 export class TokenCookies {
   readonly access: string;
   readonly refresh: string;
-  /** Binds a login with a provider to this browser, until it comes back. */
+  /** Binds a login with a provider to this browser, until it comes back; of this host, so that no neighbour plants it. */
   readonly oidc: string;
   /** Set for a moment when a browser logs out. */
   readonly loggedOut: string;
@@ -22,7 +22,7 @@ export class TokenCookies {
   constructor({ name, refreshPath }: { name: string; refreshPath: string }) {
     this.access = `__Host-Http-${name}`;
     this.refresh = `__Http-${name}-refresh`;
-    this.oidc = `__Http-${name}-oidc`;
+    this.oidc = `${this.access}-oidc`;
     this.loggedOut = `${this.access}-logged-out`;
     this.#refreshPath = refreshPath;
   }

@@ -86,7 +86,7 @@ export class Throttle {
   }
 
   /**
-   * Runs a verification of a user's password, unless too many have failed. One that gives `undefined` has failed;
+   * Runs a verification of a user's password, unless too many have failed. One that gives nothing, `null` and `false` too, has failed;
    * one that throws was a fault and counts for nothing.
    *
    * @param who the username as it was typed, whether a user has it or not, and the address that it comes from.
@@ -141,7 +141,7 @@ export class Throttle {
       await takeBack().catch(() => undefined);
       throw error;
     }
-    if (result !== undefined) await takeBack();
+    if (result) await takeBack();
     return result;
   }
 }

@@ -91,6 +91,12 @@ t.test('verifyCredentials: the host has its own users, and only they log in', as
   t.equal((await app.inject({ method: 'POST', url: '/auth/password', payload: {} })).statusCode, 404);
 });
 
+t.test('a host that answers a wrong password with null is throttled too', async (t) => {
+  const app = await hostApp(t, redis, { loginFailuresPerAccount: 2, verifyCredentials: async () => null as unknown as undefined });
+  const login = () => app.inject({ method: 'POST', url: '/auth/login', payload: { username: 'guessed', password: PASSWORD } });
+  for (const status of [401, 401, 429]) t.equal((await login()).statusCode, status);
+});
+
 t.test('events are logged where nobody else is told', async (t) => {
   const lines: string[] = [];
   const app = Fastify({ logger: { stream: { write: (line: string) => lines.push(line) } } });

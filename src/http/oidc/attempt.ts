@@ -18,8 +18,6 @@ export interface Attempt {
   readonly to: string;
   /** The digest of the cookie of the browser that it began in. */
   readonly browser: string;
-  /** Whether the provider was asked for a login of now. */
-  readonly anew?: true;
   /** The subject that the account is to be linked to, if it is not for a login. */
   readonly link?: string;
 }

@@ -36,7 +36,7 @@ export function callback(app: App, services: OidcServices): void {
         if (!attempt) throw new Problem('provider_login_failed', { reason: 'unknown_state' });
         const claims = await claimsOf(request, discovered, attempt, request.query.state);
         const subject = await subjectOf(request, services, attempt, claims);
-        if (attempt.link === undefined) await logInAs(request, reply, subject, { discovered, attempt, claims });
+        if (attempt.link === undefined) await logInAs(request, reply, subject, discovered, claims);
         else report({ event: 'account_link', outcome: 'success', subject, address: request.ip });
         return reply.redirect(attempt.to, 303);
       } catch (error) {
@@ -55,7 +55,8 @@ export function callback(app: App, services: OidcServices): void {
     request: FastifyRequest,
     reply: FastifyReply,
     subject: string,
-    { discovered: { provider }, attempt, claims }: { discovered: Discovered; attempt: Attempt; claims: IDToken },
+    { provider }: Discovered,
+    claims: IDToken,
   ): Promise<void> {
     const { iss: issuer, auth_time: authTime, sid } = claims;
     if (typeof sid === 'string') await remember({ issuer, sid }, subject, services);
@@ -67,7 +68,8 @@ export function callback(app: App, services: OidcServices): void {
         ...(user && { username: user.username }),
         ...attested(provider.name, claims),
       },
-      ...authenticatedAt(authTime, attempt),
+      // A time that is not told counts as long ago: what was asked of the provider went through hands that can change it.
+      authenticatedAt: (authTime ?? 0) * 1000,
       origin: originOf(request),
       ...(supersedes !== undefined && { supersedes }),
     });
@@ -107,12 +109,6 @@ async function subjectOf(request: FastifyRequest, services: OidcServices, { link
   if (linked !== undefined) return linked;
   if (registration === 'closed') throw new Problem('registration_closed');
   return links.link(account, randomBytes(16).toString('base64url'));
-}
-
-/** A login whose time the provider does not tell counts as long ago, and as of now where the provider was asked for one of now. */
-function authenticatedAt(authTime: number | undefined, { anew }: Attempt): { authenticatedAt?: number } {
-  if (authTime !== undefined) return { authenticatedAt: authTime * 1000 };
-  return anew ? {} : { authenticatedAt: 0 };
 }
 
 /** What a provider says of how its user logged in (OpenID Connect Core 1.0, section 2), as a session keeps it. */

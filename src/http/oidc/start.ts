@@ -55,7 +55,6 @@ export function start(app: App, services: OidcServices): void {
         nonce,
         redirectUri,
         to: destination,
-        ...(prompt && { anew: true }),
         ...(principal && { link: principal.subject }),
       });
       return reply.redirect(url.href, 303);
