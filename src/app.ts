@@ -15,6 +15,7 @@ import { Users } from './identity/users.js';
 import { type Latchkey, latchkey } from './plugin.js';
 import { translatingFaults } from './redis/fault.js';
 import { Keys } from './redis/keys.js';
+import type { RedisClient } from './redis/script.js';
 import type { Clients } from './sessions/authenticator.js';
 import { Webhooks } from './webhooks/webhooks.js';
 
@@ -62,13 +63,12 @@ export async function internalApp(
   sessions: Latchkey,
   onEvent?: OnEvent,
 ): Promise<FastifyInstance> {
-  const { lookups, scripts } = clients;
   const app = appWith({ logger: { level: config.logLevel }, routerOptions: { maxParamLength: MAX_PARAM_LENGTH } });
   app.addHook('onRequest', sending(PROTECTIVE_HEADERS));
   await documented(app, internalDocumentation);
   app.get('/livez', health('Whether the process lives', 'alive'), () => ({ status: 'alive' }));
   app.get('/readyz', health('Whether Redis answers', 'ready'), async () => {
-    await translatingFaults(() => Promise.all([lookups.ping(), scripts.ping()]));
+    await translatingFaults(() => Promise.all(Object.values(clients).map((client: RedisClient) => client.ping())));
     return { status: 'ready' };
   });
   if (config.adminKeys) {

@@ -24,8 +24,11 @@ import { SessionStore } from './sessions/store.js';
 import { TokenKeys } from './sessions/token.js';
 
 export interface LatchkeyOptions extends Partial<Lifetimes>, Partial<ThrottleLimits> {
-  /** A client to share, or one for lookups and one for scripts, which then do not wait for each other. */
-  readonly redis: RedisClient | { readonly lookups: RedisClient; readonly scripts: RedisClient };
+  /**
+   * A client to share, or one for lookups and one for scripts, which then do not wait for each other; with `revocationReplicas`
+   * one for revocations too, since their connection answers nothing else while they wait.
+   */
+  readonly redis: RedisClient | Clients;
   /** Secrets of at least 32 characters: the first signs new sessions, all are known. */
   readonly tokenKeys: readonly [string, ...string[]];
   /** Begins the name of every key in Redis; `lk:` by default. */

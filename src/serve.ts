@@ -16,7 +16,11 @@ export async function serve(config: AppConfig, location: RedisLocation): Promise
   let onError: (error: Error) => void = (error) => console.error(error.message);
   const clientNamed = (name: string) =>
     connect(location, { timeoutMs: config.redisTimeoutMs, name, onError: (error) => onError(error) });
-  const clients = { lookups: clientNamed('latchkey-lookups'), scripts: clientNamed('latchkey-scripts') };
+  const clients = {
+    lookups: clientNamed('latchkey-lookups'),
+    scripts: clientNamed('latchkey-scripts'),
+    ...(config.revocationReplicas > 0 && { revocations: clientNamed('latchkey-revocations') }),
+  };
   await Promise.all(Object.values(clients).map((client) => waitUntilReady(client, config.redisTimeoutMs)));
 
   const webhooks = webhooksOf(config, clients, (error) => onError(error));

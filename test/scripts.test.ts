@@ -61,7 +61,7 @@ function words(list: ts.Node | undefined): string[] {
   });
 }
 
-const HEADER = /^-- (\S+): \S.*\.\n-- KEYS: (.+)\n-- ARGV: (.+)\n-- Answers: (outcome '.+)\n(?!--)/;
+const HEADER = /^(?:#!lua .+\n)?-- (\S+): \S.*\.\n-- KEYS: (.+)\n-- ARGV: (.+)\n-- Answers: (outcome '.+)\n(?!--)/;
 
 /** What does not agree in a script's header, its first lines of Lua and its binding. */
 function disagreements(path: string, lua: string, binding: Binding | undefined): string[] {

@@ -4,7 +4,7 @@ import { StaleCredentialError } from '../sessions/store.js';
 import { challenge, presentedAccessToken, presentedRefreshToken } from './credentials.js';
 import { originOf } from './device.js';
 import { Problem } from './problem.js';
-import { type Attempted, reportEvicted, reportingRefusal } from './report.js';
+import { type Attempted, reportMadeRoom, reportingRefusal } from './report.js';
 import type { Services, Verified } from './services.js';
 import { abortedWith } from './signal.js';
 
@@ -34,7 +34,7 @@ export async function logIn(
   );
   const { subject, sessionId } = tokens.principal;
   report({ event: 'login', outcome: 'success', subject, sessionId, address });
-  reportEvicted(services, tokens, address);
+  reportMadeRoom(services, tokens, address);
   return tokens;
 }
 

@@ -1,5 +1,6 @@
 import { LatchkeyError } from '../errors.js';
 import type { IssuedTokens } from '../sessions/session.js';
+import type { MadeRoom } from '../sessions/store.js';
 import type { AuthEvent, Services } from './services.js';
 
 /** What is known of an attempt before its end; whose it is may come to be known on the way. */
@@ -21,11 +22,13 @@ export async function reportingRefusal<T>(
   }
 }
 
-/** What a session that begins reports, beside its own beginning: those that made room for it. */
-export function reportEvicted(
+/** Reports the sessions that ended as one began. */
+export function reportMadeRoom(
   { report }: Pick<Services, 'report'>,
-  { principal: { subject }, evicted }: IssuedTokens & { readonly evicted: readonly string[] },
+  { principal: { subject }, ...ended }: IssuedTokens & MadeRoom,
   address: string,
 ): void {
-  for (const sessionId of evicted) report({ event: 'session_end', outcome: 'success', reason: 'evicted', subject, sessionId, address });
+  for (const reason of ['superseded', 'evicted'] as const) {
+    for (const sessionId of ended[reason]) report({ event: 'session_end', outcome: 'success', reason, subject, sessionId, address });
+  }
 }

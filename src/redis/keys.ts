@@ -63,6 +63,11 @@ export class Keys {
     return `${this.#prefix}login:${encoded(username)}`;
   }
 
+  /** What is written before replicas are waited for. */
+  mark(partition: string): string {
+    return `${this.#prefix}{${partition}}:mark`;
+  }
+
   /** The stream of events for webhooks, of all subjects. */
   webhooks(): string {
     return `${this.#prefix}webhooks`;

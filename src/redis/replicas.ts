@@ -1,13 +1,21 @@
 import type { Redis } from 'ioredis';
 import { UnavailableError } from '../errors.js';
 import { translatingFaults } from './fault.js';
-import { isCluster, type RedisClient } from './script.js';
+import { defineScript, isCluster, type RedisClient } from './script.js';
 import { slotOf } from './slot.js';
 
+const mark = defineScript({
+  file: new URL('./scripts/mark.lua', import.meta.url),
+  keys: ['mark'],
+  args: [],
+  outcomes: ['marked'],
+});
+
 /**
- * Waits until as many replicas have what this client wrote at `key`, so that no failover to one of them undoes it.
+ * Waits until as many replicas have all that the owner of `key` has written so far, so that no failover to one of them undoes it.
+ * The connection answers nothing else meanwhile.
  *
- * @param replicas how many; with 0 it returns at once.
+ * @param key one that may be written; it is gone again after a second.
  * @throws {UnavailableError} when fewer have it in `timeoutMs`: it was written, but must not be acknowledged.
  */
 export async function awaitReplicas(
@@ -15,13 +23,16 @@ export async function awaitReplicas(
   key: string,
   { replicas, timeoutMs }: { replicas: number; timeoutMs: number },
 ): Promise<void> {
-  if (replicas === 0) return;
-  const reached = await translatingFaults(async () => writer(client, key).wait(replicas, timeoutMs));
+  const reached = await translatingFaults(async () => {
+    const owner = ownerOf(client, key);
+    await mark(owner, { keys: { mark: key }, args: {} });
+    return owner.wait(replicas, timeoutMs);
+  });
   if (reached < replicas) throw new UnavailableError(`${reached} of ${replicas} replicas have the write`);
 }
 
 /** The connection that a key has just been written through: WAIT asks about the writes of its own connection. */
-function writer(client: RedisClient, key: string): Redis {
+function ownerOf(client: RedisClient, key: string): Redis {
   if (!isCluster(client)) return client;
   const owner = client.slots[slotOf(key)]?.[0];
   const node = client.nodes('master').find(({ options }) => `${options.host}:${options.port}` === owner);

@@ -26,6 +26,8 @@ const NOTHING = Promise.resolve(undefined);
 export interface Clients {
   readonly lookups: RedisClient;
   readonly scripts: RedisClient;
+  /** For what is acknowledged only when replicas have it, which nothing else should wait for; `scripts` if it is not given. */
+  readonly revocations?: RedisClient | undefined;
 }
 
 export interface AuthenticatorOptions {

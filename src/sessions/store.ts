@@ -18,7 +18,7 @@ import type {
   Session,
   SessionData,
 } from './session.js';
-import type { RefreshToken, TokenKeys, TokenPair } from './token.js';
+import { parseAccessToken, type RefreshToken, type TokenKeys, type TokenPair } from './token.js';
 
 /** Keys that one script removes, so that Redis answers others in between. */
 const REVOKE_CHUNK = 50;
@@ -120,6 +120,12 @@ export interface IssueRequest {
   readonly lifetimeMs?: number;
 }
 
+/** The sessions that ended as one began: beyond the limit of their user, and the one that it took the place of. */
+export interface MadeRoom {
+  readonly evicted: readonly string[];
+  readonly superseded: readonly string[];
+}
+
 /**
  * Sessions in Redis: every decision is one Lua script and Redis `TIME` its only clock.
  *
@@ -128,13 +134,15 @@ export interface IssueRequest {
  */
 export class SessionStore {
   readonly #scripts: RedisClient;
+  readonly #revocations: RedisClient;
   readonly #authenticator: Authenticator;
   readonly #options: StoreOptions;
 
-  /** `lookups` and `scripts` may be one client; two keep slow scripts out of the way of lookups. */
+  /** They may all be one client; more keep what is slow out of the way of what is not. */
   constructor(clients: Clients, options: StoreOptions) {
     this.#authenticator = new Authenticator(clients, options);
     this.#scripts = clients.scripts;
+    this.#revocations = clients.revocations ?? clients.scripts;
     this.#options = options;
   }
 
@@ -145,7 +153,7 @@ export class SessionStore {
    * @throws {InvalidIdentityError} for text about the user that is no Unicode.
    * @throws {InvalidSessionDataError} when its data is too large, nested too deep, or no Unicode.
    */
-  async issue(request: IssueRequest): Promise<IssuedTokens & { readonly evicted: readonly string[] }> {
+  async issue(request: IssueRequest): Promise<IssuedTokens & MadeRoom> {
     const { identity, authenticatedAt, credential = '', origin, supersedes = '', lifetimeMs = Infinity } = request;
     const { keys, tokenKeys, lifetimes } = this.#options;
     checkIdentity(identity);
@@ -175,7 +183,11 @@ export class SessionStore {
       },
     });
     if (reply.outcome !== 'issued') throw new StaleCredentialError();
-    return { ...issuedTokens(pair, reply), evicted: listed(reply.evicted) };
+    const ended: MadeRoom = { evicted: listed(reply.evicted), superseded: listed(reply.superseded) };
+    for (const reason of ['evicted', 'superseded'] as const) {
+      await this.#endedForGood(partition, { subject: identity.subject, sessionIds: ended[reason], reason });
+    }
+    return { ...issuedTokens(pair, reply), ...ended };
   }
 
   /** See {@link Authenticator.authenticate}. */
@@ -223,9 +235,11 @@ export class SessionStore {
     });
     switch (reply.outcome) {
       case 'ended':
+        // It may have been ended by a request that failed, since no replica had it then.
+        await this.#endedForGood(partition, { sessionIds: reply.reason === 'unknown' ? [] : [sessionId], reason: reply.reason as EndedReason });
         return { outcome: 'ended', reason: reply.reason as EndedReason | 'unknown' };
       case 'reused':
-        await this.#replicated(keys.session(partition, sessionId));
+        await this.#endedForGood(partition, { sessionIds: [sessionId], reason: 'reused' });
         return { outcome: 'reused', subject: (JSON.parse(reply.principal!) as Identity).subject, sessionId };
       default:
         return {
@@ -247,9 +261,18 @@ export class SessionStore {
   }
 
   /**
+   * Waits until replicas have whatever was revoked before of the subject of a token, of either kind: for who revokes anew,
+   * after a failure, and finds nothing left to revoke.
+   */
+  async awaitRevocations(token: string): Promise<void> {
+    const { partition } = this.parseRefreshToken(token) ?? parseAccessToken(token) ?? {};
+    if (partition !== undefined) await this.#replicated(partition);
+  }
+
+  /**
    * Ends every session of a subject, a chunk at a time, and returns their ids when none is left.
    *
-   * @param own the session that asks: spared, or ended with a reason of its own.
+   * @param own the session that asks: spared, or ended with a reason of its own when nothing else is left.
    * @param credential sets a new credential in the same script that ends the first sessions.
    * @throws {StaleCredentialError} when the verified credential is not the stored one any more; nothing was changed.
    */
@@ -267,8 +290,8 @@ export class SessionStore {
   ): Promise<string[]> {
     const { keys } = this.#options;
     const ended: string[] = [];
-    for (let first = true; ; first = false) {
-      const reply = await revokeAll(this.#scripts, {
+    for (;;) {
+      const reply = await revokeAll(this.#revocations, {
         keys: { sessions: keys.sessions(subject), user: keys.user(subject) },
         args: {
           reason,
@@ -276,14 +299,14 @@ export class SessionStore {
           ownReason: own?.reason ?? '',
           chunk: credential ? WHOLE_SET : REVOKE_CHUNK,
           credential: credential?.verified ?? '',
-          replacement: first ? (credential?.replacement ?? '') : '',
+          replacement: credential?.replacement ?? '',
         },
       });
       if (reply.outcome === 'stale') throw new StaleCredentialError();
       ended.push(...listed(reply.ended));
       if (reply.outcome === 'revoked') break;
     }
-    await this.#replicated(keys.sessions(subject));
+    await this.#replicated(partitionOf(subject));
     return ended;
   }
 
@@ -365,19 +388,31 @@ export class SessionStore {
   }
 
   async #revoke(partition: string, sessionId: string, subject: string, reason: EndedReason) {
-    const session = this.#options.keys.session(partition, sessionId);
-    const reply = await revoke(this.#scripts, {
-      keys: { session },
-      args: { sessionId, subject, reason },
-    });
-    await this.#replicated(session);
+    const reply = await this.#revokeOnce(partition, sessionId, subject, reason);
+    await this.#replicated(partition);
     return reply.outcome === 'revoked' ? (JSON.parse(reply.principal!) as Identity) : undefined;
   }
 
+  #revokeOnce(partition: string, sessionId: string, subject: string, reason: EndedReason) {
+    const session = this.#options.keys.session(partition, sessionId);
+    return revoke(this.#revocations, { keys: { session }, args: { sessionId, subject, reason } });
+  }
+
+  /** Ends once more what another script has ended, as a failover in between may have brought it back, and waits for replicas. */
+  async #endedForGood(
+    partition: string,
+    { sessionIds, subject = '', reason }: { sessionIds: readonly string[]; subject?: string; reason: EndedReason },
+  ): Promise<void> {
+    if (sessionIds.length === 0 || !this.#options.revocationReplicas) return;
+    for (const sessionId of sessionIds) await this.#revokeOnce(partition, sessionId, subject, reason);
+    await this.#replicated(partition);
+  }
+
   /** A failover must not bring back what was revoked. Asked anew after a failure, this waits even if nothing was left to revoke. */
-  #replicated(key: string): Promise<void> {
-    const { revocationReplicas: replicas = 0 } = this.#options;
-    return awaitReplicas(this.#scripts, key, { replicas, timeoutMs: REPLICATION_TIMEOUT_MS });
+  async #replicated(partition: string): Promise<void> {
+    const { revocationReplicas: replicas = 0, keys } = this.#options;
+    if (replicas === 0) return;
+    await awaitReplicas(this.#revocations, keys.mark(partition), { replicas, timeoutMs: REPLICATION_TIMEOUT_MS });
   }
 }
 

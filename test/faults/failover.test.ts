@@ -90,7 +90,8 @@ async function promises(t: Test, s: TestStore, victims: { current: Victim; behin
 }
 
 /** A revocation that waits for a replica, with one and then without; `cut` takes the replica away. */
-async function revocationsWait(t: Test, s: TestStore, [first, second, third]: [Victim, Victim, Victim], cut: () => Promise<void>) {
+async function revocationsWait(t: Test, s: TestStore, victims: readonly Victim[], another: RedisClient, cut: () => Promise<void>) {
+  const [first, second, third, fourth] = victims as [Victim, Victim, Victim, Victim];
   const careful = storeOn(s.client, { prefix: s.prefix, revocationReplicas: 1 });
   t.equal(await careful.store.revoke(first.subject, first.pair.refresh.sessionId, 'revoked'), true);
   await cut();
@@ -101,8 +102,17 @@ async function revocationsWait(t: Test, s: TestStore, [first, second, third]: [V
   );
   t.equal(await s.store.authenticate(second.pair.access.token), undefined, 'though it was done');
   await t.rejects(careful.store.revokeAll(second.subject, { reason: 'revoked' }), UnavailableError, 'nor when it is asked again');
+  await t.rejects(careful.store.awaitRevocations(second.pair.access.token), UnavailableError, 'nor that its token is of no use');
   await t.rejects(careful.rotate(third.first.refresh), UnavailableError, 'nor that a spent token ended its session');
   t.equal(await s.store.authenticate(third.pair.access.token), undefined, 'though it did');
+  await t.rejects(careful.rotate(third.first.refresh), UnavailableError, 'nor that it has ended');
+  const supersedes = fourth.pair.refresh.sessionId;
+  await t.rejects(careful.login(fourth.subject, { supersedes }), UnavailableError, 'nor that a login took its place');
+  const crowded = storeOn(s.client, { prefix: s.prefix, revocationReplicas: 1, sessionsPerUser: 1 });
+  await t.rejects(crowded.login(fourth.subject), UnavailableError, 'nor that it made room');
+  t.match(await careful.login(newSubject()), { evicted: [] }, 'what ends nothing waits for nobody');
+  const elsewhere = storeOn(another, { prefix: s.prefix, revocationReplicas: 1 });
+  await t.rejects(elsewhere.store.revoke(first.subject, first.pair.refresh.sessionId, 'revoked'), UnavailableError, 'nor by a process that has written nothing yet');
 }
 
 t.test('a Sentinel failover that loses a rotation signs nobody out', async (t) => {
@@ -116,7 +126,8 @@ t.test('a Sentinel failover that loses a rotation signs nobody out', async (t) =
   const [current, behind, stolen] = [await loggedIn(s), await loggedIn(s), await loggedIn(s)];
   await caughtUp(sentinel.master);
 
-  await revocationsWait(t, s, [await loggedIn(s), await loggedIn(s), await loggedIn(s)], () => cutOff(sentinel.replica, sentinel.master));
+  const revoked = [await loggedIn(s), await loggedIn(s), await loggedIn(s), await loggedIn(s)];
+  await revocationsWait(t, s, revoked, lookups, () => cutOff(sentinel.replica, sentinel.master));
   await promises(t, s, { current, behind, stolen }, () => sentinel.master.kill());
   t.match(await sentinel.replica.client().info('replication'), /role:master/);
   await s.store.close();
@@ -125,19 +136,20 @@ t.test('a Sentinel failover that loses a rotation signs nobody out', async (t) =
 t.test('a Cluster failover that loses a rotation signs nobody out', async (t) => {
   const cluster = await startCluster({ masters: 3, replicas: 1 });
   t.teardown(() => cluster.stop());
-  const client = opened(t, { kind: 'cluster', nodes: cluster.nodes.map(({ host, port }) => ({ host, port })), ...open });
-  await waitUntilReady(client, 60_000);
+  const location: RedisLocation = { kind: 'cluster', nodes: cluster.nodes.map(({ host, port }) => ({ host, port })), ...open };
+  const [client, another] = [opened(t, location), opened(t, location)];
+  await Promise.all([client, another].map((each) => waitUntilReady(each, 60_000)));
   const s = storeOn(client);
   const [master, , , replica] = cluster.nodes as [Server, Server, Server, Server];
   const owned: Victim[] = [];
-  while (owned.length < 6) {
+  while (owned.length < 7) {
     const victim = await loggedIn(s);
     const key = s.sessionKey(victim.pair.refresh);
     if ((await master.client().call('CLUSTER', 'COUNTKEYSINSLOT', await master.client().call('CLUSTER', 'KEYSLOT', key) as string)) as number > 0) owned.push(victim);
   }
-  const [current, behind, stolen, ...revoked] = owned as [Victim, Victim, Victim, Victim, Victim, Victim];
+  const [current, behind, stolen, ...revoked] = owned as [Victim, Victim, Victim, ...Victim[]];
   await caughtUp(master);
-  await revocationsWait(t, s, revoked, () => cutOff(replica, master));
+  await revocationsWait(t, s, revoked, another, () => cutOff(replica, master));
   await promises(t, s, { current, behind, stolen }, () => master.kill());
   t.match(await replica.client().info('replication'), /role:master/);
   t.same(s.faults, []);

@@ -92,6 +92,17 @@ t.test('a password that is changed, and guesses at it, which count for the accou
   t.equal((await login(username, NEW_PASSWORD)).statusCode, 429, 'the guess at the password form was one of the two');
 });
 
+t.test('a session that a login takes the place of', async (t) => {
+  const { subject, username } = await register();
+  const first = await mint(subject);
+  told();
+  const reply = await post('/auth/login', { username, password: PASSWORD, transport: 'bearer' }, bearer(first));
+  t.strictSame(told(), [
+    { event: 'login', outcome: 'success', subject, sessionId: reply.json().session.session_id, address },
+    { event: 'session_end', outcome: 'success', reason: 'superseded', subject, sessionId: idOf(first), address },
+  ]);
+});
+
 t.test('a session that makes room for another', async (t) => {
   const crowded = await startService({ sessionsPerUser: 1 }, { onEvent: (event) => events.push(event) });
   t.teardown(() => crowded.close());

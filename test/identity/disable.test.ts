@@ -30,6 +30,14 @@ t.test('a disabled user is known, cannot log in, and can again when enabled', as
   t.match(await users.verify({ username: 'ada', password }), { subject });
 });
 
+t.test('in a Redis that is out of memory too', async (t) => {
+  const { users } = fresh();
+  await client.config('SET', 'maxmemory', 1);
+  t.teardown(() => client.config('SET', 'maxmemory', 0));
+  const at = await users.disable('host-7');
+  t.equal(await users.disabledSince('host-7'), at);
+});
+
 t.test('a login that was verified before begins no session after', async (t) => {
   const { users, store, all } = fresh();
   const { subject } = await users.register({ username: 'ada', password });

@@ -16,4 +16,11 @@ t.test('what Redis cannot do for now is an outage; what was asked wrongly is not
   await t.rejects(users.enable(nobody), { code: 'invalid_subject' });
   await t.rejects(users.disabledSince(nobody), { code: 'invalid_subject' });
   await t.rejects(translatingFaults(() => Promise.reject(new Error('Connection is closed.'))), UnavailableError);
+  for (const message of [
+    'ERR Script attempted to access a non local key in a cluster node script: 0, on @user_script:1.',
+    'ERR Script attempted to execute a command while the cluster is down',
+    'ERR Script attempted to execute a write command while the cluster is down and readonly',
+  ]) {
+    await t.rejects(translatingFaults(() => Promise.reject(Object.assign(new Error(message), { name: 'ReplyError' }))), UnavailableError);
+  }
 });

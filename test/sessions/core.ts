@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
 import type { RedisClient } from '../../src/redis/script.js';
 import { DEFAULT_LIFETIMES } from '../../src/sessions/session.js';
-import { StaleCredentialError } from '../../src/sessions/store.js';
+import { SessionStore, StaleCredentialError } from '../../src/sessions/store.js';
 import { TokenKeys, type TokenPair } from '../../src/sessions/token.js';
 import { withoutExpiry } from '../support/audit.js';
 import { namesOf, newSubject, ORIGIN, pairOf, storeOn, type StoreSettings, type TestStore } from './fixture.js';
@@ -677,6 +677,35 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       await t.rejects(s.login(subject, { credential: 'phc-1' }), StaleCredentialError, 'a login with the old one is refused');
       t.same(await change('phc-1', 'phc-2'), [], 'whoever lost the answer may ask again');
       await t.rejects(change('phc-1', 'phc-3'), StaleCredentialError);
+    });
+
+    await t.test('the one that asks ends last: it can ask again as long as anything else lives', async (t) => {
+      const s = fresh();
+      const subject = newSubject();
+      const logins = await Promise.all(Array.from({ length: 100 }, () => s.login(subject)));
+      const own = logins[50]!.pair;
+      let calls = 0;
+      const evalsha = (...words: Parameters<RedisClient['evalsha']>) =>
+        calls++ === 0 ? client.evalsha(...words) : Promise.reject(new Error('Connection is closed.'));
+      const breaking = new Proxy(client, { get: (target, name) => (name === 'evalsha' ? evalsha : (Reflect.get(target, name) as unknown)) });
+      const cut = new SessionStore({ lookups: client, scripts: breaking }, s.options);
+      const request = { reason: 'logged_out_elsewhere', own: { sessionId: own.refresh.sessionId, reason: 'logged_out' } } as const;
+      await t.rejects(cut.revokeAll(subject, request), { code: 'unavailable' });
+      t.equal(calls, 2);
+      t.ok((await s.store.list(subject)).length < 100, 'some have ended');
+      t.ok(await s.store.authenticate(own.access.token), 'not the one that asks');
+      t.ok((await s.store.revokeAll(subject, request)).includes(own.refresh.sessionId));
+      t.same(await s.store.list(subject), []);
+      t.same(await s.rotate(own.refresh), { outcome: 'ended', reason: 'logged_out' });
+    });
+
+    await t.test('what has expired is not told of as ended', async (t) => {
+      const s = fresh();
+      const subject = newSubject();
+      const { pair } = await s.login(subject);
+      await client.zadd(s.keys.sessions(subject), Date.now() - 1, 'session:expired');
+      t.same(await s.store.revokeAll(subject, { reason: 'revoked' }), [pair.refresh.sessionId]);
+      t.same((await s.store.endings(subject)).map(({ sessionId }) => sessionId), [pair.refresh.sessionId]);
     });
 
     await t.test('a thousand sessions, in chunks', async (t) => {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { Keys, partitionOf } from '../../src/redis/keys.js';
 import type { RedisClient } from '../../src/redis/script.js';
 import { DEFAULT_LIFETIMES, type Lifetimes, type Rotation } from '../../src/sessions/session.js';
-import { type IssueRequest, SessionStore } from '../../src/sessions/store.js';
+import { type IssueRequest, SessionStore, type StoreOptions } from '../../src/sessions/store.js';
 import { type RefreshToken, TokenKeys, type TokenPair } from '../../src/sessions/token.js';
 import { keysUnder } from '../support/audit.js';
 import { until } from '../support/redis/waiting.js';
@@ -30,17 +30,15 @@ export function storeOn(client: RedisClient, settings: StoreSettings = {}) {
   } = settings;
   const keys = new Keys(prefix);
   const faults: unknown[] = [];
-  const store = new SessionStore(
-    { lookups, scripts: client },
-    {
-      keys,
-      tokenKeys,
-      lifetimes: { ...DEFAULT_LIFETIMES, ...lifetimes },
-      sessionsPerUser,
-      revocationReplicas,
-      onBackgroundFault: (error) => faults.push(error),
-    },
-  );
+  const options: StoreOptions = {
+    keys,
+    tokenKeys,
+    lifetimes: { ...DEFAULT_LIFETIMES, ...lifetimes },
+    sessionsPerUser,
+    revocationReplicas,
+    onBackgroundFault: (error) => faults.push(error),
+  };
+  const store = new SessionStore({ lookups, scripts: client }, options);
 
   const login = (subject = newSubject(), request: Partial<IssueRequest> = {}) =>
     store.issue({ identity: { subject, username: 'ada', methods: ['pwd'] }, origin: ORIGIN, ...request });
@@ -79,7 +77,7 @@ export function storeOn(client: RedisClient, settings: StoreSettings = {}) {
   };
 
   return {
-    client, store, keys, tokenKeys, prefix, faults, login, rotate, rotations, use, backdate, sessionKey, accessKey, endedKey,
+    client, store, options, keys, tokenKeys, prefix, faults, login, rotate, rotations, use, backdate, sessionKey, accessKey, endedKey,
     /** Every key, without the prefix; but for the list of recent endings, which tests of its own are about. */
     all: async () => (await keysUnder(client, prefix)).map((key) => key.slice(prefix.length)).filter((key) => !key.includes(':endings:')),
     /** The fields of a session, as stored. */

@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import type { IssueRequest } from '../../sessions/store.js';
 import { StaleCredentialError } from '../../sessions/store.js';
 import { Problem } from '../problem.js';
-import { reportEvicted } from '../report.js';
+import { reportMadeRoom } from '../report.js';
 import type { App } from '../route.js';
 import { bearerBody, TokensBody } from '../tokens.js';
 import { Data } from './bodies.js';
@@ -42,7 +42,7 @@ export function mint(app: App, { sessions, report }: AdminServices): void {
       });
       const { sessionId } = tokens.principal;
       report({ event: 'session_mint', outcome: 'success', actor: request.adminKey, subject, sessionId, address: request.ip });
-      reportEvicted({ report }, tokens, request.ip);
+      reportMadeRoom({ report }, tokens, request.ip);
       return reply.code(201).send(bearerBody(tokens));
     },
   );

@@ -2,13 +2,13 @@ import { Type } from '@sinclair/typebox';
 import { randomBytes } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { authorizationCodeGrant, type IDToken } from 'openid-client';
-import { requirePrincipal } from '../authenticate.js';
+import { requireUser } from '../authenticate.js';
 import { originOf } from '../device.js';
 import { asProblem } from '../errors.js';
 import { livingSession } from '../log-in.js';
 import { Problem } from '../problem.js';
 import { providerLoginOf } from '../provider-login.js';
-import { reportEvicted } from '../report.js';
+import { reportMadeRoom } from '../report.js';
 import type { App } from '../route.js';
 import { handOver } from '../tokens.js';
 import { type Attempt, take } from './attempt.js';
@@ -75,7 +75,7 @@ export function callback(app: App, services: OidcServices): void {
     });
     handOver(reply, cookies, tokens, { transport: 'cookie' });
     report({ event: 'login', outcome: 'success', subject, sessionId: tokens.principal.sessionId, address: request.ip });
-    reportEvicted(services, tokens, request.ip);
+    reportMadeRoom(services, tokens, request.ip);
   }
 }
 
@@ -101,7 +101,7 @@ async function subjectOf(request: FastifyRequest, services: OidcServices, { link
   const { links, registration } = services;
   const account = { issuer, sub };
   if (link !== undefined) {
-    const { subject } = await requirePrincipal(request, services);
+    const { subject } = await requireUser(request, services);
     if (subject !== link || (await links.link(account, link)) !== link) throw new Problem('provider_login_failed', { reason: 'linked_to_another' });
     return link;
   }

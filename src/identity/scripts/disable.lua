@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- disable: notes since when a subject may not log in, known to us or not.
 -- KEYS: user
 -- ARGV: none

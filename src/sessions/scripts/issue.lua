@@ -1,7 +1,7 @@
 -- issue: begins a session, if what was verified about its subject still holds.
 -- KEYS: session, sessions, user
 -- ARGV: sessionId, credential, principal, authenticatedAt, client, refresh, access, device, address, accessLifetime, refreshLifetime, sessionLifetime, limit, supersedes
--- Answers: outcome 'issued' with value (of the access key), accessExpiresIn, expiresIn (ms), evicted (session ids, by commas); or 'stale' when the credential changed since it was verified; or 'disabled'
+-- Answers: outcome 'issued' with value (of the access key), accessExpiresIn, expiresIn (ms), evicted and superseded (session ids, by commas); or 'stale' when the credential changed since it was verified; or 'disabled'
 local session, sessions, user = KEYS[1], KEYS[2], KEYS[3]
 local sessionId, credential, principal, authenticatedAt, client, refresh, access, device, address, accessLifetime, refreshLifetime, sessionLifetime, limit, supersedes = unpack(ARGV)
 
@@ -23,10 +23,12 @@ redis.call('HSET', session, 'principal', principal, 'generation', 1, 'refresh', 
 if client ~= '' then redis.call('HSET', session, 'client', client) end
 redis.call('PEXPIREAT', session, expiresAt)
 
+local superseded = {}
 if supersedes ~= '' then
   local other = redis.call('HGET', base .. 'session:' .. supersedes, 'principal')
-  if other and setOf(other) == sessions then finish(sessions, { supersedes }, 'superseded') end
+  if other and setOf(other) == sessions then superseded[1] = supersedes end
 end
+finish(sessions, superseded, 'superseded')
 trim(sessions)
 
 -- Beyond the limit, the least recently renewed sessions make room. Most members are access keys: sessions are counted first.
@@ -50,4 +52,4 @@ end
 redis.call('SET', base .. 'access:' .. access, value, 'PXAT', accessExpiresAt)
 redis.call('ZADD', sessions, expiresAt, 'session:' .. sessionId, accessExpiresAt, 'access:' .. access)
 trim(sessions)
-return { 'outcome', 'issued', 'value', value, 'accessExpiresIn', accessExpiresAt - now, 'expiresIn', expiresAt - now, 'evicted', table.concat(evicted, ',') }
+return { 'outcome', 'issued', 'value', value, 'accessExpiresIn', accessExpiresAt - now, 'expiresIn', expiresAt - now, 'evicted', table.concat(evicted, ','), 'superseded', table.concat(superseded, ',') }

@@ -6,8 +6,10 @@ local sessions = KEYS[1]
 local limit = ARGV[1]
 
 -- A session stands before its two access keys, so three members a session are enough.
+local members = redis.call('ZRANGE', sessions, 0, 3 * limit, 'REV')
+requireHere(sessions, members)
 local answer = { 'outcome', 'listed' }
-for _, member in ipairs(redis.call('ZRANGE', sessions, 0, 3 * limit, 'REV')) do
+for _, member in ipairs(members) do
   local id = string.match(member, '^session:(.*)')
   local fields = id and redis.call('HGETALL', base .. member) or {}
   if #fields > 0 then

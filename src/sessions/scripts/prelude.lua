@@ -52,10 +52,30 @@ local function inBatches(list, act)
   for first = 1, #list, 300 do act(unpack(list, first, math.min(first + 299, #list))) end
 end
 
-local function delete(names)
+local function keysOf(names)
   local keys = {}
   for i, name in ipairs(names) do keys[i] = base .. name end
-  inBatches(keys, function(...) redis.call('DEL', ...) end)
+  return keys
+end
+
+-- While a slot of a Cluster is moved its keys lie on two nodes, and what is missing here may be there. A command of several
+-- keys fails then, unless all are here: this one, before anything is changed.
+local function requireHere(sessions, names)
+  inBatches(keysOf(names), function(...) redis.call('EXISTS', sessions, ...) end)
+end
+
+local function delete(sessions, names)
+  requireHere(sessions, names)
+  inBatches(keysOf(names), function(...) redis.call('DEL', ...) end)
+  inBatches(names, function(...) redis.call('ZREM', sessions, ...) end)
+end
+
+-- Whatever belongs to a session: its own name, and those of its access keys.
+local function namesOf(sessionId, access, previous)
+  local names = { 'session:' .. sessionId }
+  if access then names[2] = 'access:' .. access end
+  if previous then names[#names + 1] = 'access:' .. previous end
+  return names
 end
 
 -- Tells why sessions ended: those who come back with a refresh token, and their user, of whose endings the last are kept.
@@ -78,13 +98,10 @@ local function finish(sessions, sessionIds, reason)
   local names, endings = {}, {}
   for i, sessionId in ipairs(sessionIds) do
     local stored = redis.call('HMGET', base .. 'session:' .. sessionId, 'access', 'previous', 'device')
-    names[#names + 1] = 'session:' .. sessionId
-    if stored[1] then names[#names + 1] = 'access:' .. stored[1] end
-    if stored[2] then names[#names + 1] = 'access:' .. stored[2] end
+    for _, name in ipairs(namesOf(sessionId, stored[1], stored[2])) do names[#names + 1] = name end
     endings[i] = { sessionId = sessionId, reason = reason, at = now, device = stored[3] or nil }
   end
-  delete(names)
-  inBatches(names, function(...) redis.call('ZREM', sessions, ...) end)
+  delete(sessions, names)
   tell(sessions, endings)
 end
 

@@ -13,6 +13,7 @@ end
 if (stored.client or '') ~= client then return { 'outcome', 'ended', 'reason', 'unknown' } end
 
 local sessions = setOf(stored.principal)
+requireHere(sessions, namesOf(sessionId, stored.access, stored.previous))
 local current = tonumber(stored.generation)
 local open = isOpen(stored, grace, retryWindow)
 

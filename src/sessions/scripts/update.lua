@@ -9,10 +9,13 @@ local stored = redis.call('HMGET', session, 'principal', 'access', 'previous')
 if not stored[1] then return { 'outcome', 'unknown' } end
 if stored[1] ~= expected then return { 'outcome', 'conflict', 'principal', stored[1] } end
 
+local accessKeys = {}
+for i = 2, 3 do accessKeys[#accessKeys + 1] = stored[i] and 'access:' .. stored[i] or nil end
+requireHere(session, accessKeys)
 redis.call('HSET', session, 'principal', replacement)
-for i = 2, 3 do
-  local key = stored[i] and base .. 'access:' .. stored[i]
-  local value = key and redis.call('GET', key)
+for _, name in ipairs(accessKeys) do
+  local key = base .. name
+  local value = redis.call('GET', key)
   if value then
     local ofToken = string.match(value, '^{.-"expiresAt":%d+,')
     redis.call('SET', key, ofToken .. string.sub(replacement, 2), 'KEEPTTL')
