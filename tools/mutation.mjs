@@ -58,7 +58,7 @@ function copyWithCompiledTests(directory) {
   const copied = readdirSync('.').filter((name) => /^(src|test|tools|docs|package\.json|tsconfig.*\.json|.*\.conf|.*\.acl)$/.test(name));
   for (const name of copied) cpSync(name, `${directory}/${name}`, { recursive: true });
   process.chdir(directory);
-  buildSync({ entryPoints: ['test/**/*.ts', 'tools/*.ts'], outdir: '.', outbase: '.', format: 'esm', target: 'node20' });
+  buildSync({ absWorkingDir: process.cwd(), entryPoints: ['test/**/*.ts', 'tools/*.ts'], outdir: '.', outbase: '.', format: 'esm', target: 'node20' });
 }
 
 function mutated(part) {

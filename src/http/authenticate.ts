@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify';
-import type { Principal } from '../sessions/session.js';
+import type { Identity, Principal } from '../sessions/session.js';
 import { challenge, presentedAccessToken } from './credentials.js';
 import { Problem } from './problem.js';
 import type { Services } from './services.js';
@@ -17,4 +17,20 @@ export function requirePrincipal(request: FastifyRequest, { sessions, cookies }:
     request.principal = principal;
     return principal;
   });
+}
+
+/**
+ * As {@link requirePrincipal}, for what users do with their accounts: a session that was issued to an OAuth client may do
+ * what its scope grants it, and this is nothing that a scope grants.
+ *
+ * @throws {Problem} `insufficient_scope` too.
+ */
+export async function requireUser(request: FastifyRequest, services: Services): Promise<Principal> {
+  return notOfClient(await requirePrincipal(request, services));
+}
+
+/** @throws {Problem} `insufficient_scope` for a session that was issued to an OAuth client. */
+export function notOfClient<T extends Identity>(asking: T): T {
+  if (asking.client !== undefined) throw new Problem('insufficient_scope', { headers: challenge('insufficient_scope') });
+  return asking;
 }

@@ -21,7 +21,7 @@ export async function changePassword(
   users: Users,
   { principal, current, replacement }: { principal: Principal; current: string; replacement: string },
 ): Promise<IssuedTokens> {
-  const { subject, sessionId, methods } = principal;
+  const { subject, sessionId, scope, data } = principal;
   const { throttle, sessions, report } = services;
   const origin = originOf(request);
   const { address } = origin;
@@ -34,7 +34,11 @@ export async function changePassword(
     const credential = await users.newCredential(replacement, user.username, signal);
     // Nothing that was issued before survives, stolen or not: this device begins anew, with the new credential.
     await sessions.revokeAll(subject, { reason: 'password_changed', credential: { verified: user.credential, replacement: credential } });
-    return sessions.issue({ identity: { subject, username: user.username, methods }, credential, origin });
+    return sessions.issue({
+      identity: { subject, username: user.username, methods: ['pwd'], ...(scope !== undefined && { scope }), ...(data && { data }) },
+      credential,
+      origin,
+    });
   });
   report({ event: 'password_change', outcome: 'success', subject, sessionId: tokens.principal.sessionId, address });
   return tokens;

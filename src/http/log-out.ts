@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Identity } from '../sessions/session.js';
+import { notOfClient } from './authenticate.js';
 import { challenge, presentedAccessToken, presentedRefreshToken } from './credentials.js';
 import { Problem } from './problem.js';
 import type { Services } from './services.js';
@@ -14,7 +15,7 @@ export type LogoutScope = 'all' | 'session' | 'others';
  * @param inBody a refresh token, when there is no cookie and the access token has expired.
  * @returns who asked.
  * @throws {Problem} `authentication_required` or `invalid_token`; `reauthentication_required` for a spent refresh token,
- *   which ends its session; `insufficient_user_authentication` for `others`.
+ *   which ends its session; `insufficient_user_authentication` for `others`; `insufficient_scope` for an OAuth client's session that would end others.
  */
 export async function logOut(
   request: FastifyRequest,
@@ -24,6 +25,7 @@ export async function logOut(
 ): Promise<Identity> {
   const { sessions, cookies, report } = services;
   const asking = await whoLogsOut(request, services, inBody);
+  if (scope !== 'session') notOfClient(asking);
   const { subject, sessionId } = asking;
   // `all` ends the session that asks too, so a thief gains nothing by it, and whoever fears one must not wait.
   if (scope === 'others') await requireRecentAuthentication(request, asking, services);
@@ -50,6 +52,7 @@ async function whoLogsOut(request: FastifyRequest, { sessions, cookies, report }
   const token = refresh && sessions.parseRefreshToken(refresh.token);
   const holder = token && (await sessions.holderOf(token));
   if (!holder) {
+    for (const presented of [access, refresh]) if (presented) await sessions.awaitRevocations(presented.token);
     throw access || refresh
       ? new Problem('invalid_token', { headers: challenge('invalid_token') })
       : new Problem('authentication_required', { headers: challenge() });

@@ -42,6 +42,7 @@ const API_KEY = [{ apiKey: [] }];
 const SECURITY: Record<Needs, readonly { readonly [scheme: string]: readonly string[] }[]> = {
   nothing: [],
   session: [{ cookie: [] }, { bearer: [] }],
+  'user-session': [{ cookie: [] }, { bearer: [] }],
   'recent-session': [{ cookie: [] }, { bearer: [] }],
   client: [{ client: [] }, {}],
   'confidential-client': [{ client: [] }, {}],
@@ -142,7 +143,8 @@ function problemFailures(needs: Needs, changesState: boolean, { querystring, par
   else if (changesState) add('ambiguous_credentials', 'cross_site_request');
   if (querystring ?? params) add('invalid_request');
   if (params) add('not_found');
-  if (needs === 'session' || needs === 'recent-session') add('invalid_request', 'ambiguous_credentials', 'authentication_required', 'invalid_token');
+  if (needs.endsWith('session')) add('invalid_request', 'ambiguous_credentials', 'authentication_required', 'invalid_token');
+  if (needs === 'user-session' || needs === 'recent-session') add('insufficient_scope');
   if (needs === 'recent-session') add('insufficient_user_authentication');
   return byStatus([...codes], (code) => problems[code].status, (codes) => ({
     'application/problem+json': { schema: { allOf: [{ $ref: 'Problem#' }, { type: 'object', properties: { code: words(codes) } }] } },

@@ -15,7 +15,7 @@ export const problems = {
   admin_scope_required: { status: 403, detail: 'The API key does not allow this.' },
   reauthentication_required: { status: 403, detail: 'The refresh token is of no use; log in again.' },
   provider_login_failed: { status: 403, detail: 'The login with the provider failed.' },
-  insufficient_scope: { status: 403, detail: 'The session was not issued with a scope that this needs.' },
+  insufficient_scope: { status: 403, detail: 'The session was not issued for this.' },
   cross_site_request: { status: 403, detail: 'The request comes from another site.' },
   registration_closed: { status: 403, detail: 'Registration is closed.' },
   not_found: { status: 404, detail: 'There is nothing here.' },

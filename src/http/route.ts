@@ -5,8 +5,8 @@ import type { AdminScope } from './admin/keys.js';
 import type { OAuthErrorCode } from './oauth/errors.js';
 import type { ProblemCode } from './problem.js';
 
-/** What a request must prove before its handler runs: nothing, a session (whose user logged in recently), that an OAuth client sends it, or an API key with this scope. */
-export type Needs = 'nothing' | 'session' | 'recent-session' | 'client' | 'confidential-client' | AdminScope;
+/** What a request must prove before its handler runs: nothing, a session (of no OAuth client; whose user logged in recently), that an OAuth client sends it, or an API key with this scope. */
+export type Needs = 'nothing' | 'session' | 'user-session' | 'recent-session' | 'client' | 'confidential-client' | AdminScope;
 
 declare module 'fastify' {
   interface FastifyContextConfig {

@@ -29,8 +29,10 @@ export function revoke(app: App, services: OAuthServices): void {
       },
     },
     async (request) => {
-      const session = await sessionOf(request.body.token, services);
-      if (session) {
+      const { token } = request.body;
+      const session = await sessionOf(token, services);
+      if (!session) await sessions.awaitRevocations(token);
+      else {
         const { subject, sessionId, client } = session;
         if (client !== request.oauthClient!.id) throw new OAuthError('invalid_grant', 'The token was issued to another client.');
         await sessions.revoke(subject, sessionId, 'revoked');

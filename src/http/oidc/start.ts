@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import { buildAuthorizationUrl, calculatePKCECodeChallenge, randomNonce, randomPKCECodeVerifier, randomState } from 'openid-client';
-import { requirePrincipal } from '../authenticate.js';
+import { requireUser } from '../authenticate.js';
 import { localPath } from '../local-path.js';
 import type { App } from '../route.js';
 import { LONGEST_PATH } from '../routes/continue.js';
@@ -23,7 +23,7 @@ export function start(app: App, services: OidcServices): void {
   app.get(
     '/oidc/:provider',
     {
-      config: { needs: 'nothing', fails: ['not_found', 'authentication_required', 'invalid_token', 'insufficient_user_authentication', 'too_many_requests'] },
+      config: { needs: 'nothing', fails: ['not_found', 'authentication_required', 'invalid_token', 'insufficient_scope', 'insufficient_user_authentication', 'too_many_requests'] },
       schema: { summary: 'Log in with a provider', params: Params, querystring: Query, response: { 303: Redirect } },
     },
     async (request, reply) => {
@@ -31,7 +31,7 @@ export function start(app: App, services: OidcServices): void {
       const { provider: name } = request.params;
       const destination = localPath(to);
       const discovered = await services.providers.find(name);
-      const principal = link === undefined ? undefined : await requirePrincipal(request, services);
+      const principal = link === undefined ? undefined : await requireUser(request, services);
       if (principal) await requireRecentAuthentication(request, principal, services);
       await services.throttle.admitProviderLogin(request.ip);
 

@@ -34,10 +34,11 @@ export function sendPage(reply: FastifyReply, page: string, status = 200): Fasti
   return reply.code(status).type('text/html; charset=utf-8').send(page);
 }
 
-/** Who reads a page, by the access token. */
+/** Who reads a page, by the access token; that of an OAuth client is nobody's here. */
 export async function visitorOf(request: FastifyRequest, { sessions, cookies }: Services): Promise<Principal | undefined> {
   const presented = presentedAccessToken(request, cookies);
-  return presented && sessions.authenticate(presented.token);
+  const principal = presented && (await sessions.authenticate(presented.token));
+  return principal?.client === undefined ? principal : undefined;
 }
 
 /**

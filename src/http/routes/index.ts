@@ -1,7 +1,7 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { enableCookies } from '../cookies.js';
-import { requirePrincipal } from '../authenticate.js';
+import { requirePrincipal, requireUser } from '../authenticate.js';
 import { errorHandler, sendProblem } from '../errors.js';
 import { PROTECTIVE_HEADERS, sending } from '../headers.js';
 import { Problem } from '../problem.js';
@@ -32,6 +32,7 @@ export async function authRoutes(instance: FastifyInstance, services: Services):
   app.addHook('onRoute', (route) => {
     if (route.config?.bodyIsOptional) route.preValidation = emptyBodyIsAnObject;
     if (route.config?.needs === 'session') route.onRequest = requireSession;
+    if (route.config?.needs === 'user-session') route.onRequest = requireUserSession;
     if (route.config?.needs === 'recent-session') route.onRequest = requireRecentSession;
   });
   app.addHook('onRequest', sending(PROTECTIVE_HEADERS));
@@ -41,8 +42,9 @@ export async function authRoutes(instance: FastifyInstance, services: Services):
   });
 
   const requireSession = (request: FastifyRequest) => requirePrincipal(request, services);
+  const requireUserSession = (request: FastifyRequest) => requireUser(request, services);
   async function requireRecentSession(request: FastifyRequest) {
-    await requireRecentAuthentication(request, await requirePrincipal(request, services), services);
+    await requireRecentAuthentication(request, await requireUser(request, services), services);
   }
 
   session(app);

@@ -20,7 +20,7 @@ export function logout(app: App, services: Services): void {
   app.post(
     '/logout',
     {
-      config: { needs: 'nothing', bodyIsOptional: true, fails: ['authentication_required', 'insufficient_user_authentication', 'invalid_token', 'reauthentication_required'] },
+      config: { needs: 'nothing', bodyIsOptional: true, fails: ['authentication_required', 'insufficient_scope', 'insufficient_user_authentication', 'invalid_token', 'reauthentication_required'] },
       schema: { summary: 'Log out', body: Body, response: { 204: Type.Null() } },
     },
     async (request, reply) => {

@@ -24,7 +24,7 @@ export function sessions(app: App, services: Services): void {
   app.get(
     '/sessions',
     {
-      config: { needs: 'session' },
+      config: { needs: 'user-session' },
       schema: { summary: 'List my sessions', response: { 200: Type.Object({ sessions: Type.Array(Device) }) } },
     },
     async (request) => {
@@ -47,7 +47,7 @@ export function sessions(app: App, services: Services): void {
   app.delete(
     '/sessions/:id',
     {
-      config: { needs: 'session', fails: ['insufficient_user_authentication', 'not_found'] },
+      config: { needs: 'user-session', fails: ['insufficient_user_authentication', 'not_found'] },
       schema: { summary: 'End one of my sessions', params: Params, response: { 204: Type.Null() } },
     },
     async (request, reply) => {

@@ -39,6 +39,17 @@ t.test('every session ends, and this device begins a new one', async (t) => {
   await t.rejects(mint(subject, before), { code: 'stale_credential' }, 'a login that verified the old one comes too late');
 });
 
+t.test('what is said of the new session is what was proved just now, and what the application keeps with it', async (t) => {
+  const { subject, username } = await service.register();
+  const data = { theme: 'dark', oidc: { provider: 'acme', sid: '7' } };
+  const tokens = await mint(subject, { identity: { subject, username, methods: ['federated', 'otp'], scope: 'orders:read', data } });
+  const { session } = (await change(bearer(tokens))).json();
+  t.strictSame(session.methods, ['pwd']);
+  t.strictSame(session.data, data);
+  t.equal(session.scope, 'orders:read');
+  t.ok(session.authenticated_at >= Math.floor(tokens.principal.authenticatedAt / 1000));
+});
+
 t.test('a bearer client gets its new tokens in the body', async (t) => {
   const { subject } = await service.register();
   const reply = await change(bearer(await mint(subject)));
