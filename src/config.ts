@@ -232,8 +232,19 @@ function sentinelLocation(text: string, refuse: Refuse): RedisLocation | undefin
 function unixLocation(text: string, refuse: Refuse): RedisLocation | undefined {
   const match = /^unix:\/\/(?:([^@/]*)@)?(\/[^?#]+)$/.exec(text);
   if (!match) return refuse('must have the form unix://[[user]:password@]/path/to/socket');
+  const path = decoded(match[2]!);
+  if (path === undefined) return refuse('must give the path of the socket percent-encoded');
   const access = accessOf(match[1], refuse);
-  return access && { kind: 'unix', path: match[2]!, ...access };
+  return access && { kind: 'unix', path, ...access };
+}
+
+/** What a percent-encoded text stands for; undefined where a % is astray. */
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function nodeAt(text: string, defaultPort: number): RedisNode | undefined {
@@ -244,12 +255,8 @@ function nodeAt(text: string, defaultPort: number): RedisNode | undefined {
 
 function accessOf(userinfo: string | undefined, refuse: Refuse): RedisAccess | undefined {
   if (userinfo === undefined) return { username: undefined, password: undefined };
-  try {
-    const [username = '', password = '', ...rest] = userinfo.split(':').map(decodeURIComponent);
-    if (password !== '' && rest.length === 0) return { username: username === '' ? undefined : username, password };
-  } catch {
-    // A stray % is refused like everything else that is no user and password.
-  }
+  const [username = '', password = '', ...rest] = userinfo.split(':').map(decoded);
+  if (username !== undefined && password && rest.length === 0) return { username: username === '' ? undefined : username, password };
   return refuse('must give a user and password as user:password or :password, percent-encoded');
 }
 

@@ -37,7 +37,7 @@ async function main(): Promise<void> {
 
   const running =
     cluster.isPrimary && config.workers > 1
-      ? await superviseWorkers(config.workers, embedded ? { REDIS_URL: `unix://${embedded.socketPath}` } : {})
+      ? await superviseWorkers(config.workers, embedded ? { REDIS_URL: `unix://${embedded.socketPath.split('/').map(encodeURIComponent).join('/')}` } : {})
       : await serve(config, given.redis ?? locationOf(embedded!));
   endWith(running, embedded);
   if (cluster.isPrimary) greet(running.port, embedded);

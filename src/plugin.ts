@@ -40,6 +40,8 @@ export interface LatchkeyOptions extends Partial<Lifetimes>, Partial<ThrottleLim
   readonly revocationReplicas?: number;
   readonly registration?: 'open' | 'closed';
   readonly passwordMinLength?: number;
+  /** Processes like this one on the same machine, which share its cores for hashing passwords; 1 by default. */
+  readonly workers?: number;
   /** How long after a login a session may change the password and end other devices, in milliseconds; 15 minutes by default, 0 is for ever. */
   readonly recentAuthenticationMs?: number;
   /** Who may use the OAuth endpoints, which are there only if this is given. */
@@ -123,7 +125,7 @@ function servicesFor(app: FastifyInstance, options: LatchkeyOptions): Services {
   const { redisPrefix = DEFAULT_REDIS_PREFIX, prefix = PREFIX, passwordMinLength } = options;
   const clients = clientsOf(options);
   const keys = new Keys(redisPrefix);
-  const users = options.verifyCredentials ? undefined : new Users(clients.scripts, keys, new PasswordHasher(), { minimumPasswordLength: passwordMinLength });
+  const users = options.verifyCredentials ? undefined : new Users(clients.scripts, keys, new PasswordHasher({ processes: options.workers ?? 1 }), { minimumPasswordLength: passwordMinLength });
   return {
     sessions: new SessionStore(clients, {
       keys,

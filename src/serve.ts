@@ -24,7 +24,10 @@ export async function serve(config: AppConfig, location: RedisLocation): Promise
   await Promise.all(Object.values(clients).map((client) => waitUntilReady(client, config.redisTimeoutMs)));
 
   const webhooks = webhooksOf(config, clients, (error) => onError(error));
-  const onEvent: OnEvent = (event) => webhooks?.publish(webhookEvent(event));
+  const onEvent: OnEvent = (event) => {
+    const told = webhookEvent(event);
+    if (told) webhooks?.publish(told);
+  };
   const app = await publicApp(config, clients, onEvent);
   onError = (error) => app.log.warn({ err: error }, error.message);
   const internal = await internalApp(config, clients, app.latchkey, onEvent);

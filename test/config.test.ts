@@ -238,6 +238,7 @@ t.test('REDIS_URL', async (t) => {
 
   t.test('names a socket', async (t) => {
     t.strictSame(locationOf('unix:///run/redis.sock'), { kind: 'unix', path: '/run/redis.sock', ...open });
+    t.strictSame(locationOf('unix:///run/a%23b%3Fc%25/redis.sock'), { kind: 'unix', path: '/run/a#b?c%/redis.sock', ...open });
     t.strictSame(locationOf('unix://:secret@/run/redis.sock'), { kind: 'unix', path: '/run/redis.sock', username: undefined, password: 'secret' });
   });
 
@@ -269,7 +270,7 @@ t.test('REDIS_URL', async (t) => {
       'redis://user@h', 'redis://user:@h', 'redis://a:b:c@h', 'redis://:%zz@h', 'redis://@h',
       'redis://a,redis://:p@b', 'redis://a,rediss://b', 'redis://a,redis://b/1', 'redis://a,redis://b:x', 'redis://:%@a,redis://b',
       'redis+sentinel://a', 'redis+sentinel://a/', 'redis+sentinel://a:x/name', 'redis+sentinel://a,/name', 'redis+sentinel://u@a/name', 'redis+sentinel://a/name/x',
-      'unix:/run/redis.sock', 'unix://run/redis.sock', 'unix://u@/run/redis.sock', 'unix:///run/redis.sock?db=1',
+      'unix:/run/redis.sock', 'unix:///run/%zz', 'unix://run/redis.sock', 'unix://u@/run/redis.sock', 'unix:///run/redis.sock?db=1',
     ]) {
       t.match(problemsOf({ REDIS_URL: url }), [/^REDIS_URL must /], url);
     }

@@ -26,11 +26,15 @@ const CLIENT_ERRORS: Record<string, ProblemCode> = {
 /** Answers every error as `application/problem+json` (RFC 9457). Never writes a cookie, never echoes a value. */
 export function errorHandler(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const problem = asProblem(error);
-  const clientIsGone = reply.raw.destroyed;
-  // A flood is turned away in good order; a stack for each of it would cost more than the refusal.
-  if (error instanceof BusyError) request.log.warn({ reqId: request.id }, error.message);
-  else if (problem.status >= 500 && !clientIsGone) request.log.error({ err: error, reqId: request.id }, problem.message);
+  logFault(error, problem, request, reply);
   return sendProblem(reply, problem);
+}
+
+/** Logs an error that is a fault of ours, or of what we stand on. */
+export function logFault(error: unknown, { status, message }: Problem, { log, id: reqId }: FastifyRequest, { raw }: FastifyReply): void {
+  // A flood is turned away in good order; a stack for each of it would cost more than the refusal.
+  if (error instanceof BusyError) log.warn({ reqId }, error.message);
+  else if (status >= 500 && !raw.destroyed) log.error({ err: error, reqId }, message);
 }
 
 export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {

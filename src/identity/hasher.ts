@@ -20,7 +20,9 @@ export interface PasswordHasherOptions {
   timeCost?: number;
   /** Lanes; at least and by default 1. */
   parallelism?: number;
-  /** Hashes computed at a time; by default one less than there are cores, 1 to 3. */
+  /** Processes that hash on this machine, which share its cores; 1 by default. */
+  processes?: number;
+  /** Hashes computed at a time; by default this process's share of one less than there are cores, 1 to 3. */
   concurrency?: number;
   /** Hashes that may wait; by default 64 for each that is computed at a time, about 2 seconds' worth. */
   queueLimit?: number;
@@ -45,7 +47,7 @@ export class PasswordHasher {
   /** @throws {RangeError} for parameters weaker than OWASP's minimum, and for limits that are no positive whole numbers. */
   constructor(options: PasswordHasherOptions = {}) {
     const { memoryCost, timeCost, parallelism } = { ...MINIMUM, ...options };
-    const { concurrency = Math.min(Math.max(1, availableParallelism() - 1), MOST_THREADS) } = options;
+    const { processes = 1, concurrency = shareOf(availableParallelism() - 1, processes) } = options;
     const { queueLimit = QUEUED_PER_THREAD * concurrency } = options;
     atLeast('memoryCost', memoryCost, MINIMUM.memoryCost);
     atLeast('timeCost', timeCost, MINIMUM.timeCost);
@@ -124,6 +126,10 @@ export class PasswordHasher {
       signal?.addEventListener('abort', leave, { once: true });
     });
   }
+}
+
+function shareOf(threads: number, processes: number): number {
+  return Math.min(Math.max(1, Math.floor(threads / processes)), MOST_THREADS);
 }
 
 function atLeast(name: string, value: number, minimum: number): void {

@@ -3,11 +3,15 @@ import { isIP } from 'node:net';
 /** Six groups before an IPv4 address that is written as IPv6: mapped (RFC 4291) and translated (RFC 6052). */
 const IPV4_WITHIN = ['0:0:0:0:0:ffff', '64:ff9b:0:0:0:0'];
 
+const WITH_PORT = /^(?:\[(.+)\](?::\d+)?|(\d+\.\d+\.\d+\.\d+):\d+)$/;
+
 /**
  * The network that an address belongs to, in one spelling: an IPv4 address by itself, of an IPv6 address its /64,
- * which is the least that one customer gets (RFC 6177). What is no address is `unknown`.
+ * which is the least that one customer gets (RFC 6177). A port, which some proxies add, is left out. What is no address is `unknown`.
  */
-export function networkOf(address: string): string {
+export function networkOf(addressAndPort: string): string {
+  const [, bracketed, dotted] = WITH_PORT.exec(addressAndPort) ?? [];
+  const address = bracketed ?? dotted ?? addressAndPort;
   switch (isIP(address)) {
     case 4:
       return address;

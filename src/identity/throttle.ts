@@ -4,12 +4,14 @@ import type { Keys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
 import { BusyError } from './hasher.js';
 import { networkOf } from './network.js';
-import { normalizeUsername } from './username.js';
+import { spellingOf } from './username.js';
 
 const REGISTRATION_WINDOW_MS = 3_600_000;
 const PROVIDER_LOGIN_WINDOW_MS = 600_000;
 /** Attempts that one process looks at together; a flood beyond it is turned away before it costs Redis anything. */
 const MOST_UNDER_WAY = 128;
+/** Of these, from one network: nobody fills the queue for all. */
+const MOST_UNDER_WAY_PER_NETWORK = 64;
 /** How soon attempts that are under way have ended, whatever comes of them. */
 const UNDER_WAY_SECONDS = 2;
 
@@ -41,6 +43,8 @@ export interface ThrottleLimits {
   readonly registrationsPerNetwork: number;
   /** Logins with a provider that are begun from one network in ten minutes. */
   readonly providerLoginsPerNetwork: number;
+  /** The same of all networks together: each takes up to 3 kB in Redis for as long. */
+  readonly providerLogins: number;
 }
 
 export const DEFAULT_THROTTLE: ThrottleLimits = {
@@ -49,6 +53,7 @@ export const DEFAULT_THROTTLE: ThrottleLimits = {
   loginFailureWindowMs: 15 * 60_000,
   registrationsPerNetwork: 100,
   providerLoginsPerNetwork: 1_000,
+  providerLogins: 100_000,
 };
 
 /**
@@ -65,6 +70,7 @@ export class Throttle {
   readonly #registrations: RateLimiterRedis;
   readonly #providerLogins: RateLimiterRedis;
   readonly #mostPerAccount: number;
+  readonly #allProviderLogins: RateLimiterRedis;
   readonly #underWay = new Map<string, number>();
   #allUnderWay = 0;
 
@@ -83,6 +89,7 @@ export class Throttle {
     this.#perNetwork = limiter(limits.loginFailuresPerNetwork, limits.loginFailureWindowMs);
     this.#registrations = limiter(limits.registrationsPerNetwork, REGISTRATION_WINDOW_MS);
     this.#providerLogins = limiter(limits.providerLoginsPerNetwork, PROVIDER_LOGIN_WINDOW_MS);
+    this.#allProviderLogins = limiter(limits.providerLogins, PROVIDER_LOGIN_WINDOW_MS);
   }
 
   /**
@@ -95,21 +102,29 @@ export class Throttle {
    */
   async guard<T>(who: { username: string; address: string }, verify: () => Promise<T | undefined>): Promise<T | undefined> {
     if (this.#allUnderWay >= MOST_UNDER_WAY) throw new BusyError();
-    const network = networkOf(who.address);
-    const account = this.#keys.throttle('account', network, accountOf(who.username));
-    const underWay = this.#underWay.get(account) ?? 0;
-    // Each of them is counted, so Redis would refuse one more; it need not be asked.
-    if (underWay >= this.#mostPerAccount) throw new TooManyAttemptsError(UNDER_WAY_SECONDS);
+    const name = networkOf(who.address);
+    const account = this.#keys.throttle('account', name, accountOf(who.username));
+    const network = this.#keys.throttle('network', name);
+    // Each of them is counted, so Redis would refuse one more of an account; it need not be asked.
+    if (this.#countOf(account) >= this.#mostPerAccount) throw new TooManyAttemptsError(UNDER_WAY_SECONDS);
+    if (this.#countOf(network) >= MOST_UNDER_WAY_PER_NETWORK) throw new TooManyAttemptsError(UNDER_WAY_SECONDS);
     this.#allUnderWay++;
-    this.#underWay.set(account, underWay + 1);
+    for (const key of [account, network]) this.#underWay.set(key, this.#countOf(key) + 1);
     try {
-      return await this.#counted({ account, network: this.#keys.throttle('network', network) }, verify);
+      return await this.#counted({ account, network }, verify);
     } finally {
       this.#allUnderWay--;
-      const left = this.#underWay.get(account)! - 1;
-      if (left > 0) this.#underWay.set(account, left);
-      else this.#underWay.delete(account);
+      for (const key of [account, network]) {
+        const left = this.#countOf(key) - 1;
+        if (left > 0) this.#underWay.set(key, left);
+        else this.#underWay.delete(key);
+      }
     }
+  }
+
+  /** Attempts that are under way in this process, of an account or a network. */
+  #countOf(key: string): number {
+    return this.#underWay.get(key) ?? 0;
   }
 
   /** Counts an attempt to register. @throws {TooManyAttemptsError} */
@@ -120,6 +135,7 @@ export class Throttle {
   /** Counts a login with a provider that is begun, which Redis keeps in mind for ten minutes. @throws {TooManyAttemptsError} */
   async admitProviderLogin(address: string): Promise<void> {
     await consume(this.#providerLogins, this.#keys.throttle('provider', networkOf(address)));
+    await consume(this.#allProviderLogins, this.#keys.throttle('provider', 'all'));
   }
 
   async #counted<T>(keys: { account: string; network: string }, verify: () => Promise<T | undefined>): Promise<T | undefined> {
@@ -132,8 +148,7 @@ export class Throttle {
     let result: T | undefined;
     try {
       for (const counter of counters) {
-        await consume(counter.limiter, counter.key);
-        counted.push(counter);
+        await consume(counter.limiter, counter.key, () => counted.push(counter));
       }
       result = await verify();
     } catch (error) {
@@ -146,22 +161,21 @@ export class Throttle {
   }
 }
 
-async function consume(limiter: RateLimiterRedis, key: string): Promise<void> {
+/** @param onCounted called unless it is refused: when Redis answers too late, it may have been counted too. */
+async function consume(limiter: RateLimiterRedis, key: string, onCounted?: () => void): Promise<void> {
   try {
     await limiter.consume(key);
   } catch (error) {
     if (error instanceof RateLimiterRes) throw new TooManyAttemptsError(Math.max(1, Math.ceil(error.msBeforeNext / 1000)));
+    onCounted?.();
     throw error;
   }
+  onCounted?.();
 }
 
-/** Every spelling of a name is one account; names that nobody can have share one. */
+/** Every spelling of a name is one account, and all names that are too long together. */
 function accountOf(username: string): string {
-  try {
-    return normalizeUsername(username);
-  } catch {
-    return '';
-  }
+  return spellingOf(username) ?? '';
 }
 
 /**

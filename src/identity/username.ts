@@ -24,17 +24,24 @@ export class InvalidUsernameError extends LatchkeyError {
  *   zero-width, bidirectional, unassigned or private characters, lone surrogates, or begins with a combining mark.
  */
 export function normalizeUsername(input: string): string {
-  if (input.length > MAX_UNITS) throw new InvalidUsernameError();
-  const trimmed = input.trim();
-  const username = foldCase(trimmed);
+  const username = spellingOf(input);
   const acceptable =
+    username !== undefined &&
     username !== '' &&
     [...username].length <= MAX_CHARACTERS &&
-    !UNPRINTABLE.test(trimmed) &&
+    !UNPRINTABLE.test(input.trim()) &&
     !UNPRINTABLE.test(username) &&
     !STARTS_WITH_MARK.test(username);
   if (!acceptable) throw new InvalidUsernameError();
   return username;
+}
+
+/** As {@link normalizeUsername}, of any name at all; undefined for one that is longer than any form of a username. */
+export function spellingOf(input: string): string | undefined {
+  const trimmed = input.trim();
+  // One character can become eighteen, each of which would be folded by itself.
+  if (trimmed.length > MAX_UNITS || trimmed.normalize('NFKC').length > MAX_UNITS) return undefined;
+  return foldCase(trimmed);
 }
 
 /** NFKC and case folding. Each character by itself and by way of upper case, so that ß and ẞ are ss, and ς is σ wherever it stands. */

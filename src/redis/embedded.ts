@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect, type NetConnectOpts, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -22,6 +22,16 @@ export class DataDirectoryInUseError extends LatchkeyError {
   }
 }
 
+/** The data directory holds files that are nobody's to overwrite here. */
+export class ForeignDirectoryError extends LatchkeyError {
+  constructor(directory: string) {
+    super('foreign_directory', `${directory} holds files of something else: set DATA_DIRECTORY to a new or empty directory`);
+  }
+}
+
+/** What a data directory holds from its first use on. */
+const OURS = ['lock', 'token-key'];
+
 export interface EmbeddedRedis {
   socketPath: string;
   /** Resolves when redis-server is gone: with undefined after `stop`, else with what happened. Never rejects. */
@@ -36,6 +46,7 @@ export interface EmbeddedRedis {
  * @param options.configFile A redis.conf; only where the server listens and keeps its data is overridden.
  * @param options.cacheDirectory Where redis-server is unpacked when it is not installed.
  * @throws {DataDirectoryInUseError} when another one uses the directory.
+ * @throws {ForeignDirectoryError} when it is another program's.
  * @throws {EmbeddedRedisError} when it does not start, with what it said last.
  * @throws {RedisNotInstalledError} see `findRedisServer`.
  */
@@ -48,6 +59,8 @@ export async function startEmbeddedRedis(options: {
   const server = await findRedisServer(options);
   const directory = resolve(options.dataDirectory);
   await mkdir(directory, { recursive: true, mode: 0o700 });
+  const names = await readdir(directory);
+  if (names.length > 0 && !OURS.some((name) => names.includes(name))) throw new ForeignDirectoryError(directory);
   await chmod(directory, 0o700);
   const { socketPath, release } = await socketFor(directory);
 

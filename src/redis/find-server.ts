@@ -59,9 +59,14 @@ export async function findRedisServer(options: {
   throw new RedisNotInstalledError(failure);
 }
 
+/** Of this process's environment, what finding and unpacking needs; secrets may be in the rest. */
+function environment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => /^(PATH|HOME|TMPDIR|LANG|LC_.*|APT_CONFIG|.*_proxy)$/i.test(name)));
+}
+
 async function commandOn(path: string | undefined): Promise<string> {
-  const environment = path === undefined ? {} : { env: { PATH: path } };
-  const found = await run('/bin/sh', ['-c', 'command -v redis-server'], environment).catch(() => ({ stdout: '' }));
+  const env = path === undefined ? environment() : { PATH: path };
+  const found = await run('/bin/sh', ['-c', 'command -v redis-server'], { env }).catch(() => ({ stdout: '' }));
   return found.stdout.trim();
 }
 
@@ -90,7 +95,7 @@ async function unpack(cache: string, root: string): Promise<void> {
   try {
     const packages = await download(work);
     const fresh = join(work, 'root');
-    for (const file of packages) await run('dpkg-deb', ['-x', file, fresh]);
+    for (const file of packages) await run('dpkg-deb', ['-x', file, fresh], { env: environment() });
     if (!(await works(await serverIn(root)))) await rename(root, join(work, 'broken')).catch(() => undefined);
     await rename(fresh, root);
   } finally {
@@ -126,6 +131,6 @@ async function downloadWith(lists: string[], directory: string): Promise<string[
 async function aptGet(args: string[], cwd: string): Promise<string> {
   // As root, apt would fetch as the user _apt, who may not write here.
   const ours = ['-q', '-o', 'APT::Sandbox::User=root', '-o', 'Acquire::http::Timeout=10', '-o', 'Acquire::Retries=1'];
-  const { stdout } = await run('apt-get', [...ours, ...args], { cwd, timeout: 120_000 });
+  const { stdout } = await run('apt-get', [...ours, ...args], { cwd, timeout: 120_000, env: environment() });
   return stdout;
 }

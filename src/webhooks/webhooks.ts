@@ -68,6 +68,8 @@ export interface WebhooksOptions {
   readonly onFault: (error: Error) => void;
   /** How long to wait after each attempt that failed, in milliseconds; one more than these are made. */
   readonly retryDelaysMs?: readonly number[];
+  /** Events that are kept until every endpoint has them, roughly. */
+  readonly capacity?: number;
   /** How long one attempt may take; shorter than the first delay, or a slow endpoint gets an event twice. */
   readonly timeoutMs?: number;
 }
@@ -102,7 +104,7 @@ export class Webhooks {
     this.#client = client;
     this.#key = keys.webhooks();
     this.#endpoints = endpoints.map((endpoint) => ({ ...endpoint, group: groupOf(endpoint.url) }));
-    this.#options = { retryDelaysMs: RETRY_DELAYS_MS, timeoutMs: TIMEOUT_MS, ...options };
+    this.#options = { retryDelaysMs: RETRY_DELAYS_MS, timeoutMs: TIMEOUT_MS, capacity: CAPACITY, ...options };
     this.#working = this.#endpoints.map((endpoint) => this.#serve(endpoint));
   }
 
@@ -127,13 +129,14 @@ export class Webhooks {
     while (this.#unpublished.length > 0) {
       const events = this.#unpublished.slice(0, BATCH);
       try {
-        await publish(this.#client, {
+        const { dropped } = await publish(this.#client, {
           keys: { webhooks: this.#key },
-          args: { events: JSON.stringify(events), groups, capacity: CAPACITY, lifetime: LIFETIME_MS },
+          args: { events: JSON.stringify(events), groups, capacity: this.#options.capacity, lifetime: LIFETIME_MS },
         });
         this.#unpublished.splice(0, events.length);
         this.#published++;
         this.#news.emit('published');
+        if (Number(dropped) > 0) this.#options.onFault(new UndeliveredError(`Too many events wait for their endpoints: the ${dropped} oldest are dropped`));
       } catch (error) {
         this.#options.onFault(error as Error);
         if (this.#closing.signal.aborted) return;
@@ -182,30 +185,46 @@ export class Webhooks {
   /** Why an attempt failed; undefined if it did not. Nothing of the answer counts but a 2xx; a redirect is not followed. */
   async #send({ url, secrets }: WebhookEndpoint, id: string, body: string): Promise<unknown> {
     const timestamp = Math.floor(Date.now() / 1000);
+    const over = this.#untilClosing();
+    const late = setTimeout(() => over.abort(new Error('It did not answer in time')), this.#options.timeoutMs);
     try {
       const response = await fetch(url, {
         method: 'POST',
         redirect: 'manual',
         headers: { 'content-type': 'application/json', 'user-agent': 'latchkey', ...signatureHeaders(secrets, { id, timestamp, body }) },
         body,
-        signal: AbortSignal.any([AbortSignal.timeout(this.#options.timeoutMs), this.#closing.signal]),
+        signal: over.signal,
       });
       await response.body?.cancel();
       return response.ok ? undefined : new Error(`It answered ${response.status}`);
     } catch (error) {
       return error;
+    } finally {
+      clearTimeout(late);
+      over.release();
     }
   }
 
   /** Waits a second, or until there is news, or until this is closed. */
   async #pause(news?: 'published'): Promise<void> {
-    const over = new AbortController();
-    const signal = AbortSignal.any([over.signal, this.#closing.signal]);
+    const over = this.#untilClosing();
+    const { signal } = over;
     const waiting: Promise<unknown>[] = [sleep(POLL_MS, undefined, { signal })];
     if (news) waiting.push(once(this.#news, news, { signal }));
     await Promise.race(waiting).catch(() => undefined);
     over.abort();
+    over.release();
     await Promise.allSettled(waiting);
+  }
+
+  /** Aborts when this is closed, or is told to. Of what AbortSignal.any does, something stays for as long as this lives (Node 20). */
+  #untilClosing() {
+    const controller = new AbortController();
+    const abort = (reason?: unknown) => controller.abort(reason);
+    const closed = () => abort();
+    if (this.#closing.signal.aborted) abort();
+    this.#closing.signal.addEventListener('abort', closed);
+    return { signal: controller.signal, abort, release: () => this.#closing.signal.removeEventListener('abort', closed) };
   }
 }
 

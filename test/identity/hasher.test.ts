@@ -6,6 +6,20 @@ import { BusyError, PasswordHasher } from '../../src/identity/hasher.js';
 
 const hasher = new PasswordHasher();
 
+t.test('processes that hash on one machine share its cores', async (t) => {
+  const cores = availableParallelism();
+  const most = async (processes: number) => {
+    const hasher = new PasswordHasher({ processes });
+    const hashes = Array.from({ length: 4 }, () => hasher.hash('correct horse battery staple'));
+    const { running } = hasher.load;
+    await Promise.all(hashes);
+    return running;
+  };
+  t.equal(await most(1), Math.min(Math.max(1, cores - 1), 3));
+  t.equal(await most(2), Math.min(Math.max(1, Math.floor((cores - 1) / 2)), 3));
+  t.equal(await most(64), 1);
+});
+
 t.test('a hash is argon2id with 19,456 KiB, 2 passes, 1 lane', async (t) => {
   t.match(await hasher.hash('correct horse'), /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
   const stronger = new PasswordHasher({ memoryCost: 20_480, timeCost: 3, parallelism: 2 });

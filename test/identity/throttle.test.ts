@@ -72,10 +72,14 @@ t.test('every spelling of a name and of an address counts for one', async (t) =>
   for (const name of names) for (const address of addresses) t.equal(await guess(name, address), 'throttled');
 });
 
-t.test('names that nobody can have share one counter', async (t) => {
+t.test('a name that only a host’s own users can have is one too, and all that are too long together', async (t) => {
   const { guess } = throttleOn(redis.client());
-  await times(10, (i) => guess(`a b${i}`));
-  t.equal(await guess('\u0000'), 'throttled');
+  await times(10, (i) => guess(['Ada Lovelace', ' ADA LOVELACE', 'ａｄａ lovelace'][i % 3]!));
+  t.equal(await guess('ada lovelace'), 'throttled');
+  t.equal(await guess('grace hopper'), 'wrong');
+  await times(10, (i) => guess('x'.repeat(3_000 + i)));
+  t.equal(await guess('y'.repeat(3_000)), 'throttled');
+  t.equal(await guess('\ufdfa'.repeat(2_000)), 'throttled', 'in the form that counts');
 });
 
 t.test('a network is throttled after a hundred failures over any number of accounts', async (t) => {
@@ -139,12 +143,47 @@ t.test('what a process has under way for an account is counted without Redis, an
 });
 
 t.test('of 500 accounts tried at once, no more than a hundred are looked at', async (t) => {
+  const { guess, looked, prefix } = throttleOn(redis.client());
+  const other = throttleOn(redis.client(), {}, prefix);
+  const answers = await Promise.all(Array.from({ length: 500 }, (_, i) => (i % 2 ? guess : other.guess)(`user${i}`)));
+  t.equal(looked() + other.looked(), 100, 'by two processes together');
+  t.equal(answers.filter((answer) => answer === 'throttled').length, 400);
+});
+
+t.test('one network takes half of what a process looks at together, with right passwords too', async (t) => {
   const { guess, looked } = throttleOn(redis.client());
-  const answers = await Promise.all(Array.from({ length: 500 }, (_, i) => guess(`user${i}`)));
-  t.equal(looked(), 100);
-  const count = (word: string) => answers.filter((answer) => answer === word).length;
-  t.equal(count('throttled'), 28, 'of those that a process looks at together');
-  t.equal(count('busy'), 372);
+  const from = (address: string) => Array.from({ length: 100 }, (_, i) => guess(`user${i}`, address, true));
+  const [one, another, third] = await Promise.all(['203.0.113.7', '2001:db8::1', '198.51.100.1'].map((address) => Promise.all(from(address))));
+  const count = (answers: string[] | undefined, word: string) => answers!.filter((answer) => answer === word).length;
+  t.same([count(one, 'verified'), count(one, 'throttled')], [64, 36]);
+  t.same([count(another, 'verified'), count(another, 'busy')], [64, 36], 'the process can take no more');
+  t.same(new Set(third), new Set(['busy']));
+  t.equal(looked(), 128);
+  t.equal(await guess('user1', '198.51.100.1', true), 'verified', 'and when they have ended, the next');
+  t.same(new Set(await Promise.all(from('203.0.113.7'))), new Set(['verified', 'throttled']));
+});
+
+t.test('what Redis counts too late counts for nothing', async (t) => {
+  const slow = await startRedis();
+  t.teardown(() => slow.stop());
+  const client = slow.client({ commandTimeout: 300, maxRetriesPerRequest: 0 });
+  const { guess, prefix } = throttleOn(client);
+  t.equal(await guess('ada', ADDRESS, true), 'verified');
+  slow.pause();
+  const guessing = t.rejects(guess('ada', ADDRESS, true));
+  // The attempt is given up after 300 ms; it is taken back by a command that waits as long.
+  await sleep(450);
+  slow.resume();
+  await guessing;
+  await until('nothing is left of it', async () => (await keysUnder(slow.client(), prefix)).length === 0, 5_000);
+});
+
+t.test('logins with a provider that are begun are bounded for a network, and for all together', async (t) => {
+  const { throttle } = throttleOn(redis.client(), { providerLoginsPerNetwork: 3, providerLogins: 5 });
+  await times(3, () => throttle.admitProviderLogin(ADDRESS));
+  await t.rejects(throttle.admitProviderLogin(ADDRESS), TooManyAttemptsError);
+  await times(2, (i) => throttle.admitProviderLogin(`198.51.100.${i}`));
+  await t.rejects(throttle.admitProviderLogin('192.0.2.1'), TooManyAttemptsError);
 });
 
 t.test('an attempt that the account refuses is not held against the network', async (t) => {

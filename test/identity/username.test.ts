@@ -45,6 +45,11 @@ t.test('an overlong name is refused before it is looked at', async (t) => {
   const marks = '\u0316\u0301'.repeat(200_000);
   const took = cpuMs(() => t.throws(() => normalizeUsername(`a${marks}`), InvalidUsernameError));
   t.ok(took < 250, `${took} ms: normalizing these would take seconds`);
+  const ligatures = '\ufdfa'.repeat(2_000);
+  const each = cpuMs(() => {
+    for (let i = 0; i < 100; i++) t.throws(() => normalizeUsername(ligatures), InvalidUsernameError);
+  });
+  t.ok(each < 500, `${each} ms for a hundred: folding what one of these becomes would take ten`);
 });
 
 t.test('what is blank, invisible or no character is refused', async (t) => {

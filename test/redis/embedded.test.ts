@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
@@ -72,6 +72,14 @@ t.test('a second one in the same directory is told so, and harms nothing', async
   await redis.stop();
 });
 
+t.test('a directory of something else is left alone', async (t) => {
+  const directory = t.testdir({ 'redis.conf': 'of somebody else\n' });
+  await chmod(directory, 0o755);
+  await t.rejects(start(directory), { code: 'foreign_directory', message: /set DATA_DIRECTORY to a new or empty directory$/ });
+  t.same(await readdir(directory), ['redis.conf']);
+  t.equal((await stat(directory)).mode & 0o777, 0o755);
+});
+
 t.test('a crash is reported, and the data is free again', async (t) => {
   const directory = t.testdir();
   const redis = await start(directory);
@@ -88,7 +96,7 @@ t.test('a configuration that redis-server refuses is told in its own words', asy
   const directory = t.testdir();
   const bad = join(directory, 'bad.conf');
   await writeFile(bad, 'appendfsync sometimes\n');
-  await t.rejects(startEmbeddedRedis({ dataDirectory: directory, configFile: bad, log }), {
+  await t.rejects(startEmbeddedRedis({ dataDirectory: join(directory, 'data'), configFile: bad, log }), {
     code: 'embedded_redis',
     message: /appendfsync/,
   });
@@ -203,6 +211,22 @@ t.test('without one on the path', async (t) => {
     const { command, env } = await findRedisServer({ cacheDirectory: join(directory, 'cache'), path: '/nowhere', log });
     t.match((await run(command, ['--version'], { env })).stdout, /Redis server v=/);
     t.same(await readdir(join(directory, 'lists')), ['partial'], 'the machine’s are left alone');
+  });
+
+  t.test('whatever unpacks it does not see the service’s environment', async (t) => {
+    const directory = t.testdir({});
+    await writeFile(join(directory, 'apt-get'), `#!/bin/sh\nenv > "${directory}/seen"\nexit 1\n`, { mode: 0o755 });
+    const { PATH } = process.env;
+    Object.assign(process.env, { PATH: `${directory}:/usr/bin:/bin`, TOKEN_KEYS: 'secret', https_proxy: 'http://proxy:3128' });
+    t.teardown(() => {
+      process.env.PATH = PATH;
+      delete process.env.TOKEN_KEYS;
+      delete process.env.https_proxy;
+    });
+    await t.rejects(findRedisServer({ cacheDirectory: join(directory, 'cache'), path: '/nowhere', log }), RedisNotInstalledError);
+    const seen = await readFile(join(directory, 'seen'), 'utf8');
+    t.notMatch(seen, 'secret');
+    t.match(seen, 'https_proxy=http://proxy:3128');
   });
 
   t.test('and with no way to unpack it, the error says what to install', async (t) => {

@@ -27,7 +27,7 @@ t.test('the service tells its endpoints what happens, and no token or password',
   t.teardown(close);
   const webhooks = webhooksOf({ ...config, webhooks: [{ url, secrets: [secret] }] }, { lookups: client, scripts: client }, (error) => t.fail(error.message))!;
   t.teardown(() => webhooks.close());
-  const onEvent: OnEvent = (event) => webhooks.publish(webhookEvent(event));
+  const onEvent: OnEvent = (event) => webhooks.publish(webhookEvent(event)!);
 
   const { subject, username } = await register();
   const { session, access_token } = (await post('/auth/login', { username, password: PASSWORD, transport: 'bearer' })).json();

@@ -189,6 +189,21 @@ t.test('an endpoint that is added gets what comes from then on', async (t) => {
   t.same(typesOf(second.messages), ['after']);
 });
 
+t.test('what has to make room before it is delivered is told of', async (t) => {
+  const receiver = await startReceiver(t);
+  receiver.answer = status(503);
+  const { start, faults, key } = fresh(t);
+  const webhooks = start([endpoint(receiver)], { capacity: 200 });
+  for (let i = 0; i < 1_000; i++) webhooks.publish(event(`e.${i}`));
+  const dropped = () => {
+    const told = faults.flatMap(({ message }) => /: the (\d+) oldest are dropped$/.exec(message)?.[1] ?? []);
+    return told.reduce((sum, count) => sum + Number(count), 0);
+  };
+  await within('each is kept or told of', async () => (await client.xlen(key)) + dropped() === 1_000);
+  t.ok(dropped() >= 500, `${dropped()} are dropped`);
+  t.match(faults.at(-1), { code: 'webhook_undelivered' });
+});
+
 t.test('events wait for a Redis that is away, so many of them, and nobody waits for that', async (t) => {
   const server = await startRedis({ args: ['--appendonly', 'no'] });
   t.teardown(() => server.stop());

@@ -5,7 +5,7 @@ import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
 import { html } from 'ghtml';
 import { enableCookies } from '../cookies.js';
-import { asProblem } from '../errors.js';
+import { asProblem, logFault } from '../errors.js';
 import { requireDeclaration } from '../route.js';
 import { requireSameOrigin } from '../same-origin.js';
 import { compileValidator } from '../validate.js';
@@ -62,7 +62,7 @@ export async function pageRoutes(instance: FastifyInstance, given: Omit<PagesOpt
   });
   app.setErrorHandler((error, request, reply) => {
     const problem = asProblem(error);
-    if (problem.status >= 500) request.log.error({ err: error }, problem.message);
+    logFault(error, problem, request, reply);
     const context = contextFor(request, options);
     const text = errorText(context.strings, problem);
     const content = html`!${notice('error', text)}<p><a href="${ACCOUNT}">${context.strings.toAccount}</a></p>`;

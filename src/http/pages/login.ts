@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { asProblem } from '../errors.js';
+import { asProblem, logFault } from '../errors.js';
 import { inTurn } from '../in-turn.js';
 import { localPath } from '../local-path.js';
 import { logIn } from '../log-in.js';
@@ -39,6 +39,7 @@ export function login(app: App, options: PagesOptions): void {
       return reply.redirect(destination, 303);
     } catch (error) {
       const problem = asProblem(error);
+      logFault(error, problem, request, reply);
       const page = { error: errorText(contextFor(request, options).strings, problem), username: credentials.username, to };
       return show(request, reply.headers(problem.headers), page, problem.status);
     }

@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Users } from '../../identity/users.js';
-import { asProblem } from '../errors.js';
+import { asProblem, logFault } from '../errors.js';
 import { inTurn } from '../in-turn.js';
 import { logIn } from '../log-in.js';
 import { Problem } from '../problem.js';
@@ -30,10 +30,10 @@ export function register(app: App, options: PagesOptions, users: Users): void {
       await signUp(request, reply, services, users, request.body);
       handOver(reply, services.cookies, await logIn(request, reply, services, request.body), { transport: 'cookie' });
       return reply.redirect(ACCOUNT, 303);
-    } catch (cause) {
-      const problem = asProblem(cause);
-      const error = errorText(contextFor(request, options).strings, problem);
-      const page = { error, username: request.body.username, usernameIsWrong: ABOUT_THE_USERNAME.has(problem.code) };
+    } catch (error) {
+      const problem = asProblem(error);
+      logFault(error, problem, request, reply);
+      const page = { error: errorText(contextFor(request, options).strings, problem), username: request.body.username, usernameIsWrong: ABOUT_THE_USERNAME.has(problem.code) };
       return show(request, reply.headers(problem.headers), page, problem.status);
     }
   });

@@ -5,8 +5,9 @@
 local counter = KEYS[1]
 local points, windowSeconds, limit = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 
-local count = tonumber(redis.call('GET', counter) or 0)
+-- In its last millisecond a window is over.
 local expiresIn = math.max(redis.call('PTTL', counter), 0)
+local count = expiresIn > 0 and tonumber(redis.call('GET', counter)) or 0
 if points > 0 and count + points > limit then
   return { 'outcome', 'refused', 'count', count + points, 'expiresIn', expiresIn }
 end

@@ -1,7 +1,7 @@
 -- publish: appends events, of which every endpoint that is known by then gets each.
 -- KEYS: webhooks
 -- ARGV: events, groups, capacity, lifetime
--- Answers: outcome 'published'
+-- Answers: outcome 'published' with dropped, how many had to make room that have not reached every endpoint
 local webhooks = KEYS[1]
 local events, groups, capacity, lifetime = unpack(ARGV)
 
@@ -12,8 +12,10 @@ end
 for group in string.gmatch(groups, '[^,]+') do
   if not known[group] then redis.call('XGROUP', 'CREATE', webhooks, group, '$', 'MKSTREAM') end
 end
-for _, event in ipairs(cjson.decode(events)) do
+local before = redis.call('XLEN', webhooks)
+local published = cjson.decode(events)
+for _, event in ipairs(published) do
   redis.call('XADD', webhooks, 'MAXLEN', '~', capacity, '*', 'id', event[1], 'body', event[2])
 end
 redis.call('PEXPIRE', webhooks, lifetime)
-return { 'outcome', 'published' }
+return { 'outcome', 'published', 'dropped', before + #published - redis.call('XLEN', webhooks) }
