@@ -106,7 +106,7 @@ const plugin: FastifyPluginAsync<LatchkeyOptions> = async (app, options) => {
   if (oidcProviders.length > 0) {
     const { scripts } = clientsOf(options);
     const keys = new Keys(redisPrefix);
-    const oidc = { ...services, providers: new Providers(oidcProviders), links: new Links(scripts, keys), redis: scripts, keys, sessionLifetimeMs: lifetimesOf(options).sessionLifetimeMs };
+    const oidc = { ...services, providers: new Providers(oidcProviders), links: services.links!, redis: scripts, keys, sessionLifetimeMs: lifetimesOf(options).sessionLifetimeMs };
     await app.register((instance) => oidcRoutes(instance, oidc), { prefix });
   }
   if (options.pages) {
@@ -137,6 +137,7 @@ function servicesFor(app: FastifyInstance, options: LatchkeyOptions): Services {
     }),
     verifyCredentials: options.verifyCredentials ?? ((credentials) => users!.verify(credentials)),
     users,
+    links: options.oidcProviders?.length ? new Links(clients.scripts, keys) : undefined,
     throttle: new Throttle(clients.scripts, keys, { ...DEFAULT_THROTTLE, ...given(options, DEFAULT_THROTTLE) }),
     cookies: new TokenCookies({ name: options.cookieName ?? cookieNameFor(prefix), refreshPath: prefix }),
     origins: originsOf(app, options.publicOrigins),

@@ -23,9 +23,10 @@ const credentials: Record<string, CredentialsPage> = {
 };
 
 const accounts: Record<string, AccountPage> = {
-  alone: { name: 'ada', own: 'own', sessions: [session('own', 'Firefox 140 · Linux')], endings: [], minimumLength: undefined, providers: [] },
+  alone: { name: 'ada', own: 'own', sessions: [session('own', 'Firefox 140 · Linux')], endings: [], minimumLength: undefined, providers: [], links: [] },
   full: {
     name: NASTY, own: 'own', info: 'An information.', error: 'An error.', minimumLength: 15, providers: PROVIDERS,
+    links: [{ id: 'first', provider: 'corp', linkedAt: BEGAN }, { id: 'second', provider: NASTY, linkedAt: BEGAN + DAY }],
     sessions: [session('own', ''), session('other', 'unknown'), session('third', NASTY)],
     endings: ENDED_REASONS.map((reason, i) => ({ sessionId: `ended-${i}`, reason, at: BEGAN + i * DAY, device: 'curl 8' })),
   },

@@ -21,6 +21,7 @@ export const problems = {
   not_found: { status: 404, detail: 'There is nothing here.' },
   request_timeout: { status: 408, detail: 'The request took too long to arrive.' },
   username_taken: { status: 409, detail: 'The username is taken.' },
+  last_login_method: { status: 409, detail: 'There would be no way left to log in.' },
   subject_disabled: { status: 409, detail: 'The subject is disabled.' },
   payload_too_large: { status: 413, detail: 'The request is too large.' },
   unsupported_media_type: { status: 415, detail: 'The request body must be application/json.' },

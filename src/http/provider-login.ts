@@ -1,4 +1,5 @@
-import type { SessionData } from '../sessions/session.js';
+import type { EndedReason, SessionData } from '../sessions/session.js';
+import type { Services } from './services.js';
 
 /** The login with an OpenID Connect provider that a session began with, as its data keeps it under `oidc`. */
 export interface ProviderLogin {
@@ -18,4 +19,19 @@ export function providerLoginOf(data: SessionData | undefined): Partial<Provider
     ...(typeof sid === 'string' && { sid }),
     ...(typeof acr === 'string' && { acr }),
   };
+}
+
+/** Ends the sessions of a subject that began with a provider: all, or those of one session there; but for one that is spared. */
+export async function endSessionsBegunAt(
+  provider: string,
+  subject: string,
+  { sessions, report }: Pick<Services, 'sessions' | 'report'>,
+  { sid, spared, reason, ...who }: { sid?: string | undefined; spared?: string; reason: EndedReason; actor?: string; address: string },
+): Promise<void> {
+  for (const { sessionId, data } of await sessions.list(subject)) {
+    const began = providerLoginOf(data);
+    if (began.provider !== provider || (sid !== undefined && began.sid !== sid) || sessionId === spared) continue;
+    await sessions.revoke(subject, sessionId, reason);
+    report({ event: 'session_end', outcome: 'success', reason, subject, sessionId, ...who });
+  }
 }

@@ -1,3 +1,4 @@
+import type { Links } from '../identity/links.js';
 import type { Throttle } from '../identity/throttle.js';
 import type { Users } from '../identity/users.js';
 import type { SessionStore } from '../sessions/store.js';
@@ -9,6 +10,7 @@ export interface AuthEvent {
     | 'register'
     | 'login'
     | 'account_link'
+    | 'account_unlink'
     | 'refresh'
     | 'logout'
     | 'session_end'
@@ -54,6 +56,8 @@ export interface Services {
   /** Our own users; none where the host application has its own. */
   readonly users: Users | undefined;
   readonly throttle: Throttle;
+  /** Which accounts at providers are whose; none where there is no provider. */
+  readonly links: Links | undefined;
   readonly cookies: TokenCookies;
   /** Where browsers reach this service. */
   readonly origins: ReadonlySet<string>;

@@ -55,6 +55,10 @@ export class Keys {
     return `${this.#prefix}{${partitionOf(checked(subject))}}:endings:${encoded(subject)}`;
   }
 
+  links(subject: string): string {
+    return `${this.#prefix}{${partitionOf(checked(subject))}}:links:${encoded(subject)}`;
+  }
+
   user(subject: string): string {
     return `${this.#prefix}{${partitionOf(checked(subject))}}:user:${encoded(subject)}`;
   }

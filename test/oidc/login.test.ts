@@ -4,9 +4,10 @@ import type { LightMyRequestResponse } from 'fastify';
 import t, { type Test } from 'tap';
 import { attested } from '../../src/http/oidc/callback.js';
 import type { AuthEvent } from '../../src/http/services.js';
+import { Links } from '../../src/identity/links.js';
 import { partitionOf } from '../../src/redis/keys.js';
 import { formPoster, GERMAN, textOf } from '../http/pages/support.js';
-import { ACCESS_COOKIE, bearer, browser, CookieJar, REFRESH_COOKIE, setCookies, startService } from '../support/service.js';
+import { ACCESS_COOKIE, bearer, browser, CookieJar, PASSWORD, REFRESH_COOKIE, setCookies, startService } from '../support/service.js';
 import { ACR, CLIENT, startProvider } from './provider.js';
 
 const OIDC_COOKIE = '__Host-Http-latchkey-oidc';
@@ -219,16 +220,121 @@ t.test('the account page links an account', async (t) => {
   t.equal(renewed.headers.location, onward.headers.location, 'after the access token expired too');
   t.equal(setCookies(renewed)[0]!.name, ACCESS_COOKIE);
   const [seconds] = await client.time();
-  const old = await service.mint(subject, { authenticatedAt: Number(seconds) * 1000 - 16 * 60_000 });
-  t.equal((await get(href, browser(old))).headers.location, '/login?reason=insufficient_user_authentication&to=%2Faccount');
-  t.equal((await get(href)).headers.location, '/login?reason=missing&to=%2Faccount');
+  const old = await service.mint(subject, { authenticatedAt: Number(seconds) * 1000 - 121_000 });
+  t.equal((await get(href, browser(old))).headers.location, '/login?reason=insufficient_user_authentication&to=%2Fauth%2Flink%2Fcorp', 'and from there back');
+  t.equal((await get(href)).headers.location, '/login?reason=missing&to=%2Fauth%2Flink%2Fcorp');
   t.equal((await get('/auth/link/nobody', browser(own))).statusCode, 404);
 });
 
-t.test('linking: only by who is logged in, recently; then both ways lead to the same user', async (t) => {
+t.test('the account page removes a linked account', async (t) => {
+  const { subject, username } = await service.register();
+  const own = await service.mint(subject);
+  await logIn('removed@corp', { query: '?link=1', headers: browser(own) });
+  const { body } = await get('/account', browser(own));
+  t.match(textOf({ body }), /Account at corp linked since \w+ \d+, \d{4}/);
+  const link = /name="link" value="([\w-]{43})"/.exec(body)![1]!;
+  const remove = (headers: Record<string, string>, id = link) => formPoster(service)('/auth/form/unlink', { link: id }, headers);
+  const [seconds] = await client.time();
+  const old = await service.mint(subject, { authenticatedAt: Number(seconds) * 1000 - 121_000 });
+  t.equal((await remove(browser(old))).headers.location, '/login?reason=insufficient_user_authentication&to=%2Faccount');
+  t.equal((await remove({ ...browser(own), 'sec-fetch-site': 'cross-site' })).statusCode, 403);
+  t.equal((await remove(browser(own), 'x'.repeat(43))).statusCode, 404);
+  const removed = await remove(browser(own));
+  t.equal(removed.headers.location, '/account?done=unlinked');
+  t.match(textOf(await get('/account?done=unlinked', browser(own))), 'The account is not linked any more');
+  t.notMatch((await get('/account', browser(own))).body, 'name="link"');
+  t.not((await sessionOf((await logIn('removed@corp')).reply)).subject, subject, 'it is somebody new from then on');
+  t.match((await post('/auth/login', { username, password: PASSWORD })).statusCode, 200);
+
+  const { reply } = await logIn('provider-only');
+  const cookies = new CookieJar();
+  cookies.keep(reply);
+  const page = await get('/account', cookies.headers('/account'));
+  const only = /name="link" value="([\w-]{43})"/.exec(page.body)![1]!;
+  const kept = await remove({ ...cookies.headers('/auth/form/unlink'), 'sec-fetch-site': 'same-origin' }, only);
+  t.equal(kept.statusCode, 409);
+  t.match(textOf(kept), 'This is your only way to log in.');
+});
+
+t.test('linked accounts are listed, and one that is unlinked leads to nobody and ends what began with it', async (t) => {
+  const { subject } = await service.register();
+  const own = await service.mint(subject);
+  const linked = async () => (await get('/auth/links', bearer(own))).json<{ links: { id: string; provider: string; linked_at: number }[] }>().links;
+  const unlink = (id: string, headers = bearer(own) as Record<string, string>) => service.inject({ method: 'DELETE', url: `/auth/links/${id}`, headers });
+  t.same(await linked(), []);
+  await logIn('first@corp', { query: '?link=1', headers: browser(own) });
+  await logIn('second@corp', { query: '?link=1', headers: browser(own) });
+  const [first, second] = (await linked()) as [{ id: string; provider: string; linked_at: number }, { id: string }];
+  t.match(first, { id: /^[\w-]{43}$/, provider: 'corp' });
+  t.ok(Math.abs(first.linked_at - Date.now() / 1000) < 60);
+  t.not(second.id, first.id);
+
+  const began = (await logIn('first@corp')).reply;
+  t.equal((await sessionOf(began)).status, 200);
+  const stranger = await service.mint();
+  t.equal((await unlink(first.id, bearer(stranger))).statusCode, 404, 'nobody else unlinks it');
+  t.equal((await unlink(first.id, { ...browser(own), 'sec-fetch-site': 'cross-site' })).statusCode, 403);
+  const [seconds] = await client.time();
+  const old = await service.mint(subject, { authenticatedAt: Number(seconds) * 1000 - 121_000 });
+  t.match((await unlink(first.id, bearer(old))).json(), { code: 'insufficient_user_authentication' });
+  t.match((await unlink(first.id, bearer(old))).headers['www-authenticate'], 'max_age="120"');
+  t.equal((await linked()).length, 2);
+
+  events.length = 0;
+  t.equal((await unlink(first.id)).statusCode, 204);
+  t.match(events[0], { event: 'account_unlink', outcome: 'success', subject, sessionId: own.principal.sessionId });
+  t.match(events[1], { event: 'session_end', reason: 'logged_out_elsewhere', subject });
+  t.same((await linked()).map(({ id }) => id), [second.id]);
+  t.equal((await sessionOf(began)).status, 401);
+  t.equal((await get('/auth/session', bearer(own))).statusCode, 200, 'the session that asked goes on');
+  t.not((await sessionOf((await logIn('first@corp')).reply)).subject, subject);
+  t.equal((await unlink(first.id)).statusCode, 404);
+  t.equal((await unlink(second.id)).statusCode, 204, 'the password is left');
+  t.equal(await client.exists(keys.links(subject)), 0);
+});
+
+t.test('the last way to log in is not taken away', async (t) => {
+  const { headers } = await sessionOf((await logIn('only@corp')).reply);
+  const [link] = (await get('/auth/links', headers)).json().links;
+  const reply = await service.inject({ method: 'DELETE', url: `/auth/links/${link.id}`, headers });
+  t.equal(reply.statusCode, 409);
+  t.match(reply.json(), { code: 'last_login_method' });
+  t.equal((await sessionOf((await logIn('only@corp')).reply)).status, 200);
+});
+
+t.test('what a list says counts only as far as the account says the same', async (t) => {
+  const links = new Links(client, keys);
+  const account = { issuer: provider.issuer, sub: 'contested' };
+  t.equal(await links.link(account, 'first-subject', 'corp'), 'first-subject');
+  t.equal(await links.link(account, 'second-subject', 'corp'), 'first-subject');
+  t.same(await links.list('second-subject'), []);
+  const [link] = await links.list('first-subject');
+  await client.hset(keys.links('second-subject'), link!.id, JSON.stringify({ provider: 'corp', linkedAt: 1 }));
+  t.same(await links.list('second-subject'), []);
+  await links.unlink('second-subject', link!.id);
+  t.equal(await links.get(account), 'first-subject');
+  t.equal(await client.exists(keys.links('second-subject')), 0);
+});
+
+t.test('a login there that was before the link was asked for is not enough', async (t) => {
+  const { subject } = await service.register();
+  const own = browser(await service.mint(subject));
+  const begun = await start('?link=1', own);
+  const state = new URL(begun.headers.location!).searchParams.get('state')!;
+  const key = keys.oidc('login', createHash('sha256').update(state).digest('base64url'));
+  const back = await provider.authorize(begun.headers.location!, 'thief@corp');
+  const attempt = JSON.parse((await client.get(key))!);
+  t.ok(Math.abs(attempt.link.begunAt - Date.now()) < 60_000);
+  await client.set(key, JSON.stringify({ ...attempt, link: { subject, begunAt: attempt.link.begunAt + 120_000 } }), 'KEEPTTL');
+  refused(t, await get(pathOf(back), { cookie: `${cookieOf(begun)}; ${own.cookie}` }));
+  t.match(events.at(-1), { event: 'account_link', outcome: 'failure', reason: 'old_login', subject });
+  t.not((await sessionOf((await logIn('thief@corp')).reply)).subject, subject);
+});
+
+t.test('linking: only by who is logged in, just now; then both ways lead to the same user', async (t) => {
   t.equal((await start('?link=1')).statusCode, 401);
   const [seconds] = await client.time();
-  const old = await service.mint('joan', { authenticatedAt: Number(seconds) * 1000 - 16 * 60_000 });
+  const old = await service.mint('joan', { authenticatedAt: Number(seconds) * 1000 - 121_000 });
   t.match((await start('?link=1', bearer(old))).json(), { code: 'insufficient_user_authentication' });
 
   const { subject } = await service.register('joan');

@@ -18,8 +18,8 @@ export interface Attempt {
   readonly to: string;
   /** The digest of the cookie of the browser that it began in. */
   readonly browser: string;
-  /** The subject that the account is to be linked to, if it is not for a login. */
-  readonly link?: string;
+  /** The subject that the account is to be linked to, if it is not for a login, and when that began, milliseconds since 1970. */
+  readonly link?: { readonly subject: string; readonly begunAt: number };
 }
 
 type Stores = Pick<OidcServices, 'redis' | 'keys' | 'cookies'>;

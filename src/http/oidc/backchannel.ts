@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox';
 import { jwtVerify, type JWTPayload } from 'jose';
 import { translatingFaults } from '../../redis/fault.js';
 import { Problem } from '../problem.js';
-import { providerLoginOf } from '../provider-login.js';
+import { endSessionsBegunAt } from '../provider-login.js';
 import type { App } from '../route.js';
 import { digestOf } from './attempt.js';
 import type { OidcServices } from './index.js';
@@ -20,7 +20,7 @@ const Ended = Type.Unsafe<undefined>({ type: 'null' });
 
 /** A provider ends the sessions that it began here (OpenID Connect Back-Channel Logout 1.0). */
 export function backchannelLogout(app: App, services: OidcServices): void {
-  const { providers, sessions, redis, keys, report } = services;
+  const { providers, redis, keys } = services;
   app.post(
     '/oidc/:provider/backchannel',
     {
@@ -35,14 +35,8 @@ export function backchannelLogout(app: App, services: OidcServices): void {
       if ((await translatingFaults(() => redis.get(seen))) !== null) throw refusal();
 
       const subject = await subjectOf(claims, services);
-      const living = subject === undefined ? [] : await sessions.list(subject);
-      for (const session of living) {
-        const began = providerLoginOf(session.data);
-        if (began.provider !== discovered.provider.name || (sid !== undefined && began.sid !== sid)) continue;
-        const { sessionId } = session;
-        await sessions.revoke(session.subject, sessionId, 'revoked');
-        report({ event: 'session_end', outcome: 'success', reason: 'revoked', subject: session.subject, sessionId, actor: discovered.provider.name, address: request.ip });
-      }
+      const { name } = discovered.provider;
+      if (subject !== undefined) await endSessionsBegunAt(name, subject, services, { sid, reason: 'revoked', actor: name, address: request.ip });
       // Noted last: a token whose sessions could not all be ended is taken again.
       await translatingFaults(() => redis.set(seen, '1', 'PX', SEEN_MS));
       return reply.send();

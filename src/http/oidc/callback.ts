@@ -17,6 +17,9 @@ import type { Discovered } from './providers.js';
 import { remember } from './session-there.js';
 import { Params, Redirect } from './start.js';
 
+/** By which a provider's clock may be behind ours. */
+const CLOCK_TOLERANCE_MS = 60_000;
+
 const Query = Type.Object({ state: Type.String({ maxLength: 512 }) }, { additionalProperties: Type.Unknown() });
 
 /** Where a provider sends the browser back to: begins a session, or links the account. A browser that fails is told on the login page. */
@@ -35,7 +38,7 @@ export function callback(app: App, services: OidcServices): void {
         attempt = await take(request, services, request.query.state, discovered.provider.name);
         if (!attempt) throw new Problem('provider_login_failed', { reason: 'unknown_state' });
         const claims = await claimsOf(request, discovered, attempt, request.query.state);
-        const subject = await subjectOf(request, services, attempt, claims);
+        const subject = await subjectOf(request, services, attempt, claims, discovered.provider.name);
         if (attempt.link === undefined) await logInAs(request, reply, subject, discovered, claims);
         else report({ event: 'account_link', outcome: 'success', subject, address: request.ip });
         return reply.redirect(attempt.to, 303);
@@ -43,7 +46,7 @@ export function callback(app: App, services: OidcServices): void {
         const problem = asProblem(error);
         if (problem.status >= 500) throw error;
         const { reason = problem.code } = problem.extensions as { reason?: string };
-        const attempted = attempt?.link === undefined ? ({ event: 'login' } as const) : ({ event: 'account_link', subject: attempt.link } as const);
+        const attempted = attempt?.link === undefined ? ({ event: 'login' } as const) : ({ event: 'account_link', subject: attempt.link.subject } as const);
         report({ ...attempted, outcome: 'failure', reason, address: request.ip });
         const query = new URLSearchParams({ reason: problem.code, ...(attempt && attempt.link === undefined && { to: attempt.to }) });
         return reply.redirect(`${loginPage}?${query.toString()}`, 303);
@@ -97,18 +100,28 @@ async function claimsOf(request: FastifyRequest, { configuration }: Discovered, 
 }
 
 /** The subject that an account belongs to: the one that it is linked to, by issuer and subject alone. */
-async function subjectOf(request: FastifyRequest, services: OidcServices, { link }: Attempt, { iss: issuer, sub }: IDToken): Promise<string> {
+async function subjectOf(
+  request: FastifyRequest,
+  services: OidcServices,
+  { link }: Attempt,
+  { iss: issuer, sub, auth_time: authTime = 0 }: IDToken,
+  provider: string,
+): Promise<string> {
   const { links, registration } = services;
   const account = { issuer, sub };
   if (link !== undefined) {
     const { subject } = await requireUser(request, services);
-    if (subject !== link || (await links.link(account, link)) !== link) throw new Problem('provider_login_failed', { reason: 'linked_to_another' });
-    return link;
+    // Its holder has logged in there for this, whatever became of what was asked for on the way.
+    if (authTime * 1000 < link.begunAt - CLOCK_TOLERANCE_MS) throw new Problem('provider_login_failed', { reason: 'old_login' });
+    if (subject !== link.subject || (await links.link(account, subject, provider)) !== subject) {
+      throw new Problem('provider_login_failed', { reason: 'linked_to_another' });
+    }
+    return subject;
   }
   const linked = await links.get(account);
   if (linked !== undefined) return linked;
   if (registration === 'closed') throw new Problem('registration_closed');
-  return links.link(account, randomBytes(16).toString('base64url'));
+  return links.link(account, randomBytes(16).toString('base64url'), provider);
 }
 
 /** What a provider says of how its user logged in (OpenID Connect Core 1.0, section 2), as a session keeps it. */

@@ -4,7 +4,7 @@ import { requireUser } from '../authenticate.js';
 import { localPath } from '../local-path.js';
 import type { App } from '../route.js';
 import { LONGEST_PATH } from '../routes/continue.js';
-import { requireRecentAuthentication } from '../step-up.js';
+import { requireFreshAuthentication } from '../step-up.js';
 import { begin } from './attempt.js';
 import type { OidcServices } from './index.js';
 
@@ -32,7 +32,7 @@ export function start(app: App, services: OidcServices): void {
       const destination = localPath(to);
       const discovered = await services.providers.find(name);
       const principal = link === undefined ? undefined : await requireUser(request, services);
-      if (principal) await requireRecentAuthentication(request, principal, services);
+      if (principal) await requireFreshAuthentication(request, principal, services);
       await services.throttle.admitProviderLogin(request.ip);
 
       const [state, nonce, verifier] = [randomState(), randomNonce(), randomPKCECodeVerifier()];
@@ -55,7 +55,7 @@ export function start(app: App, services: OidcServices): void {
         nonce,
         redirectUri,
         to: destination,
-        ...(principal && { link: principal.subject }),
+        ...(principal && { link: { subject: principal.subject, begunAt: await services.now() } }),
       });
       return reply.redirect(url.href, 303);
     },

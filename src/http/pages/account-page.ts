@@ -1,4 +1,5 @@
 import { html } from 'ghtml';
+import type { Link } from '../../identity/links.js';
 import type { Ending, Session } from '../../sessions/session.js';
 import type { ProviderButton } from './credentials-form.js';
 import { layout, notice, type PageContext } from './layout.js';
@@ -13,6 +14,8 @@ export interface AccountPage {
   readonly minimumLength: number | undefined;
   /** Those where an account can be linked. */
   readonly providers: readonly ProviderButton[];
+  /** Those that are. */
+  readonly links: readonly Link[];
   readonly info?: string | undefined;
   readonly error?: string | undefined;
 }
@@ -38,7 +41,7 @@ export function accountPage(context: PageContext, page: AccountPage): string {
 !${others.length === 0 ? html`<p class="hint">${strings.noOthers}</p>` : endButtons(context)}
 </section>
 !${page.minimumLength === undefined ? '' : passwordSection(context, page.name, page.minimumLength)}
-!${page.providers.length === 0 ? '' : linksSection(context, page.providers)}
+!${page.providers.length === 0 ? '' : linksSection(context, page)}
 !${page.endings.length === 0 ? '' : endingsSection(context, page.endings)}`,
   );
 }
@@ -79,12 +82,22 @@ function passwordSection({ strings, base }: PageContext, name: string, minimumLe
 </section>`;
 }
 
-function linksSection({ strings, base }: PageContext, providers: readonly ProviderButton[]): string {
-  const links = providers.map(({ name }) => html`<a class="button quiet" href="${base}/link/${encodeURIComponent(name)}">${strings.linkAccount(name)}</a>`);
+function linksSection(context: PageContext, { providers, links }: AccountPage): string {
+  const { strings, base } = context;
+  const linked = links.map((link) => linkedAccount(context, link));
+  const more = providers.map(({ name }) => html`<a class="button quiet" href="${base}/link/${encodeURIComponent(name)}">${strings.linkAccount(name)}</a>`);
   return html`<section aria-labelledby="links"><h2 id="links">${strings.linkAccounts}</h2>
+!${linked.length === 0 ? '' : html`<ul class="devices">!${linked.join('')}</ul>`}
 <p class="hint">${strings.linkAccountNote}</p>
-<p class="row">!${links.join('')}</p>
+<p class="row">!${more.join('')}</p>
 </section>`;
+}
+
+function linkedAccount(context: PageContext, { id, provider, linkedAt }: Link): string {
+  const { strings, base } = context;
+  return html`<li><div><span class="device">${strings.linkedAccount(provider)}</span>
+<span class="hint">${strings.linkedSince} !${instant(context, linkedAt)}</span></div>
+<form method="post" action="${base}/form/unlink"><button class="quiet" name="link" value="${id}" aria-label="${strings.unlinkLabel(provider)}">${strings.unlink}</button></form></li>`;
 }
 
 /** Says that the session here is over, and leads on to the provider that it began with. */

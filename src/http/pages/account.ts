@@ -7,8 +7,9 @@ import { logOut } from '../log-out.js';
 import { Problem } from '../problem.js';
 import { providerLoginOf } from '../provider-login.js';
 import type { App } from '../route.js';
-import { requireRecentAuthentication } from '../step-up.js';
+import { requireFreshAuthentication, requireRecentAuthentication } from '../step-up.js';
 import { handOver } from '../tokens.js';
+import { unlink } from '../unlink.js';
 import { accountPage, loggedOutPage } from './account-page.js';
 import type { ProviderButton } from './credentials-form.js';
 import { ACCOUNT, contextFor, errorText, known, onward, type PagesOptions, sendPage, sender, toLogin, turnedAway, visitorOf } from './pages.js';
@@ -20,6 +21,7 @@ const LogoutForm = Type.Object(
 );
 const LinkParams = Type.Object({ provider: Type.String() });
 const EndForm = Type.Object({ session: Type.String({ maxLength: 64 }) }, { additionalProperties: false });
+const UnlinkForm = Type.Object({ link: Type.String({ maxLength: 64 }) }, { additionalProperties: false });
 const PasswordForm = Type.Object(
   { username: Type.Optional(Type.String()), current_password: Type.String(), new_password: Type.String() },
   { additionalProperties: false },
@@ -27,7 +29,7 @@ const PasswordForm = Type.Object(
 
 export function account(app: App, options: PagesOptions): void {
   const { services, base, passwordMinLength, providers } = options;
-  const { sessions, users, cookies, report } = services;
+  const { sessions, users, links, cookies, report } = services;
 
   const show = async (
     request: FastifyRequest,
@@ -35,11 +37,11 @@ export function account(app: App, options: PagesOptions): void {
     { subject, sessionId: own, username: name = subject }: Principal,
     { status, ...page }: { info?: string | undefined; error?: string; status?: number },
   ) => {
-    const [living, endings] = await Promise.all([sessions.list(subject), sessions.endings(subject)]);
+    const [living, endings, linked = []] = await Promise.all([sessions.list(subject), sessions.endings(subject), links?.list(subject)]);
     const minimumLength = users && passwordMinLength;
     return sendPage(
       reply,
-      accountPage(contextFor(request, options), { ...page, name, own, sessions: living, endings, minimumLength, providers }),
+      accountPage(contextFor(request, options), { ...page, name, own, sessions: living, endings, minimumLength, providers, links: linked }),
       status,
     );
   };
@@ -82,11 +84,22 @@ export function account(app: App, options: PagesOptions): void {
   app.get(`${base}/link/:provider`, { config: { needs: 'nothing' }, schema: { params: LinkParams } }, async (request, reply) => {
     const provider = providers.find(({ name }) => name === request.params.provider);
     if (!provider) return reply.callNotFound();
+    const again = `${base}/link/${encodeURIComponent(provider.name)}`;
     return onAccount(request, reply, async (visitor) => {
-      await requireRecentAuthentication(request, visitor, services);
+      await requireFreshAuthentication(request, visitor, services);
       return reply.redirect(`${provider.href}?${new URLSearchParams({ link: '1', to: `${ACCOUNT}?done=linked` }).toString()}`, 303);
-    });
+    }, again);
   });
+
+  if (links) {
+    app.post(`${base}/form/unlink`, { config: { needs: 'nothing' }, schema: { body: UnlinkForm } }, (request, reply) =>
+      onAccount(request, reply, async (principal) => {
+        await requireFreshAuthentication(request, principal, services);
+        await unlink(request, services, links, { principal, id: request.body.link });
+        return reply.redirect(`${ACCOUNT}?done=unlinked`, 303);
+      }),
+    );
+  }
 
   if (users) {
     app.post(`${base}/form/password`, { config: { needs: 'nothing' }, schema: { body: PasswordForm } }, (request, reply) =>
@@ -107,14 +120,14 @@ export function account(app: App, options: PagesOptions): void {
   }
 
   /** Acts for whoever posts a form of the account page, which says what went wrong; who has to log in first is sent there. */
-  async function onAccount(request: FastifyRequest, reply: FastifyReply, act: (visitor: Principal) => Promise<FastifyReply>) {
+  async function onAccount(request: FastifyRequest, reply: FastifyReply, act: (visitor: Principal) => Promise<FastifyReply>, again = ACCOUNT) {
     let visitor: Principal | undefined;
     try {
       visitor = await sender(request, reply, services);
       return await act(visitor);
     } catch (error) {
       const problem = asProblem(error);
-      const away = turnedAway(reply, options, problem);
+      const away = turnedAway(reply, options, problem, again);
       if (away) return away;
       if (!visitor || problem.status >= 500) throw error;
       const { strings } = contextFor(request, options);

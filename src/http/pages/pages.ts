@@ -54,9 +54,9 @@ export async function sender(request: FastifyRequest, reply: FastifyReply, servi
   return tokens.principal;
 }
 
-/** Sends a reader to the login page, where they read why. */
-export function toLogin(reply: FastifyReply, { loginPage }: Services, reason: string): FastifyReply {
-  return reply.redirect(`${loginPage}?${new URLSearchParams({ reason, to: ACCOUNT }).toString()}`, 303);
+/** Sends a reader to the login page, where they read why, and from there on to a path of ours. */
+export function toLogin(reply: FastifyReply, { loginPage }: Services, reason: string, to = ACCOUNT): FastifyReply {
+  return reply.redirect(`${loginPage}?${new URLSearchParams({ reason, to }).toString()}`, 303);
 }
 
 /** Sends a reader on to a path of ours by way of their refresh token or, where that is of no use, of the login page. */
@@ -64,16 +64,16 @@ export function onward(reply: FastifyReply, { base }: PagesOptions, to: string):
   return reply.redirect(`${base}/continue?${new URLSearchParams({ to }).toString()}`, 303);
 }
 
-/** Sends whoever has to log in first to where they read why; undefined for every other problem. */
-export function turnedAway(reply: FastifyReply, options: PagesOptions, { code, extensions }: Problem): FastifyReply | undefined {
+/** Sends whoever has to log in first to where they read why, and then on; undefined for every other problem. */
+export function turnedAway(reply: FastifyReply, options: PagesOptions, { code, extensions }: Problem, to = ACCOUNT): FastifyReply | undefined {
   switch (code) {
     case 'reauthentication_required':
-      return toLogin(reply, options.services, String(extensions.reason));
+      return toLogin(reply, options.services, String(extensions.reason), to);
     case 'insufficient_user_authentication':
-      return toLogin(reply, options.services, code);
+      return toLogin(reply, options.services, code, to);
     case 'authentication_required':
     case 'invalid_token':
-      return onward(reply, options, ACCOUNT);
+      return onward(reply, options, to);
     default:
       return undefined;
   }

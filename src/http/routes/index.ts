@@ -11,6 +11,7 @@ import type { Services } from '../services.js';
 import { requireRecentAuthentication } from '../step-up.js';
 import { compileValidator } from '../validate.js';
 import { continueTo } from './continue.js';
+import { links } from './links.js';
 import { login } from './login.js';
 import { logout } from './logout.js';
 import { password } from './password.js';
@@ -66,6 +67,7 @@ function cookieWritingRoutes(app: App, services: Services): void {
   continueTo(app, services);
   logout(app, services);
   sessions(app, services);
+  if (services.links) links(app, services, services.links);
 }
 
 function emptyBodyIsAnObject(request: FastifyRequest, _reply: FastifyReply, done: () => void): void {

@@ -1,0 +1,10 @@
+-- unlink: frees an account at a provider, if it still is the subject's.
+-- KEYS: link
+-- ARGV: subject
+-- Answers: outcome 'unlinked' | 'unknown'
+local link = KEYS[1]
+local subject = ARGV[1]
+
+if redis.call('GET', link) ~= subject then return { 'outcome', 'unknown' } end
+redis.call('DEL', link)
+return { 'outcome', 'unlinked' }
