@@ -1,13 +1,16 @@
 import t from 'tap';
 import { slotOf } from '../../src/redis/slot.js';
 import type { IssuedTokens } from '../../src/sessions/session.js';
+import { addUser, refusals } from '../support/acl.js';
 import { keysUnder } from '../support/audit.js';
 import { startCluster } from '../support/redis.js';
 import { newSubject, storeOn } from './fixture.js';
 
 const { nodes, cluster, stop } = await startCluster({ masters: 2, args: ['--appendonly', 'no'] });
 t.teardown(stop);
-const client = cluster({ retryDelayOnTryAgain: 1 });
+const admins = nodes.map((node) => node.client());
+const [user] = await Promise.all(admins.map((admin) => addUser(admin, 'latchkey', '')));
+const client = cluster({ retryDelayOnTryAgain: 1, redisOptions: { ...user } });
 await client.ping();
 
 /** A session whose slot is being moved, of which these keys have moved so far: what a resharding does, stopped on its way. */
@@ -103,6 +106,7 @@ t.test('what has moved as a whole is found on its new node before the slot is th
   await s.finish();
   t.equal(await s.store.authenticate(s.tokens.pair.access.token), undefined);
   t.same(await s.all(), [s.endedKey(s.tokens.pair.refresh).slice(s.prefix.length)]);
+  t.same((await Promise.all(admins.map(refusals))).flat(), [], 'as the user of users.acl');
 });
 
 /** Every key of both nodes, with its value. */
