@@ -555,6 +555,12 @@ export const rules: readonly Rule[] = [
     broken: ({ publicOrigins, nodeEnv }) => nodeEnv === 'production' && publicOrigins === undefined,
   },
   {
+    severity: 'warning',
+    of: ['publicOrigins', 'trustProxy'],
+    says: 'TRUST_PROXY is not set although PUBLIC_ORIGIN is https://: all clients behind the proxy that ends TLS count as one network',
+    broken: ({ publicOrigins, trustProxy }) => trustProxy === undefined && (publicOrigins ?? []).some((origin) => origin.startsWith('https:')),
+  },
+  {
     severity: 'error',
     of: ['port', 'host', 'internalPort', 'internalHost'],
     says: 'INTERNAL_PORT must differ from PORT where INTERNAL_HOST and HOST are the same',

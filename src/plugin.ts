@@ -83,10 +83,12 @@ declare module 'fastify' {
 
 const PREFIX = '/auth';
 const DEFAULT_REDIS_PREFIX = 'lk:';
+const SESSIONS_PER_USER = 100;
 const RECENT_AUTHENTICATION_MS = 15 * 60_000;
 
 const plugin: FastifyPluginAsync<LatchkeyOptions> = async (app, options) => {
   const { prefix = PREFIX, redisPrefix = DEFAULT_REDIS_PREFIX, oidcProviders = [] } = options;
+  checkNumbers(options);
   const services = servicesFor(app, options);
   const { sessions } = services;
   const latchkey: Latchkey = {
@@ -131,14 +133,14 @@ function servicesFor(app: FastifyInstance, options: LatchkeyOptions): Services {
       keys,
       tokenKeys: new TokenKeys(options.tokenKeys),
       lifetimes: lifetimesOf(options),
-      sessionsPerUser: options.sessionsPerUser ?? 100,
+      sessionsPerUser: options.sessionsPerUser ?? SESSIONS_PER_USER,
       revocationReplicas: options.revocationReplicas,
       onBackgroundFault: (error) => app.log.warn({ err: error }, 'a confirmation failed; the next use repeats it'),
     }),
     verifyCredentials: options.verifyCredentials ?? ((credentials) => users!.verify(credentials)),
     users,
     links: options.oidcProviders?.length ? new Links(clients.scripts, keys) : undefined,
-    throttle: new Throttle(clients.scripts, keys, { ...DEFAULT_THROTTLE, ...given(options, DEFAULT_THROTTLE) }),
+    throttle: new Throttle(clients.scripts, keys, limitsOf(options)),
     cookies: new TokenCookies({ name: options.cookieName ?? cookieNameFor(prefix), refreshPath: prefix }),
     origins: originsOf(app, options.publicOrigins),
     registration: options.registration ?? 'open',
@@ -151,6 +153,26 @@ function servicesFor(app: FastifyInstance, options: LatchkeyOptions): Services {
 
 function lifetimesOf(options: LatchkeyOptions): Lifetimes {
   return { ...DEFAULT_LIFETIMES, ...given(options, DEFAULT_LIFETIMES) };
+}
+
+function limitsOf(options: LatchkeyOptions): ThrottleLimits {
+  return { ...DEFAULT_THROTTLE, ...given(options, DEFAULT_THROTTLE) };
+}
+
+/** @throws {RangeError} for an option that is no whole number, and for lifetimes that contradict each other. */
+function checkNumbers(options: LatchkeyOptions): void {
+  const { sessionsPerUser = SESSIONS_PER_USER, recentAuthenticationMs = RECENT_AUTHENTICATION_MS, revocationReplicas = 0 } = options;
+  const lifetimes = lifetimesOf(options);
+  const mayBeNothing = { refreshGraceMs: lifetimes.refreshGraceMs, recentAuthenticationMs, revocationReplicas };
+  for (const [name, value] of Object.entries({ ...lifetimes, ...limitsOf(options), sessionsPerUser, ...mayBeNothing })) {
+    const least = name in mayBeNothing ? 0 : 1;
+    if (!Number.isSafeInteger(value) || value < least) throw new RangeError(`${name} must be a whole number of at least ${least}`);
+  }
+  const { accessLifetimeMs, refreshLifetimeMs, sessionLifetimeMs, refreshGraceMs, refreshRetryWindowMs } = lifetimes;
+  if (refreshGraceMs >= accessLifetimeMs) throw new RangeError('refreshGraceMs must be shorter than accessLifetimeMs');
+  if (refreshRetryWindowMs < refreshGraceMs) throw new RangeError('refreshRetryWindowMs must not be shorter than refreshGraceMs');
+  if (accessLifetimeMs > refreshLifetimeMs) throw new RangeError('accessLifetimeMs must not be longer than refreshLifetimeMs');
+  if (refreshLifetimeMs > sessionLifetimeMs) throw new RangeError('refreshLifetimeMs must not be longer than sessionLifetimeMs');
 }
 
 function clientsOf({ redis }: LatchkeyOptions): Clients {

@@ -297,9 +297,11 @@ t.test('a plain HTTP origin is refused in production and warned of elsewhere, sa
     t.same(loadConfig({ ...production, PUBLIC_ORIGIN: origin }).warnings, []);
   }
   const PUBLIC_ORIGIN = 'https://a.example,http://b.example';
-  t.match(loadConfig({ PUBLIC_ORIGIN }).warnings, [/^PUBLIC_ORIGIN is http:/]);
+  t.match(loadConfig({ PUBLIC_ORIGIN, TRUST_PROXY: 'loopback' }).warnings, [/^PUBLIC_ORIGIN is http:/]);
   t.match(problemsOf({ ...production, PUBLIC_ORIGIN }), [/^PUBLIC_ORIGIN must be https:/]);
   t.match(loadConfig(production).warnings, [/^PUBLIC_ORIGIN is not set in production/]);
+  t.match(loadConfig({ PUBLIC_ORIGIN: 'https://a.example' }).warnings, [/^TRUST_PROXY is not set although PUBLIC_ORIGIN is https:/]);
+  t.same(loadConfig({ PUBLIC_ORIGIN: 'https://a.example', TRUST_PROXY: '10.0.0.1' }).warnings, []);
 });
 
 t.test('TRUST_PROXY names proxies', async (t) => {

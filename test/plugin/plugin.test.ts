@@ -1,7 +1,7 @@
 import Fastify from 'fastify';
 import type { Redis } from 'ioredis';
 import t from 'tap';
-import latchkey, { type AuthEvent, InvalidSubjectError, type Latchkey, LatchkeyError, StaleCredentialError, UnavailableError } from '../../src/index.js';
+import latchkey, { type AuthEvent, InvalidSubjectError, type Latchkey, LatchkeyError, type LatchkeyOptions, StaleCredentialError, UnavailableError } from '../../src/index.js';
 import { startRedis } from '../support/redis.js';
 import { setCookies } from '../support/service.js';
 import { hostApp, ORIGIN, TOKEN_KEYS } from './support.js';
@@ -104,6 +104,23 @@ t.test('events are logged where nobody else is told', async (t) => {
   await app.register(latchkey, { redis: { lookups: redis, scripts: redis }, tokenKeys: TOKEN_KEYS, redisPrefix: 'logged:' });
   await app.inject({ method: 'POST', url: '/auth/login', payload: { username: 'nobody', password: PASSWORD } });
   t.match(lines.map((line) => JSON.parse(line)).filter(({ event }) => event), [{ msg: 'login failure', event: 'login', reason: 'invalid_credentials' }]);
+});
+
+t.test('numbers that make no sense are refused at the start', async (t) => {
+  const wrong: [Partial<LatchkeyOptions>, string][] = [
+    [{ accessLifetimeMs: Number.NaN }, 'accessLifetimeMs must be a whole number of at least 1'],
+    [{ sessionLifetimeMs: Infinity }, 'sessionLifetimeMs must be a whole number of at least 1'],
+    [{ refreshGraceMs: -1 }, 'refreshGraceMs must be a whole number of at least 0'],
+    [{ sessionsPerUser: 0 }, 'sessionsPerUser must be a whole number of at least 1'],
+    [{ loginFailuresPerAccount: 0.5 }, 'loginFailuresPerAccount must be a whole number of at least 1'],
+    [{ revocationReplicas: -1 }, 'revocationReplicas must be a whole number of at least 0'],
+    [{ refreshGraceMs: 900_000 }, 'refreshGraceMs must be shorter than accessLifetimeMs'],
+    [{ refreshRetryWindowMs: 1_000 }, 'refreshRetryWindowMs must not be shorter than refreshGraceMs'],
+    [{ refreshLifetimeMs: 60_000 }, 'accessLifetimeMs must not be longer than refreshLifetimeMs'],
+    [{ sessionLifetimeMs: 86_400_000 }, 'refreshLifetimeMs must not be longer than sessionLifetimeMs'],
+  ];
+  for (const [options, message] of wrong) await t.rejects(hostApp(t, redis, options), { name: 'RangeError', message });
+  await t.resolves(hostApp(t, redis, { recentAuthenticationMs: 0, refreshGraceMs: 0 }));
 });
 
 t.test('cookieName, and a password rule of its own', async (t) => {
