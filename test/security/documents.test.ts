@@ -27,7 +27,7 @@ t.test('every requirement says how it is met, and by which test unless there is 
   for (const row of rows) {
     const cells = row.split(' | ').map((cell) => cell.replace(/^\| | \|$/g, '').trim());
     t.ok(cells.length >= 3 && cells.every((cell) => cell !== ''), row.slice(0, 60));
-    t.match(cells.at(-1), /^(`[^`]+ › [^`]+`|–)$/, row.slice(0, 60));
+    t.match(cells.at(-1), /^(`[^`]+ › [^`]+`(, `[^`]+ › [^`]+`)*|–)$/, row.slice(0, 60));
   }
 });
 
