@@ -250,7 +250,7 @@ export class SessionStore {
     }
   }
 
-  /** Ends one session of a subject. Returns false when the subject has no such session. */
+  /** Ends one session of a subject. Returns false when the subject has no such session, any more after a fault too. */
   async revoke(subject: string, sessionId: string, reason: EndedReason): Promise<boolean> {
     return (await this.#revoke(partitionOf(subject), sessionId, subject, reason)) !== undefined;
   }

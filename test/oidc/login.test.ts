@@ -88,6 +88,18 @@ t.test('the way to the provider: code, PKCE, state and nonce, bound to the brows
   t.equal(cookieOf(await start('', { cookie: cookieOf(reply) })), cookieOf(reply), 'a second tab does not disturb the first');
 });
 
+t.test('a site that leads to it begins nothing: the login page asks', async (t) => {
+  for (const query of ['?to=/reports', '?to=/reports&link=1']) {
+    const reply = await start(query, { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate' });
+    t.equal(reply.statusCode, 303);
+    t.equal(reply.headers.location, '/login?to=%2Freports');
+    t.same(setCookies(reply), []);
+  }
+  for (const site of ['same-origin', 'same-site', 'none']) {
+    t.equal(new URL((await start('', { 'sec-fetch-site': site })).headers.location!).origin, provider.issuer, site);
+  }
+});
+
 t.test('a login begins a session with what the ID token says, and the next one is the same user', async (t) => {
   const { reply } = await logIn('ada', { query: '?to=/reports' });
   t.equal(reply.statusCode, 303);

@@ -52,7 +52,7 @@ t.test('every Lua file is bound once, but for what stands before others', async 
 t.test('the header of every script says what its binding says, and its first lines name it', async (t) => {
   const listed = (names: string[]) => (names.length === 0 ? 'none' : names.join(', '));
   for (const { file, keys, args, outcomes } of bindings) {
-    const lua = readFileSync(join(SOURCE, file), 'utf8');
+    const lua = readFileSync(join(SOURCE, file), 'utf8').replace(/^#!lua .+\n/, '');
     const [title, keysLine, argvLine, answers] = lua.split('\n') as [string, string, string, string];
     t.match(title, new RegExp(`^-- ${file.split('/').at(-1)!.replace('.lua', '')}: .+\\.$`), `${file}: one sentence`);
     t.equal(keysLine, `-- KEYS: ${listed(keys)}`, file);

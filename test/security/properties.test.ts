@@ -72,7 +72,7 @@ t.test('and the model notices a token that is forgiven, and a key that is left',
   t.teardown(() => workshop.clean());
   const edits: Edit[] = [
     ['src/sessions/scripts/rotate.lua', 'if nextRefresh == stored.refresh and open then', 'if generation < current then'],
-    ['src/sessions/scripts/prelude.lua', "if stored[2] then names[#names + 1] = 'access:' .. stored[2] end", ''],
+    ['src/sessions/scripts/prelude.lua', "if previous then names[#names + 1] = 'access:' .. previous end", ''],
   ];
   for (const edit of edits) {
     const { support } = await workshop.without([edit]);

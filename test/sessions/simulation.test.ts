@@ -48,7 +48,7 @@ t.test('with a rule weakened, the simulation fails', async (t) => {
     ['the parent is forgiven for ever', { thief: true }, [parent, 'if nextRefresh == stored.refresh then']],
     ['the grace period is ten times as long', { thief: true }, [confirmedGrace, 'return now - stored.confirmedAt < 10 * grace']],
     ['what is older is answered with the current pair', { thief: true }, [ending, "if not open then return advance('rotated', current + 1, nextRefresh, nextAccess, false) end finish(sessions, { sessionId }, 'reused')"]],
-    ['a key of the session is forgotten', { thief: true }, ["if stored[1] then names[#names + 1] = 'access:' .. stored[1] end", '']],
+    ['a key of the session is forgotten', { thief: true }, ["if access then names[2] = 'access:' .. access end", '']],
   ];
   for (const [name, scenario, change] of weakened) {
     const { violations } = await run({ ...scenario, changes: [change] });

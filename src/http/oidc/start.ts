@@ -30,6 +30,10 @@ export function start(app: App, services: OidcServices): void {
       const { to = '/account', link, prompt } = request.query;
       const { provider: name } = request.params;
       const destination = localPath(to);
+      // Another site that leads here begins nothing: whoever logs in says so on a page of ours (OWASP ASVS 5.0 7.6.2).
+      if (request.headers['sec-fetch-site'] === 'cross-site') {
+        return reply.redirect(`${services.loginPage}?${new URLSearchParams({ to: destination }).toString()}`, 303);
+      }
       const discovered = await services.providers.find(name);
       const principal = link === undefined ? undefined : await requireUser(request, services);
       if (principal) await requireFreshAuthentication(request, principal, services);
