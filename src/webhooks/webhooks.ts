@@ -1,5 +1,5 @@
 import { hash, randomBytes } from 'node:crypto';
-import { EventEmitter, once } from 'node:events';
+import { addAbortListener, EventEmitter, once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LatchkeyError } from '../errors.js';
 import type { Keys } from '../redis/keys.js';
@@ -220,11 +220,12 @@ export class Webhooks {
   /** Aborts when this is closed, or is told to. Of what AbortSignal.any does, something stays for as long as this lives (Node 20). */
   #untilClosing() {
     const controller = new AbortController();
-    const abort = (reason?: unknown) => controller.abort(reason);
-    const closed = () => abort();
-    if (this.#closing.signal.aborted) abort();
-    this.#closing.signal.addEventListener('abort', closed);
-    return { signal: controller.signal, abort, release: () => this.#closing.signal.removeEventListener('abort', closed) };
+    const listening = addAbortListener(this.#closing.signal, () => controller.abort());
+    return {
+      signal: controller.signal,
+      abort: (reason?: unknown) => controller.abort(reason),
+      release: () => listening[Symbol.dispose](),
+    };
   }
 }
 
