@@ -477,7 +477,7 @@ export const variables = {
     name: 'RECENT_AUTHENTICATION',
     type: duration('0s', '3650d'),
     default: '15m',
-    description: 'How long after a login a session may change the password and end other devices; then the user logs in again. `0s` asks for no recent login.',
+    description: 'How long after a login a session may change the password and end other devices; then the user logs in again. Accounts at providers are linked and unlinked within two minutes, or this if it is shorter. `0s` asks for no recent login.',
   },
   passwordMinLength: {
     name: 'PASSWORD_MIN_LENGTH',
