@@ -182,27 +182,14 @@ export class Webhooks {
     await acknowledge(this.#client, { keys: { webhooks: this.#key }, args: { group: endpoint.group, place } });
   }
 
-  /** Why an attempt failed; undefined if it did not. Nothing of the answer counts but a 2xx; a redirect is not followed. */
-  async #send({ url, secrets }: WebhookEndpoint, id: string, body: string): Promise<unknown> {
-    const timestamp = Math.floor(Date.now() / 1000);
+  /** Why an attempt failed; undefined if it did not. */
+  async #send(endpoint: WebhookEndpoint, id: string, body: string): Promise<unknown> {
     const over = this.#untilClosing();
     const late = setTimeout(() => over.abort(new Error('It did not answer in time')), this.#options.timeoutMs);
-    try {
-      const response = await fetch(url, {
-        method: 'POST',
-        redirect: 'manual',
-        headers: { 'content-type': 'application/json', 'user-agent': 'latchkey', ...signatureHeaders(secrets, { id, timestamp, body }) },
-        body,
-        signal: over.signal,
-      });
-      await response.body?.cancel();
-      return response.ok ? undefined : new Error(`It answered ${response.status}`);
-    } catch (error) {
-      return error;
-    } finally {
-      clearTimeout(late);
-      over.release();
-    }
+    const refusal = await post(endpoint, { id, body }, over.signal).catch((error: unknown) => error);
+    clearTimeout(late);
+    over.release();
+    return refusal;
   }
 
   /** Waits a second, or until there is news, or until this is closed. */
@@ -227,6 +214,15 @@ export class Webhooks {
       release: () => listening[Symbol.dispose](),
     };
   }
+}
+
+/** Nothing of the answer counts but a 2xx; a redirect is not followed. Gives what is wrong with it. */
+async function post({ url, secrets }: WebhookEndpoint, { id, body }: { id: string; body: string }, signal: AbortSignal): Promise<Error | undefined> {
+  const timestamp = Math.floor(Date.now() / 1000);
+  const headers = { 'content-type': 'application/json', 'user-agent': 'latchkey', ...signatureHeaders(secrets, { id, timestamp, body }) };
+  const response = await fetch(url, { method: 'POST', redirect: 'manual', headers, body, signal });
+  await response.body?.cancel();
+  return response.ok ? undefined : new Error(`It answered ${response.status}`);
 }
 
 /** The consumer group of an endpoint: for people its host, for uniqueness a digest of the whole URL. */

@@ -94,6 +94,9 @@ async function revocationsWait(t: Test, s: TestStore, victims: readonly Victim[]
   const [first, second, third, fourth] = victims as [Victim, Victim, Victim, Victim];
   const careful = storeOn(s.client, { prefix: s.prefix, revocationReplicas: 1 });
   t.equal(await careful.store.revoke(first.subject, first.pair.refresh.sessionId, 'revoked'), true);
+  const replaced = await careful.login(first.subject);
+  const supersedes = replaced.pair.refresh.sessionId;
+  t.same((await careful.login(first.subject, { supersedes })).superseded, [supersedes], 'a session that another takes the place of');
   await cut();
   await t.rejects(
     careful.store.revoke(second.subject, second.pair.refresh.sessionId, 'revoked'),
@@ -106,8 +109,7 @@ async function revocationsWait(t: Test, s: TestStore, victims: readonly Victim[]
   await t.rejects(careful.rotate(third.first.refresh), UnavailableError, 'nor that a spent token ended its session');
   t.equal(await s.store.authenticate(third.pair.access.token), undefined, 'though it did');
   await t.rejects(careful.rotate(third.first.refresh), UnavailableError, 'nor that it has ended');
-  const supersedes = fourth.pair.refresh.sessionId;
-  await t.rejects(careful.login(fourth.subject, { supersedes }), UnavailableError, 'nor that a login took its place');
+  await t.rejects(careful.login(fourth.subject, { supersedes: fourth.pair.refresh.sessionId }), UnavailableError, 'nor that a login took its place');
   const crowded = storeOn(s.client, { prefix: s.prefix, revocationReplicas: 1, sessionsPerUser: 1 });
   await t.rejects(crowded.login(fourth.subject), UnavailableError, 'nor that it made room');
   t.match(await careful.login(newSubject()), { evicted: [] }, 'what ends nothing waits for nobody');
