@@ -67,7 +67,7 @@ for (const javaScriptEnabled of [true, false]) {
     t.ok(await page.locator('input[name=login]').isVisible(), 'the login there is over too');
   });
 
-  t.test(`link an account on the account page, and log in with it, ${how}`, async (t) => {
+  t.test(`link an account on the account page, log in with it, and remove it, ${how}`, async (t) => {
     const context = await openBrowser(t, javaScriptEnabled);
     const page = await context.newPage();
     const username = `grace-${javaScriptEnabled}`;
@@ -86,6 +86,10 @@ for (const javaScriptEnabled of [true, false]) {
     await page.getByRole('link', { name: 'Log in with corp' }).click();
     await page.waitForURL('**/account');
     t.match(await page.locator('main').innerText(), `Signed in as ${username}`, 'a session that began with a password leaves the one there alone');
+    await page.getByRole('button', { name: 'Remove the account at corp' }).click();
+    await page.waitForURL('**/account?done=unlinked');
+    t.match(await page.locator('main').innerText(), 'The account is not linked any more');
+    t.equal(await page.getByRole('button', { name: 'Remove the account at corp' }).count(), 0);
     await logOutHereAndThere(t, page);
   });
 }
