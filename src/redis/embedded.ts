@@ -59,7 +59,7 @@ export async function startEmbeddedRedis(options: {
   const server = await findRedisServer(options);
   const directory = resolve(options.dataDirectory);
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  const names = await readdir(directory);
+  const names = (await readdir(directory)).filter((name) => name !== 'lost+found');
   if (names.length > 0 && !OURS.some((name) => names.includes(name))) throw new ForeignDirectoryError(directory);
   await chmod(directory, 0o700);
   const { socketPath, release } = await socketFor(directory);

@@ -25,7 +25,9 @@ export async function awaitReplicas(
 ): Promise<void> {
   const reached = await translatingFaults(async () => {
     const owner = ownerOf(client, key);
-    await mark(owner, { keys: { mark: key }, args: {} });
+    // A node of a Cluster does not add the prefix that the Cluster has.
+    const prefix = isCluster(client) ? (client.options.keyPrefix ?? '') : '';
+    await mark(owner, { keys: { mark: prefix + key }, args: {} });
     return owner.wait(replicas, timeoutMs);
   });
   if (reached < replicas) throw new UnavailableError(`${reached} of ${replicas} replicas have the write`);

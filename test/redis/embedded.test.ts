@@ -78,6 +78,8 @@ t.test('a directory of something else is left alone', async (t) => {
   await t.rejects(start(directory), { code: 'foreign_directory', message: /set DATA_DIRECTORY to a new or empty directory$/ });
   t.same(await readdir(directory), ['redis.conf']);
   t.equal((await stat(directory)).mode & 0o777, 0o755);
+  const redis = await start(t.testdir({ 'lost+found': {} }));
+  await redis.stop();
 });
 
 t.test('a crash is reported, and the data is free again', async (t) => {

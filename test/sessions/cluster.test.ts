@@ -1,4 +1,5 @@
 import t from 'tap';
+import { awaitReplicas } from '../../src/redis/replicas.js';
 import { withoutExpiry } from '../support/audit.js';
 import { until } from '../support/redis/waiting.js';
 import { startCluster } from '../support/redis.js';
@@ -54,6 +55,9 @@ t.test('under a prefix of ioredis’ own too', async (t) => {
   const { pair, principal } = await s.login();
   t.same(await s.store.authenticate(pair.access.token), principal);
   t.equal(await client.exists(`of the host:${s.accessKey(pair)}`), 1);
+  const mark = s.keys.mark(pair.access.partition);
+  await t.rejects(awaitReplicas(prefixed, mark, { replicas: 1, timeoutMs: 1 }), { code: 'unavailable' });
+  t.equal(await client.exists(`of the host:${mark}`), 1);
 });
 
 t.test('without a Cluster at hand, every read is answered with a fault', async (t) => {
