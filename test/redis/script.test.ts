@@ -1,77 +1,10 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { join, relative, resolve } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import t from 'tap';
-import ts from 'typescript';
 import { UnavailableError } from '../../src/errors.js';
 import { asUnavailable, translatingFaults } from '../../src/redis/fault.js';
 import { defineScript } from '../../src/redis/script.js';
 import { startRedis } from '../support/redis.js';
-
-const SOURCE = fileURLToPath(new URL('../../src', import.meta.url));
-const filesOf = (extension: string) =>
-  readdirSync(SOURCE, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith(extension)).sort();
-
-interface Binding {
-  file: string;
-  keys: string[];
-  args: string[];
-  outcomes: string[];
-}
-
-/** What each call of defineScript in a source file says. */
-function bindingsIn(file: string): Binding[] {
-  const source = ts.createSourceFile(file, readFileSync(join(SOURCE, file), 'utf8'), ts.ScriptTarget.Latest, true);
-  const found: Binding[] = [];
-  const visit = (node: ts.Node): void => {
-    if (ts.isCallExpression(node) && node.expression.getText() === 'defineScript') {
-      const options = node.arguments[0] as ts.ObjectLiteralExpression;
-      const value = (name: string) =>
-        options.properties.find((property) => property.name?.getText() === name && ts.isPropertyAssignment(property)) as
-          | ts.PropertyAssignment
-          | undefined;
-      const words = (name: string) =>
-        (value(name)!.initializer as ts.ArrayLiteralExpression).elements.map((element) => (element as ts.StringLiteral).text);
-      const url = value('file')!.initializer as ts.NewExpression;
-      const lua = resolve(SOURCE, file, '..', (url.arguments![0] as ts.StringLiteral).text);
-      found.push({ file: relative(SOURCE, lua), keys: words('keys'), args: words('args'), outcomes: words('outcomes') });
-    }
-    ts.forEachChild(node, visit);
-  };
-  visit(source);
-  return found;
-}
-
-const bindings = filesOf('.ts').flatMap(bindingsIn);
-
-t.test('every Lua file is bound once, but for what stands before others', async (t) => {
-  const scripts = filesOf('.lua').filter((file) => !file.endsWith('prelude.lua'));
-  t.same(bindings.map(({ file }) => file).sort(), scripts);
-});
-
-t.test('the header of every script says what its binding says, and its first lines name it', async (t) => {
-  const listed = (names: string[]) => (names.length === 0 ? 'none' : names.join(', '));
-  for (const { file, keys, args, outcomes } of bindings) {
-    const lua = readFileSync(join(SOURCE, file), 'utf8').replace(/^#!lua .+\n/, '');
-    const [title, keysLine, argvLine, answers] = lua.split('\n') as [string, string, string, string];
-    t.match(title, new RegExp(`^-- ${file.split('/').at(-1)!.replace('.lua', '')}: .+\\.$`), `${file}: one sentence`);
-    t.equal(keysLine, `-- KEYS: ${listed(keys)}`, file);
-    t.equal(argvLine, `-- ARGV: ${listed(args)}`, file);
-    t.ok(answers.startsWith('-- Answers: outcome '), file);
-    t.same([...answers.matchAll(/'(\w+)'/g)].map(([, word]) => word).sort(), [...outcomes].sort(), `${file}: answers`);
-
-    const code = lua.replace(/--.*$/gm, '').replace(/tonumber\(([^)]+)\)/g, '$1');
-    const bound = (table: 'KEYS' | 'ARGV') => {
-      for (const [, names, values] of code.matchAll(/^local ([\w, ]+) = (.+)$/gm)) {
-        const each = names!.split(', ').map((_, i) => `${table}[${i + 1}]`);
-        if (values === each.join(', ') || values === `unpack(${table})`) return names!.split(', ');
-      }
-      return [];
-    };
-    t.same(bound('KEYS'), keys, `${file}: binds its keys`);
-    t.same(bound('ARGV'), args, `${file}: binds its arguments`);
-  }
-});
 
 t.test('a script', async (t) => {
   const redis = await startRedis({ args: ['--appendonly', 'no'] });
