@@ -1,7 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
+import { ADMIN_SCOPES, type AdminScope } from './admin-scope.js';
 import { LatchkeyError } from './errors.js';
+import { isLocalHost } from './local-host.js';
 import type { RedisLocation, RedisNode } from './redis/connect.js';
 
 /** Thrown by {@link loadConfig}: `problems` holds one sentence for each mistake, naming its variable, never its value. */
@@ -42,7 +44,6 @@ export interface Variable {
 const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const MIN_TOKEN_KEY_LENGTH = 32;
 const NETWORKS = ['loopback', 'linklocal', 'uniquelocal'];
-const LOCAL_HOSTS = ['localhost', '127.0.0.1', '[::1]'];
 
 function duration(min: string, max: string): Form<number> {
   return {
@@ -135,7 +136,7 @@ function origin(text: string): string | { wrong: string } {
 
 function isInsecure(publicOrigin: string): boolean {
   const { protocol, hostname } = new URL(publicOrigin);
-  return protocol === 'http:' && !LOCAL_HOSTS.includes(hostname);
+  return protocol === 'http:' && !isLocalHost(hostname);
 }
 
 function proxy(text: string): string | { wrong: string } {
@@ -167,9 +168,6 @@ function oidcProvider(text: string): { name: string; issuer: string; clientId: s
   if (!url || isInsecure(issuer)) return { wrong: 'must have an https:// issuer without a query; http:// only on localhost, 127.0.0.1 and [::1]' };
   return { name, issuer, clientId, clientSecret };
 }
-
-const ADMIN_SCOPES = ['sessions:read', 'sessions:write', 'users:read', 'users:write'] as const;
-type AdminScope = (typeof ADMIN_SCOPES)[number];
 
 function adminKey(text: string): { name: string; digest: string; scopes: readonly AdminScope[] } | { wrong: string } {
   const match = /^([\w.~-]{1,64}):([\w-]{43}):(.+)$/.exec(text);

@@ -1,7 +1,7 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyBaseLogger, FastifyInstance, RawServerDefault, RouteOptions } from 'fastify';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { AdminScope } from './admin/keys.js';
+import type { AdminScope } from '../admin-scope.js';
 import type { OAuthErrorCode } from './oauth/errors.js';
 import type { ProblemCode } from './problem.js';
 

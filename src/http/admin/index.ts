@@ -1,5 +1,6 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { AdminScope } from '../../admin-scope.js';
 import type { Users } from '../../identity/users.js';
 import type { SessionStore } from '../../sessions/store.js';
 import { Problem } from '../problem.js';
@@ -7,7 +8,7 @@ import { requireDeclaration } from '../route.js';
 import type { AuthEvent } from '../services.js';
 import { compileValidator } from '../validate.js';
 import { disable } from './disable.js';
-import type { AdminKeys, AdminScope } from './keys.js';
+import type { AdminKeys } from './keys.js';
 import { mint } from './mint.js';
 import { session } from './session.js';
 import { sessions } from './sessions.js';

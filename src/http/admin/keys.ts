@@ -1,9 +1,6 @@
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { crc32 } from 'node:zlib';
-
-export const ADMIN_SCOPES = ['sessions:read', 'sessions:write', 'users:read', 'users:write'] as const;
-/** What an API key allows. */
-export type AdminScope = (typeof ADMIN_SCOPES)[number];
+import type { AdminScope } from '../../admin-scope.js';
 
 /** An API key as it is configured: never the key itself. */
 export interface AdminKey {

@@ -1,6 +1,7 @@
 import { createRemoteJWKSet, type JWTVerifyGetKey } from 'jose';
 import { allowInsecureRequests, type Configuration, discovery } from 'openid-client';
 import { UnavailableError } from '../../errors.js';
+import { isLocalHost } from '../../local-host.js';
 import { Problem } from '../problem.js';
 
 const TIMEOUT_SECONDS = 5;
@@ -62,5 +63,5 @@ async function discover(provider: OidcProvider): Promise<Discovered> {
 }
 
 function isLocal({ protocol, hostname }: URL): boolean {
-  return protocol === 'http:' && ['localhost', '127.0.0.1', '[::1]'].includes(hostname);
+  return protocol === 'http:' && isLocalHost(hostname);
 }

@@ -1,8 +1,7 @@
-import { type AdminScope, digestOfAdminKey, mintAdminKey } from '../../../src/http/admin/keys.js';
+import { ADMIN_SCOPES } from '../../../src/admin-scope.js';
+import { digestOfAdminKey, mintAdminKey } from '../../../src/http/admin/keys.js';
 import type { AuthEvent } from '../../../src/http/services.js';
 import { startService } from '../../support/service.js';
-
-export const EVERY_SCOPE: AdminScope[] = ['sessions:read', 'sessions:write', 'users:read', 'users:write'];
 
 /** The service with an admin API, a key that may do everything and one for reading only. */
 export async function startAdmin() {
@@ -13,7 +12,7 @@ export async function startAdmin() {
     {
       adminKeys: [
         { name: 'reading', digest: digestOfAdminKey(reading), scopes: ['sessions:read', 'users:read'] },
-        { name: 'all', digest: digestOfAdminKey(all), scopes: EVERY_SCOPE },
+        { name: 'all', digest: digestOfAdminKey(all), scopes: ADMIN_SCOPES },
       ],
     },
     { onEvent: (event) => events.push(event) },
