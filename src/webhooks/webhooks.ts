@@ -1,5 +1,5 @@
 import { hash, randomBytes } from 'node:crypto';
-import { addAbortListener, EventEmitter, once } from 'node:events';
+import { addAbortListener, EventEmitter, once, setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LatchkeyError } from '../errors.js';
 import type { Keys } from '../redis/keys.js';
@@ -105,6 +105,8 @@ export class Webhooks {
     this.#key = keys.webhooks();
     this.#endpoints = endpoints.map((endpoint) => ({ ...endpoint, group: groupOf(endpoint.url) }));
     this.#options = { retryDelaysMs: RETRY_DELAYS_MS, timeoutMs: TIMEOUT_MS, capacity: CAPACITY, ...options };
+    // Each attempt under way listens; a batch of them is no leak.
+    setMaxListeners(0, this.#closing.signal);
     this.#working = this.#endpoints.map((endpoint) => this.#serve(endpoint));
   }
 
