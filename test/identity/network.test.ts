@@ -29,11 +29,12 @@ t.test('an IPv4 address that is written as IPv6 is that IPv4 address', async (t)
 
 t.test('a port is no part of it', async (t) => {
   t.equal(networkOf('203.0.113.7:8080'), '203.0.113.7');
+  t.equal(networkOf('198.51.100.23:8'), '198.51.100.23');
   t.equal(networkOf('[2001:db8:0:1::9]:443'), '2001:db8:0:1::/64');
   t.equal(networkOf('[2001:db8:0:1::9]'), '2001:db8:0:1::/64');
   t.equal(networkOf('[::ffff:203.0.113.7]:1'), '203.0.113.7');
 });
 
 t.test('what is no address is one network', async (t) => {
-  for (const text of ['', 'unknown', '203.0.113.7:', '203.0.113:80', '[203.0.113.7', '[]', '[x]:1', '1.2.3', 'a\nb']) t.equal(networkOf(text), 'unknown', text);
+  for (const text of ['', 'unknown', '203.0.113.7:', '203.0.113:80', 'x203.0.113.7:80', '203.0.113.7:80x', '[203.0.113.7', '[]', '[x]:1', '1.2.3', 'a\nb']) t.equal(networkOf(text), 'unknown', text);
 });
