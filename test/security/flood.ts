@@ -1,8 +1,11 @@
-import { once } from 'node:events';
+import { type ChildProcess, fork } from 'node:child_process';
+import { on, once } from 'node:events';
 import { Agent, get } from 'node:http';
 import { connect, type Socket } from 'node:net';
+import { constants, setPriority } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 
 export interface Login {
@@ -33,30 +36,57 @@ export interface FloodResult {
   checks: Checks;
 }
 
-/** Logs in many times at once, over real connections, and checks an access token every 5 ms until all are answered. */
+/**
+ * Logs in many times at once, over real connections, and checks an access token every 5 ms until all are answered. Who
+ * floods is elsewhere as a rule: here it is a process of its own, which leaves the cores to whoever else wants them.
+ */
 export async function flood({ url }: { url: string }, { logins, access }: Flood): Promise<FloodResult> {
-  // In a thread of its own, so that it measures the service and not how busy the flood keeps this one.
+  // In a thread of its own, so that it measures the service and not how busy this one is.
   const checker = new Worker(new URL(import.meta.url), { workerData: { url, access }, execArgv: process.execArgv });
-  const messages = (async function* () {
-    for (;;) yield await new Promise<Checks | undefined>((resolve, reject) => checker.once('message', resolve).once('error', reject));
-  })();
-  await messages.next();
+  const flooder = fork(fileURLToPath(import.meta.url));
+  setPriority(flooder.pid!, constants.priority.PRIORITY_LOW);
+  const [checks, told] = [messagesOf(checker), messagesOf(flooder)];
+  await told.next();
+  flooder.send({ url, logins });
+  await told.next();
 
+  await checks.next();
+  flooder.send('now');
+  const statuses = (await told.next()) as Record<number, number>;
+  const result = checks.next() as Promise<Checks>;
+  checker.postMessage('stop');
+  const checked = await result;
+  await checker.terminate();
+  flooder.kill();
+  return { statuses, checks: checked };
+}
+
+function messagesOf(source: Worker | ChildProcess) {
+  const messages = on(source, 'message');
+  return {
+    async next(): Promise<unknown> {
+      const { value } = await messages.next();
+      return (value as unknown[])[0];
+    },
+  };
+}
+
+/** In the process that floods: connects, waits for a word, sends all at the same moment and tells the statuses. */
+async function floodWhenTold(): Promise<void> {
+  const words = messagesOf(process as unknown as ChildProcess);
+  process.send!('ready');
+  const { url, logins } = (await words.next()) as { url: string; logins: Login[] };
   const { hostname, port } = new URL(url);
   const requests = logins.map((login) => requestOf(login, hostname));
-  const statuses: Record<number, number> = {};
   const sockets = await Promise.all(logins.map(() => connected(hostname, Number(port))));
-  // As little work as can be for whoever floods, on whose cores the service runs too.
+  process.send!('connected');
+  await words.next();
+  // As little work as can be, on cores that the service runs on too.
   const answers = sockets.map((socket) => once(socket, 'data').then(([answer]) => Number((answer as Buffer).toString('latin1', 9, 12))));
   sockets.forEach((socket, i) => socket.write(requests[i]!));
+  const statuses: Record<number, number> = {};
   for (const status of await Promise.all(answers)) statuses[status] = (statuses[status] ?? 0) + 1;
-  for (const socket of sockets) socket.destroy();
-
-  const result = messages.next();
-  checker.postMessage('stop');
-  const checks = (await result).value!;
-  await checker.terminate();
-  return { statuses, checks };
+  process.send!(statuses);
 }
 
 function requestOf({ address, ...credentials }: Login, host: string): string {
@@ -105,3 +135,4 @@ async function checkUntilStopped({ url, access }: { url: string; access: string 
 }
 
 if (!isMainThread) parentPort!.postMessage(await checkUntilStopped(workerData as { url: string; access: string }));
+else if (process.argv[1] === fileURLToPath(import.meta.url)) await floodWhenTold();
