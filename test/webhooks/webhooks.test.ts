@@ -92,7 +92,7 @@ t.test('an event reaches its endpoint, signed, at once, and is kept no longer', 
 t.test('a receiver that fails for a while gets every event in the end, each by the same id', async (t) => {
   const receiver = await startReceiver(t);
   const { start, kept, faults } = fresh(t);
-  const warnings = t.capture(process, 'emitWarning', process.emitWarning);
+  const warnings = t.capture(process, 'emitWarning');
   let failing = 0;
   const ways: Answer[] = [status(500), (response) => response.destroy(), () => undefined, status(302), status(404), status(199 + 200)];
   receiver.answer = (response, message) => ways[failing++ % ways.length]!(response, message);
