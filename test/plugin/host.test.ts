@@ -1,3 +1,4 @@
+import { join, relative } from 'node:path';
 import { Writable } from 'node:stream';
 import cookie from '@fastify/cookie';
 import Fastify, { type FastifyInstance } from 'fastify';
@@ -43,6 +44,12 @@ t.test('one client is enough, and two can share the work', async (t) => {
   }
 });
 
+t.test('the host’s client gets no commands of ours', async (t) => {
+  const before = Object.keys(client).sort();
+  await host();
+  t.same(Object.keys(client).sort(), before);
+});
+
 t.test('without options, the contract’s lifetimes and prefix', async (t) => {
   const { app } = await host();
   const { expires_in, refresh_expires_in, session } = (await logIn(app)).json();
@@ -67,6 +74,8 @@ t.test('each event is logged', async (t) => {
     { level: 30, msg: 'register success', event: 'register', outcome: 'success', subject, address: '127.0.0.1' },
     { level: 30, msg: 'login success', event: 'login', outcome: 'success', subject, sessionId, address: '127.0.0.1' },
   ]);
+  await app.inject({ method: 'POST', url: '/auth/login', payload: { username: 'nobody', password: PASSWORD } });
+  t.match(lines.filter(({ event }) => event).slice(2), [{ msg: 'login failure', event: 'login', reason: 'invalid_credentials' }]);
 });
 
 t.test('or told to the host, which then logs what it likes', async (t) => {
@@ -128,4 +137,19 @@ t.test('what a hook of the host throws keeps its meaning', async (t) => {
     t.equal(reply.statusCode, Number(status));
     t.equal(reply.json().code, code);
   }
+});
+
+t.test('without a configured origin, each address listened on is ours', async (t) => {
+  for (const address of ['127.0.0.1', '::1']) {
+    const { app } = await host();
+    const url = new URL(await app.listen({ host: address, port: 0 }));
+    const refreshFrom = (origin: string) =>
+      app.inject({ method: 'POST', url: '/auth/refresh', headers: { cookie: '__Host-Http-latchkey=x', origin } });
+    t.equal((await refreshFrom(url.origin)).json().code, 'reauthentication_required');
+    t.equal((await refreshFrom(`http://localhost:${url.port}`)).json().code, 'reauthentication_required');
+    t.equal((await refreshFrom('http://localhost:1')).json().code, 'cross_site_request');
+  }
+  const { app } = await host();
+  await app.listen({ path: relative('', join(t.testdir(), 's')) });
+  t.equal(app.server.listening, true, 'a socket has no origin');
 });
