@@ -1,5 +1,5 @@
-import { type ChildProcess, fork } from 'node:child_process';
-import { on, once } from 'node:events';
+import { fork } from 'node:child_process';
+import { type EventEmitter, on, once } from 'node:events';
 import { Agent, get } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { constants, setPriority } from 'node:os';
@@ -46,7 +46,6 @@ export async function flood({ url }: { url: string }, { logins, access }: Flood)
   const flooder = fork(fileURLToPath(import.meta.url));
   setPriority(flooder.pid!, constants.priority.PRIORITY_LOW);
   const [checks, told] = [messagesOf(checker), messagesOf(flooder)];
-  await told.next();
   flooder.send({ url, logins });
   await told.next();
 
@@ -61,11 +60,12 @@ export async function flood({ url }: { url: string }, { logins, access }: Flood)
   return { statuses, checks: checked };
 }
 
-function messagesOf(source: Worker | ChildProcess) {
-  const messages = on(source, 'message');
+function messagesOf(source: EventEmitter) {
+  const messages = on(source, 'message', { close: ['exit'] });
   return {
     async next(): Promise<unknown> {
-      const { value } = await messages.next();
+      const { value, done } = await messages.next();
+      if (done) throw new Error('It ended before it was told to');
       return (value as unknown[])[0];
     },
   };
@@ -73,8 +73,7 @@ function messagesOf(source: Worker | ChildProcess) {
 
 /** In the process that floods: connects, waits for a word, sends all at the same moment and tells the statuses. */
 async function floodWhenTold(): Promise<void> {
-  const words = messagesOf(process as unknown as ChildProcess);
-  process.send!('ready');
+  const words = messagesOf(process);
   const { url, logins } = (await words.next()) as { url: string; logins: Login[] };
   const { hostname, port } = new URL(url);
   const requests = logins.map((login) => requestOf(login, hostname));
