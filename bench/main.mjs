@@ -38,8 +38,12 @@ const measures = {
  * The full form of a measure goes into docs/, `--quick` and `--only` into bench/out/.
  */
 export async function main({ names, quick, only }) {
-  for (const name of names) if (!isKnown(name)) throw new CannotRunError(`There is no ${name}: ${[...Object.keys(measures), 'profile', 'targets'].join(', ')}`);
-  for (const name of only ?? []) if (!contenders[name]) throw new CannotRunError(`There is no contender ${name}: ${Object.keys(contenders).join(', ')}`);
+  for (const name of names)
+    if (!isKnown(name))
+      throw new CannotRunError(`There is no ${name}: ${[...Object.keys(measures), 'profile', 'targets'].join(', ')}`);
+  for (const name of only ?? [])
+    if (!contenders[name])
+      throw new CannotRunError(`There is no contender ${name}: ${Object.keys(contenders).join(', ')}`);
   const complete = !quick && !only;
   const folder = complete ? `${docs}performance/` : scratch;
   mkdirSync(folder, { recursive: true });

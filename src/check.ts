@@ -21,6 +21,10 @@ export interface CheckerOptions {
  * one read that it shares with all others of the same event-loop turn; it throws UnavailableError when Redis does not
  * answer. `close()` waits for what goes on in the background; the client stays open.
  */
-export function createChecker({ redis, redisPrefix = 'lk:', onBackgroundFault = () => {} }: CheckerOptions): Pick<Authenticator, 'authenticate' | 'close'> {
+export function createChecker({
+  redis,
+  redisPrefix = 'lk:',
+  onBackgroundFault = () => {},
+}: CheckerOptions): Pick<Authenticator, 'authenticate' | 'close'> {
   return new Authenticator({ lookups: redis, scripts: redis }, { keys: new Keys(redisPrefix), onBackgroundFault });
 }

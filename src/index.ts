@@ -2,11 +2,11 @@
 
 /** The Fastify plugin, its options, and what it decorates an app with. */
 export { latchkey as default, latchkey, type Latchkey, type LatchkeyOptions } from './plugin.js';
-export type { SessionHook, SessionRequirements } from './http/require-session.js';
-export type { VerifyCredentials, Verified } from './http/services.js';
+export type { SessionHook, SessionRequirements } from './http/flows/require-session.js';
+export type { VerifyCredentials, Verified } from './http/flows/services.js';
 
 /** What happened, for logs and audits. */
-export type { AuthEvent } from './http/services.js';
+export type { AuthEvent } from './http/flows/services.js';
 
 /** What a token proves, and what a session is. */
 export type {

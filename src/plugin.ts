@@ -1,15 +1,15 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import fp from 'fastify-plugin';
 import type { AddressInfo } from 'node:net';
-import { TokenCookies } from './http/cookies.js';
+import { TokenCookies } from './http/kit/cookies.js';
 import { oidcRoutes } from './http/oidc/index.js';
 import { type OidcProvider, Providers } from './http/oidc/providers.js';
 import { type OAuthClient, OAuthClients } from './http/oauth/clients.js';
 import { oauthRoutes } from './http/oauth/index.js';
 import { type Brand, pageRoutes } from './http/pages/index.js';
-import { type SessionHook, sessionHook, type SessionRequirements } from './http/require-session.js';
-import { authRoutes } from './http/routes/index.js';
-import type { AuthEvent, Services, VerifyCredentials } from './http/services.js';
+import { type SessionHook, sessionHook, type SessionRequirements } from './http/flows/require-session.js';
+import { authRoutes } from './http/auth/index.js';
+import type { AuthEvent, Services, VerifyCredentials } from './http/flows/services.js';
 import { PasswordHasher } from './identity/hasher.js';
 import { Links } from './identity/links.js';
 import { DEFAULT_MINIMUM_LENGTH } from './identity/password.js';
@@ -108,7 +108,14 @@ const plugin: FastifyPluginAsync<LatchkeyOptions> = async (app, options) => {
   if (oidcProviders.length > 0) {
     const { scripts } = clientsOf(options);
     const keys = new Keys(redisPrefix);
-    const oidc = { ...services, providers: new Providers(oidcProviders), links: services.links!, redis: scripts, keys, sessionLifetimeMs: lifetimesOf(options).sessionLifetimeMs };
+    const oidc = {
+      ...services,
+      providers: new Providers(oidcProviders),
+      links: services.links!,
+      redis: scripts,
+      keys,
+      sessionLifetimeMs: lifetimesOf(options).sessionLifetimeMs,
+    };
     await app.register((instance) => oidcRoutes(instance, oidc), { prefix });
   }
   if (options.pages) {
@@ -127,7 +134,11 @@ function servicesFor(app: FastifyInstance, options: LatchkeyOptions): Services {
   const { redisPrefix = DEFAULT_REDIS_PREFIX, prefix = PREFIX, passwordMinLength } = options;
   const clients = clientsOf(options);
   const keys = new Keys(redisPrefix);
-  const users = options.verifyCredentials ? undefined : new Users(clients.scripts, keys, new PasswordHasher({ processes: options.workers ?? 1 }), { minimumPasswordLength: passwordMinLength });
+  const users = options.verifyCredentials
+    ? undefined
+    : new Users(clients.scripts, keys, new PasswordHasher({ processes: options.workers ?? 1 }), {
+        minimumPasswordLength: passwordMinLength,
+      });
   return {
     sessions: new SessionStore(clients, {
       keys,
@@ -161,18 +172,31 @@ function limitsOf(options: LatchkeyOptions): ThrottleLimits {
 
 /** @throws {RangeError} for an option that is no whole number, and for lifetimes that contradict each other. */
 function checkNumbers(options: LatchkeyOptions): void {
-  const { sessionsPerUser = SESSIONS_PER_USER, recentAuthenticationMs = RECENT_AUTHENTICATION_MS, revocationReplicas = 0 } = options;
+  const {
+    sessionsPerUser = SESSIONS_PER_USER,
+    recentAuthenticationMs = RECENT_AUTHENTICATION_MS,
+    revocationReplicas = 0,
+  } = options;
   const lifetimes = lifetimesOf(options);
   const mayBeNothing = { refreshGraceMs: lifetimes.refreshGraceMs, recentAuthenticationMs, revocationReplicas };
-  for (const [name, value] of Object.entries({ ...lifetimes, ...limitsOf(options), sessionsPerUser, ...mayBeNothing })) {
+  for (const [name, value] of Object.entries({
+    ...lifetimes,
+    ...limitsOf(options),
+    sessionsPerUser,
+    ...mayBeNothing,
+  })) {
     const least = name in mayBeNothing ? 0 : 1;
-    if (!Number.isSafeInteger(value) || value < least) throw new RangeError(`${name} must be a whole number of at least ${least}`);
+    if (!Number.isSafeInteger(value) || value < least)
+      throw new RangeError(`${name} must be a whole number of at least ${least}`);
   }
   const { accessLifetimeMs, refreshLifetimeMs, sessionLifetimeMs, refreshGraceMs, refreshRetryWindowMs } = lifetimes;
   if (refreshGraceMs >= accessLifetimeMs) throw new RangeError('refreshGraceMs must be shorter than accessLifetimeMs');
-  if (refreshRetryWindowMs < refreshGraceMs) throw new RangeError('refreshRetryWindowMs must not be shorter than refreshGraceMs');
-  if (accessLifetimeMs > refreshLifetimeMs) throw new RangeError('accessLifetimeMs must not be longer than refreshLifetimeMs');
-  if (refreshLifetimeMs > sessionLifetimeMs) throw new RangeError('refreshLifetimeMs must not be longer than sessionLifetimeMs');
+  if (refreshRetryWindowMs < refreshGraceMs)
+    throw new RangeError('refreshRetryWindowMs must not be shorter than refreshGraceMs');
+  if (accessLifetimeMs > refreshLifetimeMs)
+    throw new RangeError('accessLifetimeMs must not be longer than refreshLifetimeMs');
+  if (refreshLifetimeMs > sessionLifetimeMs)
+    throw new RangeError('refreshLifetimeMs must not be longer than sessionLifetimeMs');
 }
 
 function clientsOf({ redis }: LatchkeyOptions): Clients {
@@ -198,7 +222,9 @@ function originsOf(app: FastifyInstance, given: readonly string[] | undefined): 
 /** The options that are given and have a default of the same name. */
 function given<T extends object>(options: Partial<T>, defaults: T): Partial<T> {
   const names = Object.keys(defaults) as (keyof T)[];
-  return Object.fromEntries(names.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]]))) as Partial<T>;
+  return Object.fromEntries(
+    names.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])),
+  ) as Partial<T>;
 }
 
 function addLocalOrigins(origins: Set<string>, { port, address, family }: AddressInfo): void {

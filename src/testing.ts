@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
-import { startEmbeddedRedis } from './redis/embedded.js';
+import { startEmbeddedRedis } from './redis/embedded/embedded-redis.js';
 import { Keys } from './redis/keys.js';
 import { DEFAULT_LIFETIMES, type IssuedTokens } from './sessions/session.js';
 import { type IssueRequest, SessionStore } from './sessions/store.js';
@@ -35,7 +35,10 @@ export interface TestSessions {
   /** For the plugin: `await app.register(latchkey, sessions.options)`. */
   readonly options: { readonly redis: Redis; readonly tokenKeys: readonly [string]; readonly redisPrefix: string };
   /** Signs a subject in without a password; what else the session should have can be told. */
-  signIn(subject: string, request?: Partial<Omit<IssueRequest, 'identity'>> & { identity?: Partial<IssueRequest['identity']> }): Promise<SignedIn>;
+  signIn(
+    subject: string,
+    request?: Partial<Omit<IssueRequest, 'identity'>> & { identity?: Partial<IssueRequest['identity']> },
+  ): Promise<SignedIn>;
   /** Stops Redis and removes its data. */
   close(): Promise<void>;
 }
@@ -54,7 +57,13 @@ export async function startTestSessions(): Promise<TestSessions> {
   const keys = new Keys(options.redisPrefix);
   const store = new SessionStore(
     { lookups: redis, scripts: redis },
-    { keys, tokenKeys: new TokenKeys(options.tokenKeys), lifetimes: DEFAULT_LIFETIMES, sessionsPerUser: 100, onBackgroundFault: console.error },
+    {
+      keys,
+      tokenKeys: new TokenKeys(options.tokenKeys),
+      lifetimes: DEFAULT_LIFETIMES,
+      sessionsPerUser: 100,
+      onBackgroundFault: console.error,
+    },
   );
 
   return {

@@ -7,7 +7,9 @@ const SCOPES = ['sessions:read', 'sessions:write', 'users:read', 'users:write'];
 
 const [name = '', ...scopes] = process.argv.slice(2);
 if (!/^[\w.~-]{1,64}$/.test(name) || scopes.length === 0 || !scopes.every((scope) => SCOPES.includes(scope))) {
-  console.error(`Usage: npm run admin-key -- <name> <scope>…    (letters, digits and . _ ~ -; scopes are ${SCOPES.join(', ')})`);
+  console.error(
+    `Usage: npm run admin-key -- <name> <scope>…    (letters, digits and . _ ~ -; scopes are ${SCOPES.join(', ')})`,
+  );
   process.exit(1);
 }
 const secret = randomBytes(32);

@@ -1,10 +1,13 @@
-import { rules, type Variable, variables } from '../src/config.js';
+import { rules, type Variable, variables } from '../src/server/config/config.js';
 
 const REDIS_URLS = [
   ['a server', '`redis://[[user]:password@]host[:port][/database]`'],
   ['a server over TLS', '`rediss://…`, likewise'],
   ['a socket', '`unix://[[user]:password@]/path/to/socket`'],
-  ['Sentinel', '`redis+sentinel://[[user]:password@]host[:port],host[:port]…/name[/database]`, over TLS `rediss+sentinel://…`'],
+  [
+    'Sentinel',
+    '`redis+sentinel://[[user]:password@]host[:port],host[:port]…/name[/database]`, over TLS `rediss+sentinel://…`',
+  ],
   ['a Cluster', '`redis://…,redis://…`: some of its nodes, comma-separated; or `rediss://…,rediss://…`'],
 ];
 
@@ -14,7 +17,7 @@ export function configurationPage(): string {
   const secrets = all.filter(({ secret }) => secret).map(({ name }) => `\`${name}\``);
   return `# Configuration
 
-<!-- Generated from src/config.ts by npm run docs. -->
+<!-- Generated from src/server/config/config.ts by npm run docs. -->
 
 The service is configured by its environment, which is read once, at start. All mistakes are told at once, by the names of their variables and never with their values, and the service does not start with any. An empty variable counts as unset. A name that is one letter away from one of these is warned of.
 
@@ -48,5 +51,8 @@ function table(heads: string[], rows: string[][]): string {
 }
 
 function listed(severity: 'error' | 'warning'): string {
-  return rules.filter((rule) => rule.severity === severity).map(({ says }) => `- ${says}\n`).join('');
+  return rules
+    .filter((rule) => rule.severity === severity)
+    .map(({ says }) => `- ${says}\n`)
+    .join('');
 }

@@ -1,5 +1,5 @@
-import { oauthErrors } from '../src/http/oauth/errors.js';
-import { type ProblemCode, problems } from '../src/http/problem.js';
+import { oauthErrors } from '../src/http/kit/oauth-error.js';
+import { type ProblemCode, problems } from '../src/http/kit/problem.js';
 import type { PasswordRefusal } from '../src/identity/password.js';
 import type { EndedReason } from '../src/sessions/session.js';
 
@@ -39,7 +39,7 @@ const PASSWORD_REASONS: Record<PasswordRefusal, string> = {
 export function errorsPage(): string {
   return `# Errors
 
-<!-- Generated from src/http/problem.ts by npm run docs. -->
+<!-- Generated from src/http/kit/problem.ts by npm run docs. -->
 
 Every error is an \`application/problem+json\` (RFC 9457), except on the OAuth endpoints:
 
@@ -49,7 +49,15 @@ Every error is an \`application/problem+json\` (RFC 9457), except on the OAuth e
 
 \`code\` and \`reason\` are stable: decide by them. \`detail\` is for people and may change. A malformed request names its fields in \`errors\`, each a \`field\`, such as \`body.password\`, and a \`detail\`. No error repeats a value that was sent, and none writes a cookie. A 401 comes with \`WWW-Authenticate\`, a 429 and a 503 with \`Retry-After\`.
 
-${table(['status', 'code', 'means', 'what to do'], Object.entries(problems).map(([code, { status, detail }]) => [String(status), `\`${code}\``, detail, WHAT_TO_DO[code as ProblemCode] ?? '']))}
+${table(
+  ['status', 'code', 'means', 'what to do'],
+  Object.entries(problems).map(([code, { status, detail }]) => [
+    String(status),
+    `\`${code}\``,
+    detail,
+    WHAT_TO_DO[code as ProblemCode] ?? '',
+  ]),
+)}
 ## Reasons of \`reauthentication_required\`
 
 ${reasons(REFRESH_REASONS)}
@@ -60,11 +68,17 @@ ${reasons(PASSWORD_REASONS)}
 
 The OAuth endpoints answer with \`{"error": …, "error_description": …}\` (RFC 6749 section 5.2).
 
-${table(['status', 'error'], Object.entries(oauthErrors).map(([error, status]) => [String(status), `\`${error}\``]))}`;
+${table(
+  ['status', 'error'],
+  Object.entries(oauthErrors).map(([error, status]) => [String(status), `\`${error}\``]),
+)}`;
 }
 
 function reasons(texts: Record<string, string>): string {
-  return table(['reason', 'means'], Object.entries(texts).map(([reason, text]) => [`\`${reason}\``, text]));
+  return table(
+    ['reason', 'means'],
+    Object.entries(texts).map(([reason, text]) => [`\`${reason}\``, text]),
+  );
 }
 
 function table(head: string[], rows: string[][]): string {

@@ -8,7 +8,7 @@ import { buildSync } from 'esbuild';
 const LEAST_SCORE = 85;
 
 /** Notices every change of what is documented. */
-const DOCUMENTED = 'test/http/openapi-files.test.ts';
+const DOCUMENTED = 'test/docs/openapi.test.ts';
 
 /**
  * Folders of the source, and the tests that are to notice: the quickest first, since the first that fails ends the search.
@@ -16,20 +16,29 @@ const DOCUMENTED = 'test/http/openapi-files.test.ts';
  */
 const PARTS = {
   sessions: ['test/sessions/{data,update,token,store,cluster}.test.ts'],
-  identity: ['test/identity/{network,disable,password,username,hasher,users}.test.ts', 'test/oidc/login.test.ts', 'test/identity/{search,throttle}.test.ts'],
+  identity: [
+    'test/identity/{network,disable,password,username,hasher,users}.test.ts',
+    'test/http/oidc/login.test.ts',
+    'test/identity/{search,throttle}.test.ts',
+  ],
   http: [
     'test/http/{device,validate,provider-login,webhook-event,signal,error-log}.test.ts',
     DOCUMENTED,
     'test/security/cookies.test.ts',
-    'test/http/events.test.ts',
+    'test/http/flows/audit.test.ts',
     'test/http/routes/{sessions,verify,session,continue,logout,login,password}.test.ts',
     'test/security/{malformed,headers,fixation,step-up,delegated,proxies}.test.ts',
     'test/http/{unread,route,same-origin,unavailable,errors}.test.ts',
     'test/http/routes/{register,refresh}.test.ts',
     'test/plugin/{host,plugin}.test.ts',
-    'test/oidc/login.test.ts',
+    'test/http/oidc/login.test.ts',
   ],
-  'http/routes': [DOCUMENTED, 'test/http/routes/*.test.ts', 'test/security/{fixation,routes,step-up,delegated}.test.ts', 'test/oidc/login.test.ts'],
+  'http/routes': [
+    DOCUMENTED,
+    'test/http/routes/*.test.ts',
+    'test/security/{fixation,routes,step-up,delegated}.test.ts',
+    'test/http/oidc/login.test.ts',
+  ],
   'http/oauth': [DOCUMENTED, 'test/http/oauth/*.test.ts', 'test/clients/*.test.ts'],
   'http/oidc': [DOCUMENTED, 'test/oidc/*.test.ts'],
   'http/admin': [DOCUMENTED, 'test/http/admin/*.test.ts'],
@@ -50,7 +59,8 @@ if (unknown !== undefined) {
 
 copyWithCompiledTests('reports/mutation/project');
 const scores = [];
-for (const part of parts.length > 0 ? parts : Object.keys(testsOf)) scores.push({ part, ...scoreOf(await mutated(part)) });
+for (const part of parts.length > 0 ? parts : Object.keys(testsOf))
+  scores.push({ part, ...scoreOf(await mutated(part)) });
 console.table(scores);
 if (scores.some(({ score }) => score < LEAST_SCORE)) {
   console.error(`At least ${LEAST_SCORE} % are to be noticed.`);
@@ -61,10 +71,19 @@ if (scores.some(({ score }) => score < LEAST_SCORE)) {
 function copyWithCompiledTests(directory) {
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true });
-  const copied = readdirSync('.').filter((name) => /^(src|test|tools|docs|package\.json|tsconfig.*\.json|.*\.conf|.*\.acl)$/.test(name));
+  const copied = readdirSync('.').filter((name) =>
+    /^(src|test|tools|docs|package\.json|tsconfig.*\.json|.*\.conf|.*\.acl)$/.test(name),
+  );
   for (const name of copied) cpSync(name, `${directory}/${name}`, { recursive: true });
   process.chdir(directory);
-  buildSync({ absWorkingDir: process.cwd(), entryPoints: ['test/**/*.ts', 'tools/*.ts'], outdir: '.', outbase: '.', format: 'esm', target: 'node20' });
+  buildSync({
+    absWorkingDir: process.cwd(),
+    entryPoints: ['test/**/*.ts', 'tools/*.ts'],
+    outdir: '.',
+    outbase: '.',
+    format: 'esm',
+    target: 'node20',
+  });
 }
 
 function mutated(part) {
@@ -75,7 +94,8 @@ function mutated(part) {
       nodeArgs: ['--require', '{{hookFile}}', '{{testFile}}'],
     },
     // The browser's scripts are not compiled, as where tests run otherwise.
-    buildCommand: 'esbuild src/*.ts src/http/**/*.ts src/identity/**/*.ts src/redis/**/*.ts src/sessions/**/*.ts src/webhooks/**/*.ts --outdir=. --outbase=. --format=esm --target=node20 --log-level=error',
+    buildCommand:
+      'esbuild src/*.ts src/http/**/*.ts src/identity/**/*.ts src/redis/**/*.ts src/sessions/**/*.ts src/webhooks/**/*.ts --outdir=. --outbase=. --format=esm --target=node20 --log-level=error',
     mutate: [short ? `src/${part}` : `src/${part}/*.ts`],
     coverageAnalysis: 'perTest',
     // What is evaluated once, when a file is loaded, is mostly schemas and their descriptions.
@@ -96,5 +116,10 @@ function scoreOf(results) {
   const count = (...statuses) => results.filter(({ status }) => statuses.includes(status)).length;
   const noticed = count('Killed', 'Timeout');
   const survived = count('Survived', 'NoCoverage');
-  return { noticed, survived, static: count('Ignored'), score: Math.round((1000 * noticed) / (noticed + survived)) / 10 };
+  return {
+    noticed,
+    survived,
+    static: count('Ignored'),
+    score: Math.round((1000 * noticed) / (noticed + survived)) / 10,
+  };
 }

@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis';
-import { internalApp, publicApp } from '../src/app.js';
-import { loadConfig } from '../src/config.js';
+import { internalApp, publicApp } from '../src/server/apps.js';
+import { loadConfig } from '../src/server/config/config.js';
 
 /** `/openapi.json` of both listeners with everything configured, as pretty JSON by the names of their files. It needs no Redis. */
 export async function openapiDocuments(): Promise<Record<string, string>> {
@@ -8,7 +8,9 @@ export async function openapiDocuments(): Promise<Record<string, string>> {
     ...loadConfig({ LOG_LEVEL: 'silent' }),
     tokenKeys: ['a token key that signs nothing, 32 characters'] as const,
     adminKeys: [],
-    oidcProviders: [{ name: 'example', issuer: 'https://provider.example', clientId: 'latchkey', clientSecret: 'none' }],
+    oidcProviders: [
+      { name: 'example', issuer: 'https://provider.example', clientId: 'latchkey', clientSecret: 'none' },
+    ],
   };
   const client = new Redis({ lazyConnect: true });
   const open = await publicApp(config, { lookups: client, scripts: client });

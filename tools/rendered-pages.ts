@@ -7,7 +7,10 @@ import { ENDED_REASONS, type Session } from '../src/sessions/session.js';
 const BEGAN = Date.UTC(2026, 0, 2, 3, 4, 5);
 const DAY = 86_400_000;
 const NASTY = '<script>"&\'';
-const PROVIDERS = [{ name: 'corp', href: '/auth/oidc/corp' }, { name: 'a b', href: '/auth/oidc/a%20b' }];
+const PROVIDERS = [
+  { name: 'corp', href: '/auth/oidc/corp' },
+  { name: 'a b', href: '/auth/oidc/a%20b' },
+];
 
 function session(sessionId: string, device: string): Session {
   const times = { authenticatedAt: BEGAN, createdAt: BEGAN, renewedAt: BEGAN + DAY, endsAt: BEGAN + 90 * DAY };
@@ -23,12 +26,33 @@ const credentials: Record<string, CredentialsPage> = {
 };
 
 const accounts: Record<string, AccountPage> = {
-  alone: { name: 'ada', own: 'own', sessions: [session('own', 'Firefox 140 · Linux')], endings: [], minimumLength: undefined, providers: [], links: [] },
+  alone: {
+    name: 'ada',
+    own: 'own',
+    sessions: [session('own', 'Firefox 140 · Linux')],
+    endings: [],
+    minimumLength: undefined,
+    providers: [],
+    links: [],
+  },
   full: {
-    name: NASTY, own: 'own', info: 'An information.', error: 'An error.', minimumLength: 15, providers: PROVIDERS,
-    links: [{ id: 'first', provider: 'corp', linkedAt: BEGAN }, { id: 'second', provider: NASTY, linkedAt: BEGAN + DAY }],
+    name: NASTY,
+    own: 'own',
+    info: 'An information.',
+    error: 'An error.',
+    minimumLength: 15,
+    providers: PROVIDERS,
+    links: [
+      { id: 'first', provider: 'corp', linkedAt: BEGAN },
+      { id: 'second', provider: NASTY, linkedAt: BEGAN + DAY },
+    ],
     sessions: [session('own', ''), session('other', 'unknown'), session('third', NASTY)],
-    endings: ENDED_REASONS.map((reason, i) => ({ sessionId: `ended-${i}`, reason, at: BEGAN + i * DAY, device: 'curl 8' })),
+    endings: ENDED_REASONS.map((reason, i) => ({
+      sessionId: `ended-${i}`,
+      reason,
+      at: BEGAN + i * DAY,
+      device: 'curl 8',
+    })),
   },
 };
 
@@ -39,16 +63,27 @@ export function renderedPages(): Record<string, string> {
     const context: PageContext = {
       brand: { name: `Brand ${NASTY}` },
       strings: stringsFor(language),
-      assets: { stylesheets: ['/auth/assets/0/pages.css', '/auth/assets/0/brand.css'], scripts: ['/auth/assets/0/pages.js'] },
+      assets: {
+        stylesheets: ['/auth/assets/0/pages.css', '/auth/assets/0/brand.css'],
+        scripts: ['/auth/assets/0/pages.js'],
+      },
       base: '/auth',
       loginPage: '/login',
     };
     for (const [name, page] of Object.entries(credentials)) {
-      pages[`login-${name}.${language}.html`] = loginPage(context, { ...page, providers: name === 'empty' ? [] : PROVIDERS, registration: name === 'empty' });
+      pages[`login-${name}.${language}.html`] = loginPage(context, {
+        ...page,
+        providers: name === 'empty' ? [] : PROVIDERS,
+        registration: name === 'empty',
+      });
       pages[`register-${name}.${language}.html`] = registerPage(context, { ...page, minimumLength: 15 });
     }
-    for (const [name, page] of Object.entries(accounts)) pages[`account-${name}.${language}.html`] = accountPage(context, page);
-    pages[`logged-out.${language}.html`] = loggedOutPage(context, { provider: 'corp', href: '/auth/oidc/corp/logout?sid=s' });
+    for (const [name, page] of Object.entries(accounts))
+      pages[`account-${name}.${language}.html`] = accountPage(context, page);
+    pages[`logged-out.${language}.html`] = loggedOutPage(context, {
+      provider: 'corp',
+      href: '/auth/oidc/corp/logout?sid=s',
+    });
   }
   return pages;
 }

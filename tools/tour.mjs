@@ -19,7 +19,9 @@ try {
   await tour();
 } catch (error) {
   failures += 1;
-  console.error(`\n✗ ${error.cause?.code === 'ECONNREFUSED' ? `nothing answers at ${service}: run npm start first` : error.message}`);
+  console.error(
+    `\n✗ ${error.cause?.code === 'ECONNREFUSED' ? `nothing answers at ${service}: run npm start first` : error.message}`,
+  );
 }
 redis?.disconnect();
 console.log(failures === 0 ? '\nEvery step went as it should.' : `\nNot as it should: ${failures}.`);
@@ -33,7 +35,11 @@ async function tour() {
   await showChanges({ added: ['user', 'login'] });
 
   heading('1. The user logs in');
-  await ask('POST', '/auth/login', { body: { username, password: 'not this one' }, status: 401, code: 'invalid_credentials' });
+  await ask('POST', '/auth/login', {
+    body: { username, password: 'not this one' },
+    status: 401,
+    code: 'invalid_credentials',
+  });
   const phone = await logIn();
   await showChanges({ added: ['access', 'session', 'sessions'] });
 
@@ -42,7 +48,11 @@ async function tour() {
   await showChanges({});
 
   heading('3. An access token that is expired, revoked or unknown');
-  await ask('GET', '/auth/session', { bearer: { access_token: `${phone.access_token.slice(0, -1)}~` }, status: 401, code: 'invalid_token' });
+  await ask('GET', '/auth/session', {
+    bearer: { access_token: `${phone.access_token.slice(0, -1)}~` },
+    status: 401,
+    code: 'invalid_token',
+  });
   await ask('GET', '/auth/session', { status: 401, code: 'authentication_required' });
 
   heading('4. The client sends the refresh token');
@@ -55,14 +65,23 @@ async function tour() {
   await showChanges({ changed: ['session', 'access'] }, { within: 2_000 });
 
   heading('5. A refresh token that is of no use');
-  await ask('POST', '/auth/refresh', { body: { refresh_token: 'lkr_' }, status: 403, code: 'reauthentication_required', reason: 'invalid' });
+  await ask('POST', '/auth/refresh', {
+    body: { refresh_token: 'lkr_' },
+    status: 403,
+    code: 'reauthentication_required',
+    reason: 'invalid',
+  });
   await ask('POST', '/auth/refresh', { status: 403, code: 'reauthentication_required', reason: 'missing' });
 
   heading('6. The user logs out');
   await ask('POST', '/auth/logout', { bearer: renewed, status: 204 });
   await showChanges({ added: ['ended'], removed: ['access', 'session', 'sessions'] });
   await ask('GET', '/auth/session', { bearer: renewed, status: 401, code: 'invalid_token' });
-  await ask('POST', '/auth/refresh', { body: { refresh_token: renewed.refresh_token }, status: 403, reason: 'logged_out' });
+  await ask('POST', '/auth/refresh', {
+    body: { refresh_token: renewed.refresh_token },
+    status: 403,
+    reason: 'logged_out',
+  });
 
   heading('7. The user ends devices and changes the password');
   const laptop = await logIn();
@@ -81,8 +100,16 @@ async function tour() {
   const change = { current_password: passwords.first, new_password: passwords.second };
   const anew = await ask('POST', '/auth/password', { bearer: laptop, body: change, status: 200 });
   await showChanges({ added: ['access', 'session', 'ended'], removed: ['access', 'session'], changed: ['user'] });
-  await ask('POST', '/auth/refresh', { body: { refresh_token: laptop.refresh_token }, status: 403, reason: 'password_changed' });
-  await ask('POST', '/auth/login', { body: { username, password: passwords.first }, status: 401, code: 'invalid_credentials' });
+  await ask('POST', '/auth/refresh', {
+    body: { refresh_token: laptop.refresh_token },
+    status: 403,
+    reason: 'password_changed',
+  });
+  await ask('POST', '/auth/login', {
+    body: { username, password: passwords.first },
+    status: 401,
+    code: 'invalid_credentials',
+  });
 
   heading('And in a browser, the tokens are in cookies');
   await ask('POST', '/auth/login', { body: { username, password: passwords.second }, status: 200 });
@@ -92,7 +119,10 @@ async function tour() {
 }
 
 async function logIn() {
-  return ask('POST', '/auth/login', { body: { username, password: passwords.first, transport: 'bearer' }, status: 200 });
+  return ask('POST', '/auth/login', {
+    body: { username, password: passwords.first, transport: 'bearer' },
+    status: 200,
+  });
 }
 
 async function ask(method, path, { body, bearer, status, code, reason }) {
@@ -105,7 +135,8 @@ async function ask(method, path, { body, bearer, status, code, reason }) {
   const text = await reply.text();
   const answer = text === '' ? {} : JSON.parse(text);
   console.log(`← ${reply.status}${text && `  ${shown(answer)}`}`);
-  for (const cookie of reply.headers.getSetCookie()) console.log(`  Set-Cookie: ${cookie.replace(/(lk[ar]_)[\w-]+/, '$1…')}`);
+  for (const cookie of reply.headers.getSetCookie())
+    console.log(`  Set-Cookie: ${cookie.replace(/(lk[ar]_)[\w-]+/, '$1…')}`);
   check(reply.status === status, `status ${status}`);
   if (code) check(answer.code === code, `code ${code}`);
   if (reason) check(answer.reason === reason, `reason ${reason}`);
@@ -123,7 +154,10 @@ function check(holds, what) {
 }
 
 function shown(body) {
-  return JSON.stringify(body, (name, value) => (name.endsWith('password') ? '…' : value)).replace(/(lk[ar]_)[^"]*/g, '$1…');
+  return JSON.stringify(body, (name, value) => (name.endsWith('password') ? '…' : value)).replace(
+    /(lk[ar]_)[^"]*/g,
+    '$1…',
+  );
 }
 
 async function connected() {
@@ -132,7 +166,13 @@ async function connected() {
   if (location && !location.includes(',')) {
     const client = new Redis(location, { lazyConnect: true, retryStrategy: null });
     client.on('error', () => undefined);
-    if (await client.connect().then(() => true, () => false)) return client;
+    if (
+      await client.connect().then(
+        () => true,
+        () => false,
+      )
+    )
+      return client;
   }
   console.log('What changes in Redis is not shown: there is no single one at REDIS_URL or in .latchkey/');
   return undefined;
@@ -153,7 +193,9 @@ async function showChanges(expected, { within = 0 } = {}) {
     keys = await snapshot();
     changes = {
       added: [...keys.keys()].filter((name) => !before.has(name)),
-      changed: [...keys.keys()].filter((name) => before.has(name) && before.get(name).content !== keys.get(name).content),
+      changed: [...keys.keys()].filter(
+        (name) => before.has(name) && before.get(name).content !== keys.get(name).content,
+      ),
       removed: [...before.keys()].filter((name) => !keys.has(name)),
     };
     missing = Object.entries(expected).flatMap(([change, kinds]) =>
@@ -165,7 +207,10 @@ async function showChanges(expected, { within = 0 } = {}) {
   for (const name of changes.removed) console.log(`  redis - ${short(name)}`);
   for (const what of missing) check(false, `Redis: ${what}`);
   for (const [name, { ttlMs }] of keys) {
-    check((ttlMs === -1) === ['user', 'login'].includes(kindOf(name)), `Redis: every key but the user's with an expiry, not ${short(name)}`);
+    check(
+      (ttlMs === -1) === ['user', 'login'].includes(kindOf(name)),
+      `Redis: every key but the user's with an expiry, not ${short(name)}`,
+    );
   }
 }
 
@@ -183,7 +228,10 @@ async function snapshot() {
 }
 
 function kindOf(name) {
-  return name.slice(prefix.length).replace(/^\{\w+\}:/, '').split(':')[0];
+  return name
+    .slice(prefix.length)
+    .replace(/^\{\w+\}:/, '')
+    .split(':')[0];
 }
 
 function short(name) {

@@ -32,7 +32,12 @@ if (process.argv[2] === 'api') {
     const found = await auth.api.getSession({ headers: fromNodeHeaders(request.headers) });
     if (!found) return reply.code(401).send();
     const { session, user } = found;
-    const identity = { subject: user.id, username: user.name, methods: [], authenticated_at: seconds(session.createdAt) };
+    const identity = {
+      subject: user.id,
+      username: user.name,
+      methods: [],
+      authenticated_at: seconds(session.createdAt),
+    };
     return who(session.id, identity, seconds(session.expiresAt));
   });
   await app.listen(listenOptions);

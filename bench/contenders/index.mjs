@@ -24,7 +24,13 @@ async function serviceForMany(redis, options) {
   const issued = await seed(store, SESSIONS);
   await store.end();
   const tokens = issued.map(({ pair }) => pair.access.token);
-  const request = { path: '/auth/session', headers: bearer(tokens[0]), contains: issued[0].principal.subject, script: 'tokens', lines: tokens };
+  const request = {
+    path: '/auth/session',
+    headers: bearer(tokens[0]),
+    contains: issued[0].principal.subject,
+    script: 'tokens',
+    lines: tokens,
+  };
   return { ...started, request };
 }
 
@@ -43,7 +49,7 @@ export const contenders = {
   },
   latchkey: {
     label: 'latchkey, the service',
-    configuration: '`node dist/main.js` with its defaults: `GET /auth/session`, cookie',
+    configuration: '`node dist/server/main.js` with its defaults: `GET /auth/session`, cookie',
     start: (redis, options) => service(redis, 'cookie', options),
   },
   'latchkey-bearer': {
@@ -69,11 +75,13 @@ export const contenders = {
   'one-get': {
     label: 'latchkey, one GET a request',
     configuration: 'the service with its gathered and shared lookups replaced by one `GET` for each request, cookie',
-    start: (redis, options = {}) => service(redis, 'cookie', { ...options, nodeOptions: [...oneGet.nodeOptions, ...(options.nodeOptions ?? [])] }),
+    start: (redis, options = {}) =>
+      service(redis, 'cookie', { ...options, nodeOptions: [...oneGet.nodeOptions, ...(options.nodeOptions ?? [])] }),
   },
   'jwt-hs256': {
     label: '@fastify/jwt HS256',
-    configuration: 'defaults, with its `cookie` option and @fastify/cookie; `jwtVerify` in an `onRequest` hook. Its cache of verified tokens is off, as by default',
+    configuration:
+      'defaults, with its `cookie` option and @fastify/cookie; `jwtVerify` in an `onRequest` hook. Its cache of verified tokens is off, as by default',
     start: peer('jwt.mjs', 'HS256 cookie'),
   },
   'jwt-hs256-bearer': {
@@ -93,7 +101,8 @@ export const contenders = {
   },
   'fastify-session': {
     label: '@fastify/session',
-    configuration: 'defaults (`rolling`, `saveUninitialized`), connect-redis on node-redis, `cookie.secure: false` as its README asks for plain HTTP',
+    configuration:
+      'defaults (`rolling`, `saveUninitialized`), connect-redis on node-redis, `cookie.secure: false` as its README asks for plain HTTP',
     start: peer('fastify-session.mjs'),
   },
   'fastify-session-fixed': {
@@ -103,12 +112,14 @@ export const contenders = {
   },
   'express-session': {
     label: 'express-session',
-    configuration: "Express 5, connect-redis on node-redis, `resave: false`, `saveUninitialized: false`: connect-redis's README",
+    configuration:
+      "Express 5, connect-redis on node-redis, `resave: false`, `saveUninitialized: false`: connect-redis's README",
     start: peer('express-session.mjs'),
   },
   'better-auth-http': {
     label: 'better-auth over HTTP',
-    configuration: '`toNodeHandler` on node:http, `GET /api/auth/get-session`; users in its memory adapter, sessions in Redis by `@better-auth/redis-storage`; cookie cache off, as by default; rate limit off, or it would refuse the load',
+    configuration:
+      '`toNodeHandler` on node:http, `GET /api/auth/get-session`; users in its memory adapter, sessions in Redis by `@better-auth/redis-storage`; cookie cache off, as by default; rate limit off, or it would refuse the load',
     start: peer('better-auth.mjs', 'http'),
   },
   'better-auth-api': {
@@ -118,7 +129,8 @@ export const contenders = {
   },
   'oidc-provider': {
     label: 'oidc-provider introspection',
-    configuration: 'an opaque access token with its grant; a Redis adapter that keeps each model as one string, as the example in its repository; a static client, `client_secret_basic`',
+    configuration:
+      'an opaque access token with its grant; a Redis adapter that keeps each model as one string, as the example in its repository; a static client, `client_secret_basic`',
     start: peer('oidc-provider.mjs'),
   },
 };
@@ -127,5 +139,6 @@ export const contenders = {
 export async function probe({ origin, request: { path, headers, body, contains } }) {
   const response = await fetch(origin + path, { method: body ? 'POST' : 'GET', headers, body });
   const text = await response.text();
-  if (response.status !== 200 || !text.includes(contains)) throw new Error(`${origin}${path} answered ${response.status}: ${text.slice(0, 200)}`);
+  if (response.status !== 200 || !text.includes(contains))
+    throw new Error(`${origin}${path} answered ${response.status}: ${text.slice(0, 200)}`);
 }

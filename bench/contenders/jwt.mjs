@@ -32,5 +32,13 @@ app.get('/me', { schema: whoSchema }, ({ user: { sub, sid, username, amr, auth_t
 await app.listen(listenOptions);
 
 const { subject, username, methods, authenticated_at } = user;
-const token = app.jwt.sign({ sub: subject, sid: 'c2Vzc2lvbi1pZC0xMjM0NQ', username, amr: methods, auth_time: authenticated_at });
-ready({ headers: transport === 'cookie' ? { cookie: `${cookieName}=${token}` } : { authorization: `Bearer ${token}` } });
+const token = app.jwt.sign({
+  sub: subject,
+  sid: 'c2Vzc2lvbi1pZC0xMjM0NQ',
+  username,
+  amr: methods,
+  auth_time: authenticated_at,
+});
+ready({
+  headers: transport === 'cookie' ? { cookie: `${cookieName}=${token}` } : { authorization: `Bearer ${token}` },
+});

@@ -14,7 +14,15 @@ const provider = new Provider(origin, {
   clients: [client],
   features: { introspection: { enabled: true }, devInteractions: { enabled: false } },
   cookies: { keys: ['a secret with minimum length of 32 characters'] },
-  jwks: { keys: [{ ...generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' }), use: 'sig', alg: 'RS256' }] },
+  jwks: {
+    keys: [
+      {
+        ...generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' }),
+        use: 'sig',
+        alg: 'RS256',
+      },
+    ],
+  },
 });
 await new Promise((resolve) => provider.listen(listenOptions.port, listenOptions.host, resolve));
 

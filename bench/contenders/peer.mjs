@@ -1,5 +1,10 @@
 /** What every peer answers a valid session with: the same members, under the same schema where there is a serializer. */
-export const user = { subject: 'q3J0c7Yk1m9dV2xTnB4LwA', username: 'ada', methods: ['pwd'], authenticated_at: 1_790_000_000 };
+export const user = {
+  subject: 'q3J0c7Yk1m9dV2xTnB4LwA',
+  username: 'ada',
+  methods: ['pwd'],
+  authenticated_at: 1_790_000_000,
+};
 
 export const whoSchema = {
   response: {
@@ -40,5 +45,8 @@ export function ready(request) {
 
 /** The cookies of an answer as a request sends them back. */
 export function cookiesOf(response) {
-  return response.headers.getSetCookie().map((cookie) => cookie.split(';')[0]).join('; ');
+  return response.headers
+    .getSetCookie()
+    .map((cookie) => cookie.split(';')[0])
+    .join('; ');
 }

@@ -17,11 +17,14 @@ export class CannotRunError extends Error {}
 
 /** The load generator must cost far less than what it measures, so it is wrk and no JavaScript. */
 export function requireTools() {
-  if (process.platform !== 'linux') throw new CannotRunError('The benchmark reads /proc and pins processes: it needs Linux.');
+  if (process.platform !== 'linux')
+    throw new CannotRunError('The benchmark reads /proc and pins processes: it needs Linux.');
   const packages = { wrk: 'wrk', taskset: 'util-linux', 'redis-server': 'redis-server' };
   const missing = Object.keys(packages).filter((command) => !found(command));
   if (missing.length > 0) {
-    throw new CannotRunError(`Not installed: ${missing.join(', ')}. apt-get install ${missing.map((name) => packages[name]).join(' ')}`);
+    throw new CannotRunError(
+      `Not installed: ${missing.join(', ')}. apt-get install ${missing.map((name) => packages[name]).join(' ')}`,
+    );
   }
 }
 
@@ -65,7 +68,9 @@ export const inMicroseconds = (ticks) => (ticks * 1e6) / TICKS_A_SECOND;
 
 /** CPU time that a process and its children have used so far, user and system, in microseconds. */
 export function cpuTime(pid) {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ');
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /s, '')
+    .split(' ');
   const own = inMicroseconds(Number(fields[11]) + Number(fields[12]));
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
   return children === '' ? own : children.split(' ').reduce((sum, child) => sum + cpuTime(child), own);

@@ -10,7 +10,7 @@ import { TOKEN_KEY } from './latchkey.mjs';
 import { cpuTime, OTHERS, pinned, SERVER } from './machine.mjs';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-export const SERVICE = join(root, 'dist/main.js');
+export const SERVICE = join(root, 'dist/server/main.js');
 
 const children = new Set();
 const folders = new Set();
@@ -50,7 +50,9 @@ async function listening(port, child) {
   for (let attempt = 0; attempt < 600; attempt++) {
     if (ended !== undefined) throw new Error(`${child.spawnargs.join(' ')} ended with ${ended}`);
     const socket = connect(port, '127.0.0.1');
-    const answered = await new Promise((resolve) => socket.once('connect', () => resolve(true)).once('error', () => resolve(false)));
+    const answered = await new Promise((resolve) =>
+      socket.once('connect', () => resolve(true)).once('error', () => resolve(false)),
+    );
     socket.destroy();
     if (answered) return;
     await sleep(50);
@@ -147,5 +149,9 @@ async function commands({ client }) {
 }
 
 function difference(after, before) {
-  return Object.fromEntries(Object.entries(after).map(([name, calls]) => [name, calls - (before[name] ?? 0)]).filter(([, calls]) => calls > 0));
+  return Object.fromEntries(
+    Object.entries(after)
+      .map(([name, calls]) => [name, calls - (before[name] ?? 0)])
+      .filter(([, calls]) => calls > 0),
+  );
 }

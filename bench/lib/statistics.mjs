@@ -17,7 +17,8 @@ export const better = ({ rate, cpu }) => Math.max(rate, cpu);
 
 /** Each contender's medians over the rounds. */
 export function summary(rounds) {
-  const figures = (name) => Object.keys(rounds[0][name]).filter((figure) => typeof rounds[0][name][figure] === 'number');
+  const figures = (name) =>
+    Object.keys(rounds[0][name]).filter((figure) => typeof rounds[0][name][figure] === 'number');
   return Object.fromEntries(
     Object.keys(rounds[0]).map((name) => [
       name,

@@ -15,7 +15,8 @@ const HOUR_MS = 3_600_000;
 export async function growth({ rounds, seconds, levels, graceMs, log }) {
   const deployments = {};
   // The largest first: of the smaller ones, nothing has left its grace period when they are weighed.
-  for (const live of [...levels].sort((a, b) => b - a)) deployments[live] = await populate(live, { rounds, graceMs, log });
+  for (const live of [...levels].sort((a, b) => b - a))
+    deployments[live] = await populate(live, { rounds, graceMs, log });
   await sleep(graceMs);
   for (const live of levels) await weighAfterGrace(deployments[live]);
 
@@ -26,7 +27,8 @@ export async function growth({ rounds, seconds, levels, graceMs, log }) {
       const { rate, p99, serverCpu, requests } = await accounted({ server: service, redis }, work);
       return { rate, p99, cpu: serverCpu / requests, requests };
     };
-    turns[`validate ${live}`] = () => counted(() => load(`${service.origin}/auth/session`, { script: 'tokens', lines: access, seconds }));
+    turns[`validate ${live}`] = () =>
+      counted(() => load(`${service.origin}/auth/session`, { script: 'tokens', lines: access, seconds }));
     turns[`refresh ${live}`] = async () => {
       const issued = refresh.pop();
       const lines = issued.map(({ pair }) => pair.refresh.token);

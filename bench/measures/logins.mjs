@@ -21,10 +21,16 @@ export async function logins({ rounds, seconds, log }) {
 
   const loads = {
     saturated: () => load(`${service.origin}/auth/session`, { headers, seconds }),
-    paced: () => load(`${service.origin}/auth/session`, { script: 'paced', args: [String(PAUSE_MS)], headers, seconds }),
+    paced: () =>
+      load(`${service.origin}/auth/session`, { script: 'paced', args: [String(PAUSE_MS)], headers, seconds }),
   };
   const besideLogins = async (validation) => {
-    const options = { script: 'login', lines: bodies, connections: LOGINS_AT_ONCE, seconds: seconds + 2 * LEAD_SECONDS };
+    const options = {
+      script: 'login',
+      lines: bodies,
+      connections: LOGINS_AT_ONCE,
+      seconds: seconds + 2 * LEAD_SECONDS,
+    };
     const loggingIn = load(`${service.origin}/auth/login`, options);
     await sleep(LEAD_SECONDS * 1000);
     const { rate, p50, p99 } = await validation();

@@ -17,7 +17,9 @@ export async function logout({ rounds, sizes, log }) {
   for (const size of sizes) {
     const runs = [];
     for (let round = 0; round < rounds; round++) runs.push(await one({ redis, service, store }, size));
-    results[size] = Object.fromEntries(Object.keys(runs[0]).map((figure) => [figure, median(runs.map((run) => run[figure]))]));
+    results[size] = Object.fromEntries(
+      Object.keys(runs[0]).map((figure) => [figure, median(runs.map((run) => run[figure]))]),
+    );
     results[size].worst = Math.max(...runs.map(({ blockedMs }) => blockedMs));
     log(`  ${size} sessions`);
   }
@@ -38,14 +40,20 @@ async function one({ redis, service, store }, size) {
   await client.call('SLOWLOG', 'RESET');
   const before = await usecOf(redis, 'evalsha');
   const started = performance.now();
-  const response = await fetch(`${service.origin}/auth/logout`, { method: 'POST', headers: { authorization: `Bearer ${tokens[0]}` } });
+  const response = await fetch(`${service.origin}/auth/logout`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${tokens[0]}` },
+  });
   const tookMs = performance.now() - started;
   if (response.status !== 204) throw new Error(`Logout answered ${response.status}`);
   const after = await usecOf(redis, 'evalsha');
-  const slow = (await client.call('SLOWLOG', 'GET', '10000')).filter(([, , , [command]]) => /^eval/i.test(command)).map(([, , usec]) => usec);
+  const slow = (await client.call('SLOWLOG', 'GET', '10000'))
+    .filter(([, , , [command]]) => /^eval/i.test(command))
+    .map(([, , usec]) => usec);
 
   const alive = await inParallelAnswers(tokens, async (token) => (await store.authenticate(token)) !== undefined);
-  if (alive > 0 || (await client.exists(keys.sessions(subject))) !== 0) throw new Error(`${alive} of ${size} sessions survived their logout`);
+  if (alive > 0 || (await client.exists(keys.sessions(subject))) !== 0)
+    throw new Error(`${alive} of ${size} sessions survived their logout`);
 
   const calls = after.calls - before.calls;
   const mean = (after.usec - before.usec) / calls;

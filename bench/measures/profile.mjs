@@ -16,14 +16,19 @@ export async function profile({ only }) {
   const texts = [];
   for (const name of only) {
     const folder = mkdtempSync(join(tmpdir(), 'latchkey-profile-'));
-    const server = await contenders[name].start(redis, { cwd: folder, nodeOptions: ['--cpu-prof', '--cpu-prof-interval', '200'] });
+    const server = await contenders[name].start(redis, {
+      cwd: folder,
+      nodeOptions: ['--cpu-prof', '--cpu-prof-interval', '200'],
+    });
     await probe(server);
     const { path, headers, body } = server.request;
     const { requests } = await load(server.origin + path, { headers, args: body ? [body] : [], seconds: SECONDS });
     await server.stop();
     const [file] = readdirSync(folder).filter((each) => each.endsWith('.cpuprofile'));
     const costly = costs(JSON.parse(readFileSync(join(folder, file), 'utf8')), requests);
-    texts.push(`## ${contenders[name].label}\n\n${count(requests / SECONDS)} requests/s while it is profiled.\n\n${costly}`);
+    texts.push(
+      `## ${contenders[name].label}\n\n${count(requests / SECONDS)} requests/s while it is profiled.\n\n${costly}`,
+    );
     rmSync(folder, { recursive: true, force: true });
   }
   await redis.stop();
@@ -52,9 +57,18 @@ function costs({ nodes, samples, timeDeltas, endTime, startTime }, requests) {
   const largest = (costs, figure, many) => [...costs].sort(([, a], [, b]) => b[figure] - a[figure]).slice(0, many);
   const ours = [...functions].filter(([name]) => OURS.test(name));
   return [
-    table(['part', 'share', 'µs/request'], largest(packages, 'self', 15).map(([name, { self }]) => [name, ...share(self)])),
-    table(['function, itself', 'share', 'µs/request'], largest(functions, 'self', SHOWN).map(([name, { self }]) => [name, ...share(self)])),
-    table(['function of ours or of ioredis, with what it calls', 'share', 'µs/request'], largest(ours, 'total', 25).map(([name, { total }]) => [name, ...share(total)])),
+    table(
+      ['part', 'share', 'µs/request'],
+      largest(packages, 'self', 15).map(([name, { self }]) => [name, ...share(self)]),
+    ),
+    table(
+      ['function, itself', 'share', 'µs/request'],
+      largest(functions, 'self', SHOWN).map(([name, { self }]) => [name, ...share(self)]),
+    ),
+    table(
+      ['function of ours or of ioredis, with what it calls', 'share', 'µs/request'],
+      largest(ours, 'total', 25).map(([name, { total }]) => [name, ...share(total)]),
+    ),
   ].join('\n\n');
 }
 

@@ -26,13 +26,20 @@ export async function refresh({ rounds, seconds, log }) {
       bare: async () => {
         await probe(bare);
         const { path, headers } = bare.request;
-        return figures(await accounted({ server: bare, redis: durable.redis }, () => load(bare.origin + path, { headers, seconds })));
+        return figures(
+          await accounted({ server: bare, redis: durable.redis }, () => load(bare.origin + path, { headers, seconds })),
+        );
       },
       refresh: () => rotations(durable, seconds),
       'refresh-volatile': () => rotations(volatile, seconds),
       logout: () => logouts(durable),
       login: async () => {
-        const options = { script: 'login', lines: bodies, connections: LOGINS_AT_ONCE, seconds: Math.max(seconds, LOGIN_SECONDS) };
+        const options = {
+          script: 'login',
+          lines: bodies,
+          connections: LOGINS_AT_ONCE,
+          seconds: Math.max(seconds, LOGIN_SECONDS),
+        };
         return figures(await at(durable, '/auth/login', options));
       },
     },
@@ -70,10 +77,16 @@ async function rotations(deployment, seconds) {
 /** Every answer was a rotation: the generations have grown by as many, but for those on their way when wrk stopped. */
 export async function requireRotations({ client }, issued, answers) {
   const generations = await Promise.all(
-    issued.map(({ pair: { refresh } }) => client.hget(keys.session(refresh.partition, refresh.sessionId), 'generation')),
+    issued.map(({ pair: { refresh } }) =>
+      client.hget(keys.session(refresh.partition, refresh.sessionId), 'generation'),
+    ),
   );
-  const rotated = generations.reduce((sum, generation, i) => sum + Number(generation) - issued[i].pair.refresh.generation, 0);
-  if (rotated < answers || rotated > answers + CONNECTIONS) throw new Error(`${answers} refreshes were ${rotated} rotations`);
+  const rotated = generations.reduce(
+    (sum, generation, i) => sum + Number(generation) - issued[i].pair.refresh.generation,
+    0,
+  );
+  if (rotated < answers || rotated > answers + CONNECTIONS)
+    throw new Error(`${answers} refreshes were ${rotated} rotations`);
 }
 
 async function logouts(deployment) {

@@ -7,7 +7,9 @@ const EMPTY = 'return {}';
 const store = await openStore(process.env.REDIS_URL, { lifetimes: { refreshGraceMs: 0, refreshRetryWindowMs: 0 } });
 const client = store.clients.scripts;
 const sha = await client.script('LOAD', EMPTY);
-const chains = await Promise.all(Array.from({ length: CALLERS }, async () => (await issueTo(store, newSubject())).pair.refresh));
+const chains = await Promise.all(
+  Array.from({ length: CALLERS }, async () => (await issueTo(store, newSubject())).pair.refresh),
+);
 
 const calls = {
   get: (i) => client.get(`lk:{0000}:access:${chains[i].digest}`),

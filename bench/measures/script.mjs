@@ -4,7 +4,7 @@ import { interleaved } from '../lib/rounds.mjs';
 /** The rotation script on its own, against an EVALSHA of an empty script and a GET, on both sides of the connection. */
 export async function script({ rounds, seconds, log }) {
   const redis = await startRedis('none');
-  const caller = await startPeer(redis, { script: '../measures/script-caller.mjs' });
+  const caller = await startPeer(redis, { script: './script-caller.mjs' });
   const turn = (call, command) => async () => {
     const before = await usecOf(redis, command);
     caller.child.send({ call, seconds });

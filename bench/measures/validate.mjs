@@ -7,13 +7,17 @@ import { interleaved } from '../lib/rounds.mjs';
 export async function validate({ rounds, seconds, only, log }) {
   const names = Object.keys(contenders).filter((name) => !only || only.includes(name));
   const redis = await startRedis('none');
-  const servers = Object.fromEntries(await Promise.all(names.map(async (name) => [name, await contenders[name].start(redis)])));
+  const servers = Object.fromEntries(
+    await Promise.all(names.map(async (name) => [name, await contenders[name].start(redis)])),
+  );
   log(`  ${names.length} contenders have started`);
 
   const turn = (server) => async () => {
     await probe(server);
     const { path, headers, body, script, lines } = server.request;
-    const result = await accounted({ server, redis }, () => load(server.origin + path, { script, lines, headers, args: body ? [body] : [], seconds }));
+    const result = await accounted({ server, redis }, () =>
+      load(server.origin + path, { script, lines, headers, args: body ? [body] : [], seconds }),
+    );
     await probe(server);
     const commands = Object.values(result.commands).reduce((sum, calls) => sum + calls, 0);
     return {

@@ -17,7 +17,19 @@ function validate(results) {
   const names = Object.keys(medians);
   const over = (name, other) => (names.includes(other) ? `×${figure(better(ratio(rounds, name, other)))}` : '–');
   const rates = table(
-    ['', 'requests/s', 'p50 ms', 'p99 ms', 'CPU µs/request', 'Redis commands/request', '÷ bare, rate', '÷ bare, CPU', 'the service ÷ it', 'in a host ÷ it', 'generator busy'],
+    [
+      '',
+      'requests/s',
+      'p50 ms',
+      'p99 ms',
+      'CPU µs/request',
+      'Redis commands/request',
+      '÷ bare, rate',
+      '÷ bare, CPU',
+      'the service ÷ it',
+      'in a host ÷ it',
+      'generator busy',
+    ],
     names.map((name) => {
       const { rate, p50, p99, cpu, commands, generator, redis } = medians[name];
       const bare = names.includes('bare') ? ratio(rounds, name, 'bare') : undefined;
@@ -42,7 +54,9 @@ function validate(results) {
     saturated.length === 0
       ? `The generator was never the limit: wrk took at most ${percent(Math.max(...names.map((name) => medians[name].generator)))} of a core, with Redis the last column.`
       : `The generator was saturated at ${saturated.join(', ')}: their rates are lower bounds; CPU a request stands.`;
-  const configured = names.map((name) => `- **${contenders[name].label}**: ${contenders[name].configuration}`).join('\n');
+  const configured = names
+    .map((name) => `- **${contenders[name].label}**: ${contenders[name].configuration}`)
+    .join('\n');
   return `${conditions(results)} ${truth}\n\n${rates}\n\n${configured}`;
 }
 
@@ -59,13 +73,39 @@ function refresh(results) {
   const medians = summary(rounds);
   const rows = Object.entries(medians).map(([name, { rate, p50, p99, cpu, redisCpu, scripts, otherCommands }]) => {
     const bare = ratio(rounds, name, 'bare');
-    return [REFRESH_LABELS[name], count(rate), figure(p50), figure(p99), figure(cpu), figure(redisCpu), figure(scripts), figure(otherCommands), figure(bare.rate), figure(bare.cpu)];
+    return [
+      REFRESH_LABELS[name],
+      count(rate),
+      figure(p50),
+      figure(p99),
+      figure(cpu),
+      figure(redisCpu),
+      figure(scripts),
+      figure(otherCommands),
+      figure(bare.rate),
+      figure(bare.cpu),
+    ];
   });
-  const header = ['', 'requests/s', 'p50 ms', 'p99 ms', 'CPU µs/request', "Redis's CPU µs/request", 'scripts/request', 'commands in and beside them', '÷ bare, rate', '÷ bare, CPU'];
+  const header = [
+    '',
+    'requests/s',
+    'p50 ms',
+    'p99 ms',
+    'CPU µs/request',
+    "Redis's CPU µs/request",
+    'scripts/request',
+    'commands in and beside them',
+    '÷ bare, rate',
+    '÷ bare, CPU',
+  ];
   return `${conditions(results)}\n\n${table(header, rows)}`;
 }
 
-const SCRIPT_LABELS = { get: 'GET of a key that is not there', empty: 'EVALSHA of an empty script', rotate: 'rotation, tokens derived and parsed' };
+const SCRIPT_LABELS = {
+  get: 'GET of a key that is not there',
+  empty: 'EVALSHA of an empty script',
+  rotate: 'rotation, tokens derived and parsed',
+};
 
 function script(results) {
   const { rounds } = results;
@@ -74,13 +114,21 @@ function script(results) {
     count(rate),
     figure(clientCpu),
     figure(redisTime),
-    figure(ratio(rounds.map((round) => withCpu(round)), name, 'empty').rate),
+    figure(
+      ratio(
+        rounds.map((round) => withCpu(round)),
+        name,
+        'empty',
+      ).rate,
+    ),
   ]);
   return `${conditions(results)} 50 calls at a time on one connection; times by Redis's own account (commandstats).\n\n${table(['', 'calls/s', 'client CPU µs/call', 'Redis µs/call', '÷ empty script, rate'], rows)}`;
 }
 
 function withCpu(round) {
-  return Object.fromEntries(Object.entries(round).map(([name, { rate, clientCpu }]) => [name, { rate, cpu: clientCpu }]));
+  return Object.fromEntries(
+    Object.entries(round).map(([name, { rate, clientCpu }]) => [name, { rate, cpu: clientCpu }]),
+  );
 }
 
 function growth(results) {
@@ -96,13 +144,27 @@ function growth(results) {
     return [count(live), ...cells, within === undefined ? '–' : count(within), count(after)];
   });
   const beside = `÷ at ${count(smallest)}`;
-  const header = ['live sessions', 'validate/s', 'CPU µs', beside, 'refresh/s', 'CPU µs', beside, 'bytes/session in the grace period', 'after it'];
+  const header = [
+    'live sessions',
+    'validate/s',
+    'CPU µs',
+    beside,
+    'refresh/s',
+    'CPU µs',
+    beside,
+    'bytes/session in the grace period',
+    'after it',
+  ];
   return `${conditions(results)} One session a user, each rotated once; another token with each request. Memory is the growth of Redis's \`used_memory\`, all keys; in the grace period only where all sessions could be rotated within it.\n\n${table(header, rows)}`;
 }
 
 function logout(results) {
   const rows = Object.entries(results.sizes).map(([size, { tookMs, scripts, blockedMs, worst }]) => [
-    count(Number(size)), figure(tookMs), figure(scripts), figure(blockedMs), figure(worst),
+    count(Number(size)),
+    figure(tookMs),
+    figure(scripts),
+    figure(blockedMs),
+    figure(worst),
   ]);
   return `${conditions(results)} Redis's own account of its longest script in each logout (slowlog, commandstats); the disk's part in acknowledging a write is not in it.\n\n${table(['sessions', 'logout ms', 'scripts', 'Redis blocked, ms at a time', 'worst of all rounds'], rows)}`;
 }
@@ -114,8 +176,28 @@ function logins(results) {
     const [without, beside] = [medians[name], medians[`${name}, 16 logins`]];
     const times = median(rounds.map((round) => round[`${name}, 16 logins`].p99 / round[name].p99));
     const label = name === 'saturated' ? '50 connections, the next request at once' : '50 connections, 20 ms apart';
-    return [label, count(without.rate), figure(without.p50), figure(without.p99), count(beside.rate), figure(beside.p50), figure(beside.p99), figure(beside.logins), figure(times)];
+    return [
+      label,
+      count(without.rate),
+      figure(without.p50),
+      figure(without.p99),
+      count(beside.rate),
+      figure(beside.p50),
+      figure(beside.p99),
+      figure(beside.logins),
+      figure(times),
+    ];
   });
-  const header = ['validation', '/s', 'p50 ms', 'p99 ms', '/s beside logins', 'p50 ms', 'p99 ms', 'logins/s', 'p99 ÷ p99'];
+  const header = [
+    'validation',
+    '/s',
+    'p50 ms',
+    'p99 ms',
+    '/s beside logins',
+    'p50 ms',
+    'p99 ms',
+    'logins/s',
+    'p99 ÷ p99',
+  ];
   return `${conditions(results)} The service may use every core.\n\n${table(header, rows)}`;
 }

@@ -42,9 +42,15 @@ function growing({ rounds, levels, memory }) {
   const [smallest, largest] = [levels[0], levels.at(-1)];
   const weighed = levels.filter((live) => memory[live].within !== undefined).at(-1);
   return [
-    atLeast(`validate at ${count(largest)} live sessions ÷ at ${count(smallest)}`, 0.85, ratio(rounds, `validate ${largest}`, `validate ${smallest}`)),
+    atLeast(
+      `validate at ${count(largest)} live sessions ÷ at ${count(smallest)}`,
+      0.85,
+      ratio(rounds, `validate ${largest}`, `validate ${smallest}`),
+    ),
     atMost(`bytes a live session after a rotation, at ${count(largest)}`, 1200, memory[largest].after),
-    ...(weighed ? [atMost(`the same within the grace period, at ${count(weighed)}`, 1200, memory[weighed].within)] : []),
+    ...(weighed
+      ? [atMost(`the same within the grace period, at ${count(weighed)}`, 1200, memory[weighed].within)]
+      : []),
   ];
 }
 
@@ -57,16 +63,30 @@ function blocking(sizes) {
 }
 
 function beside(rounds) {
-  return atMost('validate p99 while 16 logins run ÷ without', 2, median(rounds.map((round) => round['saturated, 16 logins'].p99 / round.saturated.p99)));
+  return atMost(
+    'validate p99 while 16 logins run ÷ without',
+    2,
+    median(rounds.map((round) => round['saturated, 16 logins'].p99 / round.saturated.p99)),
+  );
 }
 
 function atLeast(label, target, measured) {
   const best = better(measured);
-  return [label, `≥ ${target}`, `${figure(best)} (rate ${figure(measured.rate)}, CPU ${figure(measured.cpu)})`, verdict(best >= target, 1 - best / target)];
+  return [
+    label,
+    `≥ ${target}`,
+    `${figure(best)} (rate ${figure(measured.rate)}, CPU ${figure(measured.cpu)})`,
+    verdict(best >= target, 1 - best / target),
+  ];
 }
 
 function atMost(label, target, measured) {
-  return [label, `≤ ${count(target) === '0' || target % 1 ? target : count(target)}`, figure(measured), verdict(measured <= target, measured / target - 1)];
+  return [
+    label,
+    `≤ ${count(target) === '0' || target % 1 ? target : count(target)}`,
+    figure(measured),
+    verdict(measured <= target, measured / target - 1),
+  ];
 }
 
 function verdict(reached, missedBy) {

@@ -13,24 +13,31 @@ export async function buildApp(options) {
 
   app.get('/', (_request, reply) => reply.redirect('/account'));
 
-  await app.register(async (api) => {
-    // Every route in here needs a session; without one the answer is 401, and the handler does not run.
-    api.addHook('onRequest', app.latchkey.requireSession());
+  await app.register(
+    async (api) => {
+      // Every route in here needs a session; without one the answer is 401, and the handler does not run.
+      api.addHook('onRequest', app.latchkey.requireSession());
 
-    api.get('/notes', ({ principal }) => ({ notes: notesOf(principal.subject) }));
+      api.get('/notes', ({ principal }) => ({ notes: notesOf(principal.subject) }));
 
-    const body = { type: 'object', required: ['text'], properties: { text: { type: 'string', maxLength: 1000 } } };
-    api.post('/notes', { schema: { body } }, async ({ principal, body: { text } }, reply) => {
-      notes.set(principal.subject, [...notesOf(principal.subject), text]);
-      return reply.code(201).send({ text });
-    });
+      const body = { type: 'object', required: ['text'], properties: { text: { type: 'string', maxLength: 1000 } } };
+      api.post('/notes', { schema: { body } }, async ({ principal, body: { text } }, reply) => {
+        notes.set(principal.subject, [...notesOf(principal.subject), text]);
+        return reply.code(201).send({ text });
+      });
 
-    // What cannot be undone asks for a login of the last five minutes.
-    api.delete('/notes', { onRequest: app.latchkey.requireSession({ recentMs: RECENT_MS }) }, async ({ principal }, reply) => {
-      notes.delete(principal.subject);
-      return reply.code(204).send();
-    });
-  }, { prefix: '/api' });
+      // What cannot be undone asks for a login of the last five minutes.
+      api.delete(
+        '/notes',
+        { onRequest: app.latchkey.requireSession({ recentMs: RECENT_MS }) },
+        async ({ principal }, reply) => {
+          notes.delete(principal.subject);
+          return reply.code(204).send();
+        },
+      );
+    },
+    { prefix: '/api' },
+  );
 
   return app;
 }

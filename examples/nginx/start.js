@@ -16,9 +16,16 @@ const api = createServer(({ headers }, response) => {
 }).listen(0, '127.0.0.1');
 await once(api, 'listening');
 
-const service = spawn(process.execPath, [fileURLToPath(new URL('../../dist/main.js', import.meta.url))], {
+const service = spawn(process.execPath, [fileURLToPath(new URL('../../dist/server/main.js', import.meta.url))], {
   cwd: import.meta.dirname,
-  env: { ...process.env, PORT: '0', INTERNAL_PORT: '0', PUBLIC_ORIGIN: `http://localhost:${PORT}`, TRUST_PROXY: 'loopback', LOG_LEVEL: 'warn' },
+  env: {
+    ...process.env,
+    PORT: '0',
+    INTERNAL_PORT: '0',
+    PUBLIC_ORIGIN: `http://localhost:${PORT}`,
+    TRUST_PROXY: 'loopback',
+    LOG_LEVEL: 'warn',
+  },
   stdio: ['ignore', 'pipe', 'inherit'],
 });
 const serviceUrl = await greeting();
@@ -33,7 +40,9 @@ const conf = readFileSync(join(import.meta.dirname, 'nginx.conf'), 'utf8')
 writeFileSync(join(directory, 'nginx.conf'), conf);
 // As root, its workers would be nobody, who cannot read here.
 const user = process.getuid() === 0 ? ['-g', 'user root;'] : [];
-const nginx = spawn('/usr/sbin/nginx', ['-p', directory, '-c', join(directory, 'nginx.conf'), ...user], { stdio: 'inherit' });
+const nginx = spawn('/usr/sbin/nginx', ['-p', directory, '-c', join(directory, 'nginx.conf'), ...user], {
+  stdio: 'inherit',
+});
 nginx.once('error', () => console.error('There is no /usr/sbin/nginx: apt-get install -y nginx-light'));
 
 const ended = [nginx, service].map((child) => once(child, 'close'));

@@ -8,8 +8,10 @@ export async function buildApp(options: LatchkeyOptions): Promise<FastifyInstanc
 
   app.get('/', () => ({ hello: 'world' }));
   app.get('/orders', { onRequest: app.latchkey.requireSession() }, (request) => ({ of: request.principal!.subject }));
-  app.delete('/orders', { onRequest: app.latchkey.requireSession({ scopes: ['orders:write'], recentMs: 5 * 60_000 }) }, (_request, reply) =>
-    reply.code(204).send(),
+  app.delete(
+    '/orders',
+    { onRequest: app.latchkey.requireSession({ scopes: ['orders:write'], recentMs: 5 * 60_000 }) },
+    (_request, reply) => reply.code(204).send(),
   );
   return app;
 }

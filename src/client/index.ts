@@ -90,7 +90,11 @@ export class LatchkeyClientError extends Error {
   /** Why, with some codes: the reason that a session ended, or what is wrong with a password. */
   readonly reason: string | undefined;
 
-  constructor(code: string, status: number, { detail = code, reason, cause }: { detail?: string; reason?: string | undefined; cause?: unknown } = {}) {
+  constructor(
+    code: string,
+    status: number,
+    { detail = code, reason, cause }: { detail?: string; reason?: string | undefined; cause?: unknown } = {},
+  ) {
     super(detail, { cause });
     this.code = code;
     this.status = status;
@@ -197,7 +201,9 @@ export function createClient({
 
   /** Renews, unless somebody has done so since `seen`. */
   function renew(seen: number): Promise<Renewal> {
-    renewing ??= locked(async () => (seen === renewals ? refresh() : 'elsewhere')).finally(() => (renewing = undefined));
+    renewing ??= locked(async () => (seen === renewals ? refresh() : 'elsewhere')).finally(
+      () => (renewing = undefined),
+    );
     return renewing;
   }
 
@@ -291,8 +297,11 @@ export function createClient({
   return {
     fetch: fetchRenewing,
     login: ({ username, password }) =>
-      locked(async () => begin(await answer(await accepted(await ask('POST', '/login', { username, password }))), 'login')),
-    register: async ({ username, password }) => answer(await accepted(await ask('POST', '/register', { username, password }))),
+      locked(async () =>
+        begin(await answer(await accepted(await ask('POST', '/login', { username, password }))), 'login'),
+      ),
+    register: async ({ username, password }) =>
+      answer(await accepted(await ask('POST', '/register', { username, password }))),
     async logout(scope = 'all') {
       await alone('POST', '/logout', { scope });
       if (scope !== 'others') end('logged_out', true);
@@ -343,12 +352,14 @@ function absolute(url: string | URL): URL {
 function repeatable(...[input, init]: Sending): (() => Sending) | undefined {
   const body = init?.body;
   if (body) {
-    if (typeof body !== 'string' && !ArrayBuffer.isView(body) && !BODIES.some((kind) => body instanceof kind)) return undefined;
+    if (typeof body !== 'string' && !ArrayBuffer.isView(body) && !BODIES.some((kind) => body instanceof kind))
+      return undefined;
     const copy = new Request(input, init);
     return () => [copy.clone()];
   }
   // Not every browser has Request.body.
-  const bodyless = typeof input === 'string' || !('url' in input) || input.body === null || /^(GET|HEAD)$/.test(input.method);
+  const bodyless =
+    typeof input === 'string' || !('url' in input) || input.body === null || /^(GET|HEAD)$/.test(input.method);
   return bodyless ? () => [input, init] : undefined;
 }
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { redisTime } from '../redis/clock.js';
-import { translatingFaults } from '../redis/fault.js';
+import { translatingFaults } from '../redis/faults.js';
 import type { Keys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
 
@@ -57,7 +57,8 @@ export class Links {
     const list = this.#keys.links(subject);
     const record = JSON.stringify({ provider, linkedAt: await redisTime(this.#client) });
     await translatingFaults(() => this.#client.hsetnx(list, id, record));
-    const owner = (await translatingFaults(() => this.#client.set(this.#keys.oidc('link', id), subject, 'NX', 'GET'))) ?? subject;
+    const owner =
+      (await translatingFaults(() => this.#client.set(this.#keys.oidc('link', id), subject, 'NX', 'GET'))) ?? subject;
     if (owner !== subject) await translatingFaults(() => this.#client.hdel(list, id));
     return owner;
   }
@@ -86,5 +87,7 @@ export class Links {
 }
 
 function idOf({ issuer, sub }: ProviderAccount): string {
-  return createHash('sha256').update(JSON.stringify([issuer, sub])).digest('base64url');
+  return createHash('sha256')
+    .update(JSON.stringify([issuer, sub]))
+    .digest('base64url');
 }

@@ -33,5 +33,8 @@ function groupsOf(address: string): string[] {
 }
 
 function ipv4Of(groups: readonly string[]): string {
-  return groups.map((group) => parseInt(group, 16)).flatMap((value) => [value >> 8, value & 255]).join('.');
+  return groups
+    .map((group) => parseInt(group, 16))
+    .flatMap((value) => [value >> 8, value & 255])
+    .join('.');
 }

@@ -1,5 +1,5 @@
 import { LatchkeyError } from '../errors.js';
-import { isCommon } from './common.js';
+import { isCommon } from './common-passwords.js';
 import { foldCase } from './username.js';
 
 const MAX_CHARACTERS = 1024;
@@ -24,7 +24,10 @@ export class PasswordNotAllowedError extends LatchkeyError {
   constructor(reason: keyof typeof MESSAGES);
   constructor(reason: 'too_short', minimumLength: number);
   constructor(reason: PasswordRefusal, minimumLength?: number) {
-    super('password_not_allowed', reason === 'too_short' ? `The password is shorter than ${minimumLength} characters` : MESSAGES[reason]);
+    super(
+      'password_not_allowed',
+      reason === 'too_short' ? `The password is shorter than ${minimumLength} characters` : MESSAGES[reason],
+    );
     this.reason = reason;
   }
 }
@@ -58,7 +61,8 @@ export function checkNewPassword(
 ): string {
   const normalized = normalizePassword(password);
   // Both forms, since one character can become eighteen (U+FDFA) and is no harder to guess for it.
-  if (Math.min(lengthOf(password), lengthOf(normalized)) < minimumLength) throw new PasswordNotAllowedError('too_short', minimumLength);
+  if (Math.min(lengthOf(password), lengthOf(normalized)) < minimumLength)
+    throw new PasswordNotAllowedError('too_short', minimumLength);
   const folded = foldCase(normalized);
   const foldedUsername = foldCase(username);
   if (folded.trim() === foldedUsername) throw new PasswordNotAllowedError('is_username');

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { LatchkeyError } from '../errors.js';
-import { translatingFaults } from '../redis/fault.js';
+import { translatingFaults } from '../redis/faults.js';
 import { isCluster, type RedisClient } from '../redis/script.js';
 
 const STEP = 500;
@@ -21,7 +21,11 @@ export class InvalidCursorError extends LatchkeyError {
  * @param cursor where an earlier call stopped, '' for the beginning.
  * @returns some keys without order, each once, and where to go on; without `cursor` there are no more.
  */
-export async function keysFrom(client: RedisClient, prefix: string, cursor: string): Promise<{ keys: string[]; cursor?: string }> {
+export async function keysFrom(
+  client: RedisClient,
+  prefix: string,
+  cursor: string,
+): Promise<{ keys: string[]; cursor?: string }> {
   const match = CURSOR.exec(cursor || '0.0');
   if (!match) throw new InvalidCursorError();
   let [node, position] = [Number(match[1]), match[2]!];
@@ -31,14 +35,15 @@ export async function keysFrom(client: RedisClient, prefix: string, cursor: stri
   for (let step = 0; step < MOST_STEPS && node < nodes.length; step++) {
     const [next, keys] = await translatingFaults(() => nodes[node]!.scan(position, 'MATCH', pattern, 'COUNT', STEP));
     [node, position] = next === '0' ? [node + 1, '0'] : [node, next];
-    if (keys.length > 0) return { keys: [...new Set(keys)], ...(node < nodes.length && { cursor: `${node}.${position}` }) };
+    if (keys.length > 0)
+      return { keys: [...new Set(keys)], ...(node < nodes.length && { cursor: `${node}.${position}` }) };
   }
   return { keys: [], ...(node < nodes.length && { cursor: `${node}.${position}` }) };
 }
 
 /** In an order that stays the same between the calls of one walk, unless masters come or go. */
 function mastersOf(client: RedisClient): Redis[] {
-  if (!(isCluster(client))) return [client];
+  if (!isCluster(client)) return [client];
   const addressOf = ({ options }: Redis) => `${options.host}:${options.port}`;
   return client.nodes('master').sort((a, b) => addressOf(a).localeCompare(addressOf(b)));
 }

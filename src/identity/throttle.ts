@@ -100,7 +100,10 @@ export class Throttle {
    * @throws {TooManyAttemptsError} with the seconds until the next attempt is looked at.
    * @throws {BusyError} when too many are looked at right now.
    */
-  async guard<T>(who: { username: string; address: string }, verify: () => Promise<T | undefined>): Promise<T | undefined> {
+  async guard<T>(
+    who: { username: string; address: string },
+    verify: () => Promise<T | undefined>,
+  ): Promise<T | undefined> {
     if (this.#allUnderWay >= MOST_UNDER_WAY) throw new BusyError();
     const name = networkOf(who.address);
     const account = this.#keys.throttle('account', name, accountOf(who.username));
@@ -138,7 +141,10 @@ export class Throttle {
     await consume(this.#allProviderLogins, this.#keys.throttle('provider', 'all'));
   }
 
-  async #counted<T>(keys: { account: string; network: string }, verify: () => Promise<T | undefined>): Promise<T | undefined> {
+  async #counted<T>(
+    keys: { account: string; network: string },
+    verify: () => Promise<T | undefined>,
+  ): Promise<T | undefined> {
     const counters = [
       { limiter: this.#perAccount, key: keys.account },
       { limiter: this.#perNetwork, key: keys.network },
@@ -166,7 +172,8 @@ async function consume(limiter: RateLimiterRedis, key: string, onCounted?: () =>
   try {
     await limiter.consume(key);
   } catch (error) {
-    if (error instanceof RateLimiterRes) throw new TooManyAttemptsError(Math.max(1, Math.ceil(error.msBeforeNext / 1000)));
+    if (error instanceof RateLimiterRes)
+      throw new TooManyAttemptsError(Math.max(1, Math.ceil(error.msBeforeNext / 1000)));
     onCounted?.();
     throw error;
   }
@@ -184,7 +191,10 @@ function accountOf(username: string): string {
  */
 function countingOn(client: RedisClient) {
   return {
-    async eval(_script: string, { keys: [counter], arguments: [points, windowSeconds, limit] }: { keys: string[]; arguments: string[] }) {
+    async eval(
+      _script: string,
+      { keys: [counter], arguments: [points, windowSeconds, limit] }: { keys: string[]; arguments: string[] },
+    ) {
       const reply = await countAttempt(client, {
         keys: { counter: counter! },
         args: { points: points!, windowSeconds: windowSeconds!, limit: limit! },

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { LatchkeyError, UnavailableError } from '../errors.js';
-import { translatingFaults } from '../redis/fault.js';
+import { translatingFaults } from '../redis/faults.js';
 import type { Keys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
 import type { PasswordHasher } from './hasher.js';
@@ -230,7 +230,10 @@ export class Users {
   async #claim(username: string, subject: string): Promise<void> {
     let gone = '';
     for (let attempt = 0; attempt < CLAIM_ATTEMPTS; attempt++) {
-      const reply = await claimLogin(this.#client, { keys: { login: this.#keys.login(username) }, args: { subject, gone } });
+      const reply = await claimLogin(this.#client, {
+        keys: { login: this.#keys.login(username) },
+        args: { subject, gone },
+      });
       if (reply.outcome === 'claimed') return;
       gone = await this.#goneHolder(username, reply['subject']);
     }

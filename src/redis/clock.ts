@@ -1,4 +1,4 @@
-import { translatingFaults } from './fault.js';
+import { translatingFaults } from './faults.js';
 import type { RedisClient } from './script.js';
 
 /** Now by Redis, milliseconds since 1970. @throws {UnavailableError} when it does not answer. */

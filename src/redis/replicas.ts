@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { UnavailableError } from '../errors.js';
-import { translatingFaults } from './fault.js';
+import { translatingFaults } from './faults.js';
 import { defineScript, isCluster, type RedisClient } from './script.js';
 import { slotOf } from './slot.js';
 

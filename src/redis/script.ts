@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Cluster, Redis } from 'ioredis';
-import { translatingFaults } from './fault.js';
+import { translatingFaults } from './faults.js';
 
 export type RedisClient = Redis | Cluster;
 
@@ -56,7 +56,8 @@ export function defineScript<const Key extends string, const Argument extends st
       }
     });
     const answer = named(reply as Value[]) as ScriptReply<Outcome>;
-    if (!outcomes.includes(answer.outcome)) throw new Error(`A script answered ${answer.outcome}, which it does not declare`);
+    if (!outcomes.includes(answer.outcome))
+      throw new Error(`A script answered ${answer.outcome}, which it does not declare`);
     return answer;
   };
 }

@@ -96,6 +96,7 @@ export class Authenticator {
 
 /** Several requests may hold it. */
 function frozen<T extends object>(value: T): T {
-  for (const member of Object.values(value)) if (typeof member === 'object' && member !== null) frozen(member as object);
+  for (const member of Object.values(value))
+    if (typeof member === 'object' && member !== null) frozen(member as object);
   return Object.freeze(value);
 }

@@ -9,7 +9,10 @@ const LONE_SURROGATE = /(?<!\\)(?:\\\\)*\\ud[89a-f]/;
 /** Custom data that a session cannot carry: every access token repeats it, so it is bounded. */
 export class InvalidSessionDataError extends LatchkeyError {
   constructor() {
-    super('invalid_session_data', `The data of a session is a JSON object of at most ${MAX_BYTES} bytes of well-formed Unicode, nested at most ${MAX_DEPTH} deep`);
+    super(
+      'invalid_session_data',
+      `The data of a session is a JSON object of at most ${MAX_BYTES} bytes of well-formed Unicode, nested at most ${MAX_DEPTH} deep`,
+    );
   }
 }
 
@@ -21,9 +24,16 @@ export class InvalidIdentityError extends LatchkeyError {
 }
 
 /** @throws {InvalidIdentityError} which names the member; {@link InvalidSessionDataError} */
-export function checkIdentity({ username, methods, client, scope, data }: Omit<Identity, 'subject' | 'authenticatedAt'>): void {
+export function checkIdentity({
+  username,
+  methods,
+  client,
+  scope,
+  data,
+}: Omit<Identity, 'subject' | 'authenticatedAt'>): void {
   const texts = { username, methods: methods.join(), client, scope };
-  for (const [member, text] of Object.entries(texts)) if (text?.isWellFormed() === false) throw new InvalidIdentityError(member);
+  for (const [member, text] of Object.entries(texts))
+    if (text?.isWellFormed() === false) throw new InvalidIdentityError(member);
   if (data) checkSessionData(data);
 }
 

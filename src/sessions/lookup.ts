@@ -1,5 +1,5 @@
 import type { Cluster, Redis } from 'ioredis';
-import { asUnavailable } from '../redis/fault.js';
+import { asUnavailable } from '../redis/faults.js';
 import { isCluster, type RedisClient } from '../redis/script.js';
 import { slotOf } from '../redis/slot.js';
 

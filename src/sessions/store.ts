@@ -1,5 +1,5 @@
 import { LatchkeyError } from '../errors.js';
-import { translatingFaults } from '../redis/fault.js';
+import { translatingFaults } from '../redis/faults.js';
 import { partitionOf } from '../redis/keys.js';
 import { awaitReplicas } from '../redis/replicas.js';
 import { defineScript, type RedisClient, type ScriptReply } from '../redis/script.js';
@@ -34,8 +34,20 @@ const issue = defineScript({
   prelude,
   keys: ['session', 'sessions', 'user'],
   args: [
-    'sessionId', 'credential', 'principal', 'authenticatedAt', 'client', 'refresh', 'access', 'device', 'address',
-    'accessLifetime', 'refreshLifetime', 'sessionLifetime', 'limit', 'supersedes',
+    'sessionId',
+    'credential',
+    'principal',
+    'authenticatedAt',
+    'client',
+    'refresh',
+    'access',
+    'device',
+    'address',
+    'accessLifetime',
+    'refreshLifetime',
+    'sessionLifetime',
+    'limit',
+    'supersedes',
   ],
   outcomes: ['issued', 'stale', 'disabled'],
 });
@@ -45,8 +57,18 @@ const rotate = defineScript({
   prelude,
   keys: ['session'],
   args: [
-    'sessionId', 'client', 'generation', 'refresh', 'access', 'nextRefresh', 'nextAccess', 'address',
-    'accessLifetime', 'refreshLifetime', 'grace', 'retryWindow',
+    'sessionId',
+    'client',
+    'generation',
+    'refresh',
+    'access',
+    'nextRefresh',
+    'nextAccess',
+    'address',
+    'accessLifetime',
+    'refreshLifetime',
+    'grace',
+    'retryWindow',
   ],
   outcomes: ['rotated', 'unchanged', 'retried', 'ended', 'reused'],
 });
@@ -211,7 +233,10 @@ export class SessionStore {
    *
    * @param client the OAuth client that presents it; a session answers only to the client that it was issued to.
    */
-  async rotate(presented: RefreshToken, { address, client = '' }: { address: string; client?: string }): Promise<Rotation> {
+  async rotate(
+    presented: RefreshToken,
+    { address, client = '' }: { address: string; client?: string },
+  ): Promise<Rotation> {
     const { keys, tokenKeys, lifetimes } = this.#options;
     const { sessionId, partition } = presented;
     const current = tokenKeys.pairOf(presented);
@@ -236,7 +261,10 @@ export class SessionStore {
     switch (reply.outcome) {
       case 'ended':
         // It may have been ended by a request that failed, since no replica had it then.
-        await this.#endedForGood(partition, { sessionIds: reply.reason === 'unknown' ? [] : [sessionId], reason: reply.reason as EndedReason });
+        await this.#endedForGood(partition, {
+          sessionIds: reply.reason === 'unknown' ? [] : [sessionId],
+          reason: reply.reason as EndedReason,
+        });
         return { outcome: 'ended', reason: reply.reason as EndedReason | 'unknown' };
       case 'reused':
         await this.#endedForGood(partition, { sessionIds: [sessionId], reason: 'reused' });

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { LatchkeyError } from '../errors.js';
 import type { Keys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
-import { signatureHeaders } from './sign.js';
+import { signatureHeaders } from './signature.js';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -12,7 +12,15 @@ const DAY_MS = 24 * HOUR_MS;
 
 /** Ten attempts over some three days. The first of these is longer than an attempt can take. */
 const RETRY_DELAYS_MS = [
-  15_000, MINUTE_MS, 4 * MINUTE_MS, 16 * MINUTE_MS, HOUR_MS, 4 * HOUR_MS, 16 * HOUR_MS, DAY_MS, DAY_MS,
+  15_000,
+  MINUTE_MS,
+  4 * MINUTE_MS,
+  16 * MINUTE_MS,
+  HOUR_MS,
+  4 * HOUR_MS,
+  16 * HOUR_MS,
+  DAY_MS,
+  DAY_MS,
 ];
 const TIMEOUT_MS = 10_000;
 const POLL_MS = 1_000;
@@ -138,7 +146,10 @@ export class Webhooks {
         this.#unpublished.splice(0, events.length);
         this.#published++;
         this.#news.emit('published');
-        if (Number(dropped) > 0) this.#options.onFault(new UndeliveredError(`Too many events wait for their endpoints: the ${dropped} oldest are dropped`));
+        if (Number(dropped) > 0)
+          this.#options.onFault(
+            new UndeliveredError(`Too many events wait for their endpoints: the ${dropped} oldest are dropped`),
+          );
       } catch (error) {
         this.#options.onFault(error as Error);
         if (this.#closing.signal.aborted) return;
@@ -163,7 +174,11 @@ export class Webhooks {
   }
 
   async #take(group: string, cursor: string): Promise<{ cursor: string; taken: Taken[] }> {
-    const { outcome, cursor: next = '-', ...events } = await take(this.#client, {
+    const {
+      outcome,
+      cursor: next = '-',
+      ...events
+    } = await take(this.#client, {
       keys: { webhooks: this.#key },
       args: { group, limit: AT_ONCE, delays: this.#options.retryDelaysMs.join(','), cursor },
     });
@@ -179,7 +194,9 @@ export class Webhooks {
     if (refusal !== undefined) {
       if (this.#closing.signal.aborted || attempt <= this.#options.retryDelaysMs.length) return;
       const { origin, pathname } = new URL(endpoint.url);
-      this.#options.onFault(new UndeliveredError(`${origin}${pathname} refused ${id} ${attempt} times: it is given up`, { cause: refusal }));
+      this.#options.onFault(
+        new UndeliveredError(`${origin}${pathname} refused ${id} ${attempt} times: it is given up`, { cause: refusal }),
+      );
     }
     await acknowledge(this.#client, { keys: { webhooks: this.#key }, args: { group: endpoint.group, place } });
   }
@@ -219,9 +236,17 @@ export class Webhooks {
 }
 
 /** Nothing of the answer counts but a 2xx; a redirect is not followed. Gives what is wrong with it. */
-async function post({ url, secrets }: WebhookEndpoint, { id, body }: { id: string; body: string }, signal: AbortSignal): Promise<Error | undefined> {
+async function post(
+  { url, secrets }: WebhookEndpoint,
+  { id, body }: { id: string; body: string },
+  signal: AbortSignal,
+): Promise<Error | undefined> {
   const timestamp = Math.floor(Date.now() / 1000);
-  const headers = { 'content-type': 'application/json', 'user-agent': 'latchkey', ...signatureHeaders(secrets, { id, timestamp, body }) };
+  const headers = {
+    'content-type': 'application/json',
+    'user-agent': 'latchkey',
+    ...signatureHeaders(secrets, { id, timestamp, body }),
+  };
   const response = await fetch(url, { method: 'POST', redirect: 'manual', headers, body, signal });
   await response.body?.cancel();
   return response.ok ? undefined : new Error(`It answered ${response.status}`);

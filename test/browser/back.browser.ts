@@ -25,7 +25,8 @@ async function openPage(t: Test, baseURL: string, options: BrowserContextOptions
   t.teardown(() => context.close());
   const page = await context.newPage();
   await page.addInitScript(() =>
-    addEventListener('pageshow', ({ persisted }) => persisted && sessionStorage.setItem('restored', location.pathname)));
+    addEventListener('pageshow', ({ persisted }) => persisted && sessionStorage.setItem('restored', location.pathname)),
+  );
   return page;
 }
 
@@ -57,24 +58,30 @@ const forgetful = (t: Test) =>
     answer.pipe(response);
   });
 
-t.test('the back/forward cache keeps no page of ours, and the back button shows nothing private after a logout', async (t) => {
-  const page = await openPage(t, service.url);
-  const username = await register(page);
-  await page.goto('/login?reason=missing');
-  await back(page);
-  await page.getByText(username).waitFor();
-  t.equal(await restored(page), null);
-  const reasons = await page.evaluate(() => {
-    const [navigation] = performance.getEntriesByType('navigation') as { notRestoredReasons?: { reasons: { reason: string }[] } }[] & PerformanceEntryList;
-    return navigation?.notRestoredReasons?.reasons.map(({ reason }) => reason) ?? [];
-  });
-  t.ok(reasons.includes('response-cache-control-no-store'), `Chromium says why: ${reasons.join()}`);
+t.test(
+  'the back/forward cache keeps no page of ours, and the back button shows nothing private after a logout',
+  async (t) => {
+    const page = await openPage(t, service.url);
+    const username = await register(page);
+    await page.goto('/login?reason=missing');
+    await back(page);
+    await page.getByText(username).waitFor();
+    t.equal(await restored(page), null);
+    const reasons = await page.evaluate(() => {
+      const [navigation] = performance.getEntriesByType('navigation') as {
+        notRestoredReasons?: { reasons: { reason: string }[] };
+      }[] &
+        PerformanceEntryList;
+      return navigation?.notRestoredReasons?.reasons.map(({ reason }) => reason) ?? [];
+    });
+    t.ok(reasons.includes('response-cache-control-no-store'), `Chromium says why: ${reasons.join()}`);
 
-  await logOut(page);
-  await back(page);
-  await page.waitForURL('**/login?reason=missing**');
-  t.notMatch(await page.content(), username);
-});
+    await logOut(page);
+    await back(page);
+    await page.waitForURL('**/login?reason=missing**');
+    t.notMatch(await page.content(), username);
+  },
+);
 
 t.test('nor does it without JavaScript, where Chromium keeps the page', async (t) => {
   const page = await openPage(t, service.url, { javaScriptEnabled: false });

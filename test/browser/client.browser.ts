@@ -42,7 +42,10 @@ async function openBrowser(t: Test, { port } = site): Promise<BrowserContext> {
   return context;
 }
 
-async function openTab(context: BrowserContext, options: ClientOptions & { withoutLocks?: boolean } = {}): Promise<Page> {
+async function openTab(
+  context: BrowserContext,
+  options: ClientOptions & { withoutLocks?: boolean } = {},
+): Promise<Page> {
   const page = await context.newPage();
   await page.goto('/');
   await page.waitForFunction(() => 'createClient' in window);
@@ -85,7 +88,11 @@ async function rounds(t: Test, { count, withoutLocks }: { count: number; without
     const rotations = (await patient.generation(user.subject)) - 1;
     if (rotations !== round) t.fail(`round ${round}: ${rotations} rotations`);
   }
-  t.strictSame(await Promise.all(tabs.map(endingsOf)), tabs.map(() => []), 'nobody is signed out');
+  t.strictSame(
+    await Promise.all(tabs.map(endingsOf)),
+    tabs.map(() => []),
+    'nobody is signed out',
+  );
   t.comment(`${count} rounds, answers to refreshes ${JSON.stringify(refreshes)}`);
   t.strictSame(Object.keys(refreshes), ['200']);
   return refreshes[200]!;
@@ -118,7 +125,9 @@ t.test('an answer to a refresh that is lost: the next request succeeds', async (
   // Chromium itself asks again once, on another connection.
   site.losesAnswersTo = '/auth/refresh';
   const cookies = await context.cookies();
-  const error = await tab.evaluate(() => window.client.fetch('/api/echo').catch(({ code, status }: { code: string; status: number }) => ({ code, status })));
+  const error = await tab.evaluate(() =>
+    window.client.fetch('/api/echo').catch(({ code, status }: { code: string; status: number }) => ({ code, status })),
+  );
   t.strictSame(error, { code: 'unavailable', status: 0 });
   t.equal(await site.generation(user.subject), 2, 'the service has rotated');
   t.strictSame(refreshCookie(await context.cookies()), refreshCookie(cookies), 'the browser does not know');
@@ -168,11 +177,17 @@ t.test('a login, a logout, a changed password: every tab of the browser knows', 
   const user = await site.register();
   const tabs = [await openTab(context), await openTab(context), await openTab(context)] as const;
   await logIn(tabs[0], user);
-  await tabs[1].evaluate((currentPassword) => window.client.changePassword({ currentPassword, newPassword: `${currentPassword}!` }), PASSWORD);
+  await tabs[1].evaluate(
+    (currentPassword) => window.client.changePassword({ currentPassword, newPassword: `${currentPassword}!` }),
+    PASSWORD,
+  );
   t.equal(await use(tabs[2]), 200);
   await tabs[2].evaluate(() => window.client.logout());
   await until('all know', async () => (await Promise.all(tabs.map(endingsOf))).every(({ length }) => length > 0));
-  t.strictSame(await Promise.all(tabs.map(endingsOf)), tabs.map(() => ['logged_out']));
+  t.strictSame(
+    await Promise.all(tabs.map(endingsOf)),
+    tabs.map(() => ['logged_out']),
+  );
   await logIn(tabs[0], { ...user, password: `${PASSWORD}!` });
   t.equal(await use(tabs[1]), 200);
 });
@@ -182,7 +197,13 @@ t.test('the cookies are out of reach of scripts, which cannot plant one either',
   const tab = await openTab(context);
   const user = await site.register();
   await logIn(tab, user);
-  const cookies = (await context.cookies()).map(({ name, path, httpOnly, secure, sameSite }) => ({ name, path, httpOnly, secure, sameSite }));
+  const cookies = (await context.cookies()).map(({ name, path, httpOnly, secure, sameSite }) => ({
+    name,
+    path,
+    httpOnly,
+    secure,
+    sameSite,
+  }));
   const attributes = { httpOnly: true, secure: true, sameSite: 'Lax' };
   t.strictSame(
     cookies.sort((a, b) => b.path.length - a.path.length),

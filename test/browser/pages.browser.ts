@@ -27,7 +27,10 @@ let chromium: Browser;
 let users = 0;
 
 t.before(async () => {
-  service = await startBuiltService({ ACCESS_TOKEN_LIFETIME: `${ACCESS_LIFETIME_MS}ms`, REFRESH_GRACE: `${GRACE_MS}ms` });
+  service = await startBuiltService({
+    ACCESS_TOKEN_LIFETIME: `${ACCESS_LIFETIME_MS}ms`,
+    REFRESH_GRACE: `${GRACE_MS}ms`,
+  });
   chromium = await launchChromium();
 });
 t.teardown(async () => {
@@ -69,7 +72,8 @@ const focused = (page: Page) =>
   page.evaluate(() => {
     const element = document.activeElement!;
     const { outlineStyle, outlineWidth } = getComputedStyle(element);
-    const name = element === document.body ? 'BODY' : (element.getAttribute('aria-label') ?? (element.textContent || element.id));
+    const name =
+      element === document.body ? 'BODY' : (element.getAttribute('aria-label') ?? (element.textContent || element.id));
     return { name, outline: `${outlineStyle} ${outlineWidth}` };
   });
 
@@ -108,12 +112,19 @@ for (const javaScriptEnabled of [true, false]) {
     const [cookie] = (await context.cookies()).filter(({ name }) => name.endsWith('-refresh'));
     t.ok(cookie);
     const time = await page.locator('time').first().innerText();
-    t.match(time, javaScriptEnabled ? /^\d+ \w+ \d{4}, \d\d:\d\d$/ : /UTC$/, "a script tells the time in the reader's own zone and words");
+    t.match(
+      time,
+      javaScriptEnabled ? /^\d+ \w+ \d{4}, \d\d:\d\d$/ : /UTC$/,
+      "a script tells the time in the reader's own zone and words",
+    );
 
     await tabTo(page, 'Log out');
     await page.keyboard.press('Enter');
     await page.waitForURL('**/login?reason=logged_out**');
-    t.strictSame((await context.cookies()).filter(({ value }) => value !== ''), []);
+    t.strictSame(
+      (await context.cookies()).filter(({ value }) => value !== ''),
+      [],
+    );
     await page.goBack();
     await page.waitForURL('**/login?**');
     t.notMatch(await page.content(), username, 'the back button shows nothing private');
@@ -162,11 +173,18 @@ for (const javaScriptEnabled of [true, false]) {
     t.match(await textOf(thiefsPage), 'an old copy of your login was used', 'the thief');
     if (!javaScriptEnabled) await page.goto('/account');
     await page.waitForURL('**/login?reason=reused**');
-    t.match(await textOf(page), 'an old copy of your login was used', javaScriptEnabled ? 'the user, whose open page leaves by itself' : 'the user');
+    t.match(
+      await textOf(page),
+      'an old copy of your login was used',
+      javaScriptEnabled ? 'the user, whose open page leaves by itself' : 'the user',
+    );
   });
 
   t.test(`a device is logged out from another, and its next request says so, ${how}`, async (t) => {
-    const [here, there] = [await (await openBrowser(t, { javaScriptEnabled })).newPage(), await (await openBrowser(t, { javaScriptEnabled })).newPage()];
+    const [here, there] = [
+      await (await openBrowser(t, { javaScriptEnabled })).newPage(),
+      await (await openBrowser(t, { javaScriptEnabled })).newPage(),
+    ];
     const username = await register(there);
     await logIn(here, username);
     await here.getByRole('button', { name: /^Log out Chrome/ }).focus();
@@ -199,9 +217,12 @@ t.test('scripts of the pages see no cookie, and what one plants opens nothing', 
   t.equal(cookies.length, 2);
   t.equal(await page.evaluate(() => document.cookie), '');
   await context.clearCookies();
-  await page.evaluate((pairs) => {
-    for (const pair of pairs) for (const path of ['/', '/auth']) document.cookie = `${pair}; Path=${path}; Secure`;
-  }, cookies.map(({ name, value }) => `${name}=${value}`));
+  await page.evaluate(
+    (pairs) => {
+      for (const pair of pairs) for (const path of ['/', '/auth']) document.cookie = `${pair}; Path=${path}; Secure`;
+    },
+    cookies.map(({ name, value }) => `${name}=${value}`),
+  );
   await page.goto('/account');
   t.equal(new URL(page.url()).pathname, '/login');
 });
@@ -221,11 +242,17 @@ t.test('every page, light and dark, wide and narrow', async (t) => {
     const check = async (what: string) => {
       await page.evaluate(axe);
       const { violations } = await page.evaluate(() => window.axe.run());
-      const findings = violations.map(({ id, impact, nodes }) => `${impact} ${id}: ${nodes.map(({ html }) => html).join(' ')}`);
+      const findings = violations.map(
+        ({ id, impact, nodes }) => `${impact} ${id}: ${nodes.map(({ html }) => html).join(' ')}`,
+      );
       t.strictSame(findings, [], `${what}, ${colorScheme}: axe finds nothing`);
       for (const width of [320, 1280]) {
         await page.setViewportSize({ width, height: 700 });
-        t.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true, `${what} fits into ${width} pixels`);
+        t.equal(
+          await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth),
+          true,
+          `${what} fits into ${width} pixels`,
+        );
       }
     };
 
@@ -253,7 +280,10 @@ t.test('every page, light and dark, wide and narrow', async (t) => {
     await page.keyboard.press('Enter');
     await page.locator('#error').waitFor();
     await check('account with an error');
-    await page.getByRole('button', { name: /^Log out Chrome/ }).first().click();
+    await page
+      .getByRole('button', { name: /^Log out Chrome/ })
+      .first()
+      .click();
     await page.getByRole('heading', { name: 'Recently ended' }).waitFor();
     await check('account with a message and endings');
 
@@ -286,28 +316,51 @@ t.test('another site can neither log anyone in or out, nor read who is', async (
   const page = await context.newPage();
   const username = await register(page);
   await page.goto('about:blank');
-  for (const [site, origin] of [['same-site', `http://localhost:${port}`], ['cross-site', `http://127.0.0.1:${port}`]] as const) {
+  for (const [site, origin] of [
+    ['same-site', `http://localhost:${port}`],
+    ['cross-site', `http://127.0.0.1:${port}`],
+  ] as const) {
     const attacker = await context.newPage();
-    for (const action of ['/auth/form/login', '/auth/form/logout', '/auth/form/register', '/auth/logout', '/auth/login']) {
+    for (const action of [
+      '/auth/form/login',
+      '/auth/form/logout',
+      '/auth/form/register',
+      '/auth/logout',
+      '/auth/login',
+    ]) {
       await attacker.goto(`${origin}/?action=${action}`);
-      const [response] = await Promise.all([attacker.waitForResponse(`**${action}`), attacker.getByRole('button').click()]);
+      const [response] = await Promise.all([
+        attacker.waitForResponse(`**${action}`),
+        attacker.getByRole('button').click(),
+      ]);
       t.equal(response.status(), 403, `${site}: a form posted to ${action}`);
       t.equal((await response.allHeaders())['set-cookie'], undefined);
     }
     await attacker.goto(origin);
     const outcomes = await attacker.evaluate(async (url) => {
       const outcome = (path: string, init: RequestInit) =>
-        fetch(url + path, { credentials: 'include', ...init }).then(({ type, status }) => `${type} ${status}`, () => 'refused');
+        fetch(url + path, { credentials: 'include', ...init }).then(
+          ({ type, status }) => `${type} ${status}`,
+          () => 'refused',
+        );
       return [
         await outcome('/auth/session', {}),
         await outcome('/account', {}),
         await outcome('/auth/logout', { method: 'POST' }),
         await outcome('/auth/logout', { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' }),
         await outcome('/auth/logout', { method: 'POST', mode: 'no-cors' }),
-        await outcome('/auth/form/logout', { method: 'POST', mode: 'no-cors', body: new URLSearchParams({ scope: 'all' }) }),
+        await outcome('/auth/form/logout', {
+          method: 'POST',
+          mode: 'no-cors',
+          body: new URLSearchParams({ scope: 'all' }),
+        }),
       ];
     }, service.url);
-    t.strictSame(outcomes, ['refused', 'refused', 'refused', 'refused', 'opaque 0', 'refused'], `${site}: nothing can be read`);
+    t.strictSame(
+      outcomes,
+      ['refused', 'refused', 'refused', 'refused', 'opaque 0', 'refused'],
+      `${site}: nothing can be read`,
+    );
     await attacker.close();
     await page.goto('/account');
     t.match(await textOf(page), `Signed in as ${username}`, `${site}: still logged in, as before`);

@@ -1,6 +1,6 @@
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import t, { type Test } from 'tap';
-import { CLIENT, startProvider, type TestProvider } from '../oidc/provider.js';
+import { CLIENT, startProvider, type TestProvider } from '../http/oidc/provider.js';
 import { ACCESS_COOKIE, PASSWORD, REFRESH_COOKIE } from '../support/service.js';
 import { type BuiltService, startBuiltService } from './support/built.js';
 import { launchChromium } from './support/chromium.js';
@@ -11,7 +11,9 @@ let chromium: Browser;
 
 t.before(async () => {
   provider = await startProvider();
-  service = await startBuiltService({ OIDC_PROVIDERS: `corp ${provider.issuer} ${CLIENT.clientId} ${CLIENT.clientSecret}` });
+  service = await startBuiltService({
+    OIDC_PROVIDERS: `corp ${provider.issuer} ${CLIENT.clientId} ${CLIENT.clientSecret}`,
+  });
   provider.configure({
     redirectUris: [`${service.url}/auth/oidc/corp/callback`],
     backchannelLogoutUri: `${service.url}/auth/oidc/corp/backchannel`,
@@ -46,7 +48,11 @@ async function logOutHereAndThere(t: Test, page: Page): Promise<void> {
   await page.getByRole('button', { name: 'Log out', exact: true }).click();
   await page.waitForURL(`${provider.issuer}/session/end?**`);
   const cookies = await page.context().cookies([service.url, `${service.url}/auth`]);
-  t.strictSame(cookies.filter(({ name }) => name === ACCESS_COOKIE || name === REFRESH_COOKIE), [], 'it has ended here');
+  t.strictSame(
+    cookies.filter(({ name }) => name === ACCESS_COOKIE || name === REFRESH_COOKIE),
+    [],
+    'it has ended here',
+  );
   await page.getByRole('button', { name: 'Yes, sign me out' }).click();
   await page.waitForURL(`${service.url}/login`);
 }
@@ -85,7 +91,11 @@ for (const javaScriptEnabled of [true, false]) {
     await page.waitForURL('**/login?reason=logged_out**');
     await page.getByRole('link', { name: 'Log in with corp' }).click();
     await page.waitForURL('**/account');
-    t.match(await page.locator('main').innerText(), `Signed in as ${username}`, 'a session that began with a password leaves the one there alone');
+    t.match(
+      await page.locator('main').innerText(),
+      `Signed in as ${username}`,
+      'a session that began with a password leaves the one there alone',
+    );
     await page.getByRole('button', { name: 'Remove the account at corp' }).click();
     await page.waitForURL('**/account?done=unlinked');
     t.match(await page.locator('main').innerText(), 'The account is not linked any more');

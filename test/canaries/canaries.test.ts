@@ -18,7 +18,13 @@ canaries.secret(tokenKey);
 const redis = await startRedis();
 t.teardown(() => redis.stop());
 const client = redis.client();
-const service = spawnService({ LOG_LEVEL: 'trace', REDIS_URL: redis.url, TOKEN_KEYS: tokenKey, REFRESH_GRACE: '10ms', REDIS_TIMEOUT: '300ms' });
+const service = spawnService({
+  LOG_LEVEL: 'trace',
+  REDIS_URL: redis.url,
+  TOKEN_KEYS: tokenKey,
+  REFRESH_GRACE: '10ms',
+  REDIS_TIMEOUT: '300ms',
+});
 t.teardown(() => service.process.kill('SIGKILL'));
 const { url, internalUrl } = await service.ready();
 
@@ -40,7 +46,11 @@ interface Answer {
   cookies: Record<string, string>;
 }
 
-async function ask(method: string, path: string, { body, headers = {}, base = url }: { body?: unknown; headers?: Record<string, string>; base?: string } = {}): Promise<Answer> {
+async function ask(
+  method: string,
+  path: string,
+  { body, headers = {}, base = url }: { body?: unknown; headers?: Record<string, string>; base?: string } = {},
+): Promise<Answer> {
   const json = body === undefined || typeof body === 'string' ? body : JSON.stringify(body);
   const reply = await fetch(base + path, {
     method,
@@ -54,21 +64,26 @@ async function ask(method: string, path: string, { body, headers = {}, base = ur
   const isJson = /json/.test(reply.headers.get('content-type') ?? '');
   const fields = (isJson ? JSON.parse(answered) : {}) as Record<string, string>;
   statuses.add(reply.status);
-  for (const token of [fields.access_token, fields.refresh_token, ...Object.values(cookies)]) if (token) canaries.token(token);
+  for (const token of [fields.access_token, fields.refresh_token, ...Object.values(cookies)])
+    if (token) canaries.token(token);
   if (reply.status >= 400 || !fields.access_token) bodies.push(`${answered}\n${reply.headers.get('location') ?? ''}`);
   return { status: reply.status, json: fields, cookies };
 }
 
-const post = (path: string, body?: unknown, headers?: Record<string, string>) => ask('POST', path, { ...(body !== undefined && { body }), ...(headers && { headers }) });
+const post = (path: string, body?: unknown, headers?: Record<string, string>) =>
+  ask('POST', path, { ...(body !== undefined && { body }), ...(headers && { headers }) });
 const bearer = (token = '') => ({ authorization: `Bearer ${token}` });
 const jar = (cookies: Record<string, string>) => ({
-  cookie: Object.entries(cookies).map(([name, value]) => `${name}=${value}`).join('; '),
+  cookie: Object.entries(cookies)
+    .map(([name, value]) => `${name}=${value}`)
+    .join('; '),
   'sec-fetch-site': 'same-origin',
 });
 
 const password = canaries.password();
 const username = 'canary-user';
-const logIn = (transport: 'cookie' | 'bearer', pass = password) => post('/auth/login', { username, password: pass, transport });
+const logIn = (transport: 'cookie' | 'bearer', pass = password) =>
+  post('/auth/login', { username, password: pass, transport });
 
 async function everythingThatWorks() {
   await post('/auth/register', { username, password });
@@ -86,7 +101,9 @@ async function everythingThatWorks() {
   await post('/auth/logout', { scope: 'others' }, bearer(renewed.access_token));
 
   const next = canaries.password();
-  const changed = (await post('/auth/password', { current_password: password, new_password: next }, bearer(renewed.access_token))).json;
+  const changed = (
+    await post('/auth/password', { current_password: password, new_password: next }, bearer(renewed.access_token))
+  ).json;
   await post('/auth/password', { current_password: next, new_password: password }, bearer(changed.access_token));
   const last = (await logIn('cookie')).cookies;
   await post('/auth/logout', undefined, jar(last));
@@ -106,7 +123,11 @@ async function everythingThatFails() {
   await post('/auth/login', `username=x&password=${wrong}`, { 'content-type': 'application/x-www-form-urlencoded' });
   await post('/auth/login', { username, password: wrong.repeat(1_000) });
   await post('/auth/password', { current_password: wrong, new_password: wrong }, bearer(json.access_token));
-  await post('/auth/password', { current_password: password, new_password: wrong.slice(0, 9) }, bearer(json.access_token));
+  await post(
+    '/auth/password',
+    { current_password: password, new_password: wrong.slice(0, 9) },
+    bearer(json.access_token),
+  );
 
   const [access, refresh] = [json.access_token!, json.refresh_token!];
   await ask('GET', '/auth/session', { headers: { ...bearer(access), ...jar(cookies) } });
@@ -135,7 +156,10 @@ async function everythingThatFails() {
 
   // What is no HTTP.
   const { hostname, port } = new URL(url);
-  for (const words of [`POST /auth/login HTTP/1.1\r\nhost: x\r\ncontent-length: oops\r\nauthorization: Bearer ${access}\r\n\r\n${wrong}`, `${refresh}\r\n\r\n`]) {
+  for (const words of [
+    `POST /auth/login HTTP/1.1\r\nhost: x\r\ncontent-length: oops\r\nauthorization: Bearer ${access}\r\n\r\n${wrong}`,
+    `${refresh}\r\n\r\n`,
+  ]) {
     const socket = connect(Number(port), hostname);
     await once(socket, 'connect');
     socket.write(words);
@@ -146,13 +170,20 @@ async function everythingThatFails() {
 /** Secrets in every place that a documented route could look at. */
 async function everyRoute() {
   for (const base of [url, internalUrl]) {
-    const { paths } = (await ask('GET', '/openapi.json', { base })).json as unknown as { paths: Record<string, Record<string, unknown>> };
+    const { paths } = (await ask('GET', '/openapi.json', { base })).json as unknown as {
+      paths: Record<string, Record<string, unknown>>;
+    };
     const { json } = await logIn('bearer');
     for (const [path, methods] of Object.entries(paths)) {
       for (const method of Object.keys(methods)) {
         const filled = path.replace(/\{\w+\}/g, json.refresh_token!);
-        const body = method === 'get' ? {} : { body: { password, token: json.access_token, refresh_token: json.refresh_token } };
-        await ask(method.toUpperCase(), `${filled}?token=${json.access_token}`, { base, headers: bearer(json.refresh_token), ...body });
+        const body =
+          method === 'get' ? {} : { body: { password, token: json.access_token, refresh_token: json.refresh_token } };
+        await ask(method.toUpperCase(), `${filled}?token=${json.access_token}`, {
+          base,
+          headers: bearer(json.refresh_token),
+          ...body,
+        });
       }
     }
   }
@@ -170,7 +201,11 @@ async function everyFault() {
   await post('/auth/refresh', { refresh_token: json.refresh_token });
   await logIn('bearer');
   await ask('GET', '/auth/sessions', { headers: bearer(json.access_token) });
-  await post('/auth/password', { current_password: password, new_password: canaries.password() }, bearer(json.access_token));
+  await post(
+    '/auth/password',
+    { current_password: password, new_password: canaries.password() },
+    bearer(json.access_token),
+  );
   await client.rename('aside', sessions);
   await client.hset(user, 'password', 'not a hash');
   await logIn('bearer');
@@ -204,7 +239,8 @@ t.test('everything is done that can be, at the most talkative log level', { time
   await everythingThatFails();
   await everyRoute();
   await everyFault();
-  for (const status of [200, 201, 204, 303, 400, 401, 403, 404, 409, 413, 415, 422, 500, 503]) t.ok(statuses.has(status), `${status} was answered`);
+  for (const status of [200, 201, 204, 303, 400, 401, 403, 404, 409, 413, 415, 422, 500, 503])
+    t.ok(statuses.has(status), `${status} was answered`);
 });
 
 t.test('every key but the user’s had an expiry, at every moment', async (t) => {
@@ -216,7 +252,9 @@ t.test('no token, password or key, whole or in part, is anywhere', async (t) => 
   const asCommands = await filesOf(redis.directory);
   t.ok(asCommands.includes(`${PREFIX}login:${username}`), 'the append-only file was read');
   await client.call('BGREWRITEAOF');
-  await until('it is rewritten', async () => /aof_rewrite_in_progress:0\r[^]*aof_rewrite_scheduled:0/.test(await client.info('persistence')));
+  await until('it is rewritten', async () =>
+    /aof_rewrite_in_progress:0\r[^]*aof_rewrite_scheduled:0/.test(await client.info('persistence')),
+  );
 
   const places = {
     'the log': service.output(),
@@ -244,10 +282,20 @@ t.test('what is there is found: each kind of canary, in each place that is searc
   const secret = planted.password();
   const body = token.slice(4);
   const bytes = Buffer.from(body, 'base64url').subarray(60, 72);
-  for (const part of [token, body.slice(40, 52), body.slice(-12), secret, secret.slice(3, 11), bytes.toString('hex'), JSON.stringify([...bytes]), bytes.toString('latin1')]) {
+  for (const part of [
+    token,
+    body.slice(40, 52),
+    body.slice(-12),
+    secret,
+    secret.slice(3, 11),
+    bytes.toString('hex'),
+    JSON.stringify([...bytes]),
+    bytes.toString('latin1'),
+  ]) {
     t.type(planted.foundIn(`{"level":30,"msg":"${part}"}`), 'string');
   }
-  for (const shorter of [body.slice(40, 51), secret.slice(3, 10), body.slice(0, 30)]) t.equal(planted.foundIn(`{"msg":"${shorter}"}`), undefined);
+  for (const shorter of [body.slice(40, 51), secret.slice(3, 10), body.slice(0, 30)])
+    t.equal(planted.foundIn(`{"msg":"${shorter}"}`), undefined);
 
   await client.set(`planted:${body.slice(40, 52)}`, 'x', 'PX', 60_000);
   await client.hset('planted', 'field', secret.slice(0, 8));

@@ -54,7 +54,8 @@ export class Canaries {
   /** In hexadecimal, and as JSON writes a Buffer. */
   #addSpelled(bytes: Buffer): void {
     this.#add(bytes.toString('hex'), 2 * BYTES_PART);
-    for (let at = 0; at + BYTES_PART <= bytes.length; at++) this.#addPart([...bytes.subarray(at, at + BYTES_PART)].join(','));
+    for (let at = 0; at + BYTES_PART <= bytes.length; at++)
+      this.#addPart([...bytes.subarray(at, at + BYTES_PART)].join(','));
   }
 
   #add(text: string, length: number): void {

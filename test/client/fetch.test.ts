@@ -74,22 +74,28 @@ t.test('a refresh elsewhere that did not help is followed by one here', async (t
     await site.expireAccess();
   };
   t.equal((await tab.fetch(echo)).status, 200);
-  t.strictSame(browser.log.filter((line) => line.includes('/api/')), ['GET /api/echo 401', 'GET /api/echo 401', 'GET /api/echo 200']);
+  t.strictSame(
+    browser.log.filter((line) => line.includes('/api/')),
+    ['GET /api/echo 401', 'GET /api/echo 401', 'GET /api/echo 200'],
+  );
   t.equal(browser.count(REFRESHED), 2);
 });
 
-t.test('a refresh that is answered with a pair that another has got, and that is about to expire, is good for the request', async (t) => {
-  const { browser, tab, echo } = await expiredTab(t);
-  let asked = 0;
-  browser.onAnswer = async ({ url }, { status }) => {
-    if (url.endsWith('/api/echo') && status === 401 && asked++ === 0) {
-      await browser.fetch(`${browser.url}/auth/refresh`, { method: 'POST' });
-      await site.shortenAccess(100);
-    } else if (asked > 0 && url.endsWith('/auth/refresh')) await sleep(200);
-  };
-  t.equal((await tab.fetch(echo)).status, 200);
-  t.equal(browser.count('GET /api/echo 401'), 1);
-});
+t.test(
+  'a refresh that is answered with a pair that another has got, and that is about to expire, is good for the request',
+  async (t) => {
+    const { browser, tab, echo } = await expiredTab(t);
+    let asked = 0;
+    browser.onAnswer = async ({ url }, { status }) => {
+      if (url.endsWith('/api/echo') && status === 401 && asked++ === 0) {
+        await browser.fetch(`${browser.url}/auth/refresh`, { method: 'POST' });
+        await site.shortenAccess(100);
+      } else if (asked > 0 && url.endsWith('/auth/refresh')) await sleep(200);
+    };
+    t.equal((await tab.fetch(echo)).status, 200);
+    t.equal(browser.count('GET /api/echo 401'), 1);
+  },
+);
 
 t.test('a body that can be sent twice is', async (t) => {
   const form = new FormData();
@@ -164,7 +170,11 @@ t.test('what a new access token would not cure is handed over untouched', async 
   const untouched = {
     'a step-up': { status: '401', challenge: 'Bearer error="insufficient_user_authentication", max_age="300"' },
     'a step-up without a challenge': { status: '401', body: '{"code":"insufficient_user_authentication"}' },
-    'wrong credentials': { status: '401', challenge: 'Bearer realm="latchkey"', body: '{"code":"invalid_credentials"}' },
+    'wrong credentials': {
+      status: '401',
+      challenge: 'Bearer realm="latchkey"',
+      body: '{"code":"invalid_credentials"}',
+    },
     'another scheme': { status: '401', challenge: 'Basic realm="printer"' },
     'no challenge': { status: '401' },
     'no JSON': { status: '401', body: '<html>' },
@@ -196,7 +206,9 @@ t.test('what it would cure is refreshed once, even if it does not', async (t) =>
 });
 
 t.test('another origin is none of our business, nor is one that a request of ours is led to', async (t) => {
-  const foreign = createServer((_request, response) => response.writeHead(401, { 'www-authenticate': 'Bearer error="invalid_token"' }).end());
+  const foreign = createServer((_request, response) =>
+    response.writeHead(401, { 'www-authenticate': 'Bearer error="invalid_token"' }).end(),
+  );
   await once(foreign.listen(0, '127.0.0.1'), 'listening');
   t.teardown(() => foreign.close());
   const url = `http://127.0.0.1:${(foreign.address() as AddressInfo).port}/`;
@@ -224,7 +236,12 @@ t.test('so does an answer to a refresh that is lost; the next request succeeds',
     if (url.endsWith('/auth/refresh')) throw new TypeError('The network is gone');
   };
   const error = await tab.fetch(echo).catch((error: unknown) => error);
-  t.match(error, { name: 'LatchkeyClientError', code: 'unavailable', status: 0, cause: { message: 'The network is gone' } });
+  t.match(error, {
+    name: 'LatchkeyClientError',
+    code: 'unavailable',
+    status: 0,
+    cause: { message: 'The network is gone' },
+  });
   t.equal(await site.generation(user.subject), 2, 'the service had answered');
 
   browser.onAnswer = undefined;

@@ -25,9 +25,17 @@ t.test('register, log in, see the session, log out', async (t) => {
   const { subject, username } = await tab.register(credentials);
   t.equal(username, 'ada');
   await t.rejects(tab.register(credentials), { code: 'username_taken', status: 409 });
-  await t.rejects(tab.register({ username: 'eve', password: 'short' }), { code: 'password_not_allowed', status: 422, reason: /./ });
+  await t.rejects(tab.register({ username: 'eve', password: 'short' }), {
+    code: 'password_not_allowed',
+    status: 422,
+    reason: /./,
+  });
 
-  await t.rejects(tab.login({ ...credentials, password: OTHER_PASSWORD }), { code: 'invalid_credentials', status: 401, reason: undefined });
+  await t.rejects(tab.login({ ...credentials, password: OTHER_PASSWORD }), {
+    code: 'invalid_credentials',
+    status: 401,
+    reason: undefined,
+  });
   const session = await tab.login(credentials);
   t.match(session, { subject, username: 'ada', methods: ['pwd'], session_id: /./ });
   t.match(await tab.session(), { session_id: session.session_id });
@@ -94,7 +102,9 @@ t.test('a changed password ends the other devices and gives this one a new sessi
   const [here, there] = [openBrowser(t).open(), openBrowser(t).open()];
   const { session_id } = await here.login(user);
   await there.login(user);
-  await t.rejects(here.changePassword({ currentPassword: OTHER_PASSWORD, newPassword: PASSWORD }), { code: 'invalid_credentials' });
+  await t.rejects(here.changePassword({ currentPassword: OTHER_PASSWORD, newPassword: PASSWORD }), {
+    code: 'invalid_credentials',
+  });
   const session = await here.changePassword({ currentPassword: PASSWORD, newPassword: OTHER_PASSWORD });
   t.not(session.session_id, session_id);
   t.match(await here.session(), { session_id: session.session_id });
@@ -147,7 +157,10 @@ t.test('a client in no browser', async (t) => {
 });
 
 t.test('in a worker, addresses are relative to where it is from', async (t) => {
-  Object.defineProperty(globalThis, 'location', { configurable: true, value: new URL(`http://127.0.0.1:${site.port}/app/worker.js`) });
+  Object.defineProperty(globalThis, 'location', {
+    configurable: true,
+    value: new URL(`http://127.0.0.1:${site.port}/app/worker.js`),
+  });
   t.teardown(() => Reflect.deleteProperty(globalThis, 'location'));
   const client = createClient();
   t.teardown(() => client.close());
@@ -159,7 +172,11 @@ t.test('no answer, or one that is not of the service', async (t) => {
   const tab = browser.open();
   const user = await site.register();
   await tab.login(user);
-  for (const [status, name] of [[0, 'no answer'], [502, "a proxy's"], [200, 'half an answer']] as const) {
+  for (const [status, name] of [
+    [0, 'no answer'],
+    [502, "a proxy's"],
+    [200, 'half an answer'],
+  ] as const) {
     const broken = browser.open({
       fetch: async () => {
         if (status === 0) throw new TypeError('The network is gone');
@@ -178,7 +195,8 @@ t.test('a refusal whose reason got lost on the way', async (t) => {
   const tab = openBrowser(t).open({
     fetch: async (input) => {
       const { pathname } = new URL(input as string);
-      if (pathname.endsWith('/session')) return new Response(null, { status: 401, headers: { 'www-authenticate': 'Bearer' } });
+      if (pathname.endsWith('/session'))
+        return new Response(null, { status: 401, headers: { 'www-authenticate': 'Bearer' } });
       return Response.json({ code: 'reauthentication_required' }, { status: 403 });
     },
   });

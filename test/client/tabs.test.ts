@@ -54,7 +54,10 @@ t.test('ten tabs whose access token expires at once, without Web Locks: the serv
     await site.expireAccess();
     const before = await site.generation(user.subject);
     const answers = await Promise.all(tabs.flatMap((tab) => [tab.fetch(echo), tab.fetch(echo)]));
-    t.ok(answers.every(({ status }) => status === 200), `round ${round}`);
+    t.ok(
+      answers.every(({ status }) => status === 200),
+      `round ${round}`,
+    );
     t.ok((await site.generation(user.subject)) - before <= 1, 'at most one rotation');
     await site.closePairs();
   }
@@ -82,7 +85,11 @@ t.test('a lock that is not given up is not waited for too long', async (t) => {
   const { browser, tabs, echo } = await tenTabs(t, { lockTimeoutMs: 100 });
   let giveUp = () => {};
   const name = locks.granted[0]!;
-  const held = locks.request(name, { signal: new AbortController().signal }, () => new Promise<void>((resolve) => (giveUp = resolve)));
+  const held = locks.request(
+    name,
+    { signal: new AbortController().signal },
+    () => new Promise<void>((resolve) => (giveUp = resolve)),
+  );
   await site.expireAccess();
   t.equal((await tabs[1]!.fetch(echo)).status, 200);
   t.equal(browser.count(REFRESHED), 1);
@@ -156,20 +163,26 @@ t.test('a tab that was signed out and finds a session is signed in again', async
   t.strictSame(tab.endings, ['logged_out', 'logged_out']);
 });
 
-t.test('so is every other: a login by a form is known to all tabs once one has asked, and the next end is told to all', async (t) => {
-  const { browser, tabs, user, endings } = await tenTabs(t);
-  await tabs[0]!.logout();
-  await until('every tab has heard', async () => endings().every(({ length }) => length === 1));
-  const loaded = browser.open();
-  await logInByForm(browser, user);
-  t.ok(await loaded.session());
-  t.ok(await loaded.session(), 'which is told once');
-  await sleep(100);
-  await loaded.logout();
-  await until('every tab has heard again', async () => endings().every(({ length }) => length === 2));
-  t.strictSame(endings(), Array.from({ length: 10 }, () => ['logged_out', 'logged_out']));
-  t.strictSame(loaded.endings, ['logged_out']);
-});
+t.test(
+  'so is every other: a login by a form is known to all tabs once one has asked, and the next end is told to all',
+  async (t) => {
+    const { browser, tabs, user, endings } = await tenTabs(t);
+    await tabs[0]!.logout();
+    await until('every tab has heard', async () => endings().every(({ length }) => length === 1));
+    const loaded = browser.open();
+    await logInByForm(browser, user);
+    t.ok(await loaded.session());
+    t.ok(await loaded.session(), 'which is told once');
+    await sleep(100);
+    await loaded.logout();
+    await until('every tab has heard again', async () => endings().every(({ length }) => length === 2));
+    t.strictSame(
+      endings(),
+      Array.from({ length: 10 }, () => ['logged_out', 'logged_out']),
+    );
+    t.strictSame(loaded.endings, ['logged_out']);
+  },
+);
 
 t.test('an answer about a session that has ended since begins none', async (t) => {
   const { browser, tabs, echo } = await tenTabs(t);

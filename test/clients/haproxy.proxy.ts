@@ -9,7 +9,10 @@ await holdToForwardAuth(t, {
   example: 'haproxy.cfg',
   async start(directory, configuration) {
     await writeFile(join(directory, 'haproxy.cfg'), configuration);
-    await copyFile(new URL('../../examples/forward-auth/latchkey.lua', import.meta.url), join(directory, 'latchkey.lua'));
+    await copyFile(
+      new URL('../../examples/forward-auth/latchkey.lua', import.meta.url),
+      join(directory, 'latchkey.lua'),
+    );
     return ['-db', '-f', 'haproxy.cfg'];
   },
 });

@@ -24,10 +24,17 @@ t.test('oauth4webapi', async (t) => {
     oauth.processRefreshTokenResponse(
       server,
       client,
-      await oauth.refreshTokenGrantRequest(server, client, authentication, token, { additionalParameters: parameters, ...insecure }),
+      await oauth.refreshTokenGrantRequest(server, client, authentication, token, {
+        additionalParameters: parameters,
+        ...insecure,
+      }),
     );
   const introspect = async (client: oauth.Client, authentication: oauth.ClientAuth, token: string) =>
-    oauth.processIntrospectionResponse(server, client, await oauth.introspectionRequest(server, client, authentication, token, insecure));
+    oauth.processIntrospectionResponse(
+      server,
+      client,
+      await oauth.introspectionRequest(server, client, authentication, token, insecure),
+    );
   const revoke = async (client: oauth.Client, authentication: oauth.ClientAuth, token: string) =>
     oauth.processRevocationResponse(await oauth.revocationRequest(server, client, authentication, token, insecure));
 
@@ -44,7 +51,10 @@ t.test('oauth4webapi', async (t) => {
       t.ok(await store.authenticate(tokens.access_token));
       await revoke(client, authentication, tokens.refresh_token!);
       t.equal(await store.authenticate(tokens.access_token), undefined);
-      await t.rejects(refresh(client, authentication, tokens.refresh_token!), failing({ error: 'invalid_grant', status: 400 }));
+      await t.rejects(
+        refresh(client, authentication, tokens.refresh_token!),
+        failing({ error: 'invalid_grant', status: 400 }),
+      );
       await revoke(client, authentication, tokens.refresh_token!);
     });
   }
@@ -52,7 +62,14 @@ t.test('oauth4webapi', async (t) => {
   t.test('introspects', async (t) => {
     const { pair, principal } = await issue();
     const response = await introspect(resourceServer, authentication, pair.access.token);
-    t.match(response, { active: true, iss: issuer.origin, sub: 'subject-1', client_id: 'web', sid: principal.sessionId, data: { tenant: 'acme' } });
+    t.match(response, {
+      active: true,
+      iss: issuer.origin,
+      sub: 'subject-1',
+      client_id: 'web',
+      sid: principal.sessionId,
+      data: { tenant: 'acme' },
+    });
     await revoke(web, authentication, pair.access.token);
     t.strictSame(await introspect(resourceServer, authentication, pair.access.token), { active: false });
     t.strictSame(await introspect(web, authentication, 'nothing of ours'), { active: false });
@@ -64,11 +81,25 @@ t.test('oauth4webapi', async (t) => {
     await t.rejects(refresh(web, authentication, token, { scope: 'admin' }), failing({ error: 'invalid_scope' }));
     await t.rejects(refresh(resourceServer, authentication, token), failing({ error: 'invalid_grant' }));
     await t.rejects(revoke(resourceServer, authentication, token), failing({ error: 'invalid_grant' }));
-    const unauthorized = failing({ name: 'WWWAuthenticateChallengeError', status: 401, cause: [{ scheme: 'basic', parameters: { realm: 'latchkey' } }] });
+    const unauthorized = failing({
+      name: 'WWWAuthenticateChallengeError',
+      status: 401,
+      cause: [{ scheme: 'basic', parameters: { realm: 'latchkey' } }],
+    });
     await t.rejects(refresh(web, oauth.ClientSecretBasic('wrong'), token), unauthorized);
     await t.rejects(refresh(web, oauth.ClientSecretPost('wrong'), token), unauthorized);
     await t.rejects(introspect(spa, oauth.None(), token), unauthorized);
-    const other = await oauth.genericTokenEndpointRequest(server, web, authentication, 'client_credentials', {}, insecure);
-    await t.rejects(oauth.processGenericTokenEndpointResponse(server, web, other), failing({ error: 'unsupported_grant_type' }));
+    const other = await oauth.genericTokenEndpointRequest(
+      server,
+      web,
+      authentication,
+      'client_credentials',
+      {},
+      insecure,
+    );
+    await t.rejects(
+      oauth.processGenericTokenEndpointResponse(server, web, other),
+      failing({ error: 'unsupported_grant_type' }),
+    );
   });
 });

@@ -6,7 +6,10 @@ t.test('openid-client', async (t) => {
   const { issue, store, url } = await startAuthorizationServer(t);
   const issuer = new URL(url.replace('127.0.0.1', 'localhost'));
   const discover = (id: string, authentication: client.ClientAuth) =>
-    client.discovery(issuer, id, undefined, authentication, { algorithm: 'oauth2', execute: [client.allowInsecureRequests] });
+    client.discovery(issuer, id, undefined, authentication, {
+      algorithm: 'oauth2',
+      execute: [client.allowInsecureRequests],
+    });
 
   const ways = {
     client_secret_basic: ['web', client.ClientSecretBasic(SECRET)],
@@ -23,7 +26,10 @@ t.test('openid-client', async (t) => {
       t.ok(await store.authenticate(tokens.access_token));
       await client.tokenRevocation(configuration, tokens.access_token);
       t.equal(await store.authenticate(tokens.access_token), undefined);
-      await t.rejects(client.refreshTokenGrant(configuration, tokens.refresh_token!), failing({ error: 'invalid_grant', status: 400 }));
+      await t.rejects(
+        client.refreshTokenGrant(configuration, tokens.refresh_token!),
+        failing({ error: 'invalid_grant', status: 400 }),
+      );
       await client.tokenRevocation(configuration, tokens.refresh_token!);
     });
   }
@@ -31,7 +37,11 @@ t.test('openid-client', async (t) => {
   t.test('introspects', async (t) => {
     const configuration = await discover('resource-server', client.ClientSecretBasic(SECRET));
     const { pair } = await issue();
-    t.match(await client.tokenIntrospection(configuration, pair.access.token), { active: true, username: 'ada', scope: 'read write' });
+    t.match(await client.tokenIntrospection(configuration, pair.access.token), {
+      active: true,
+      username: 'ada',
+      scope: 'read write',
+    });
     t.strictSame(await client.tokenIntrospection(configuration, pair.refresh.token), { active: false });
   });
 
@@ -40,7 +50,10 @@ t.test('openid-client', async (t) => {
     const stranger = await discover('resource-server', client.ClientSecretBasic(SECRET));
     const impostor = await discover('web', client.ClientSecretBasic('wrong'));
     await t.rejects(client.refreshTokenGrant(stranger, token), failing({ error: 'invalid_grant' }));
-    await t.rejects(client.refreshTokenGrant(await discover('web', client.ClientSecretPost(SECRET)), token, { scope: 'read' }), failing({ error: 'invalid_scope' }));
+    await t.rejects(
+      client.refreshTokenGrant(await discover('web', client.ClientSecretPost(SECRET)), token, { scope: 'read' }),
+      failing({ error: 'invalid_scope' }),
+    );
     await t.rejects(client.tokenRevocation(stranger, token), failing({ error: 'invalid_grant' }));
     await t.rejects(client.refreshTokenGrant(impostor, token), failing({ status: 401 }));
     await t.rejects(client.tokenIntrospection(impostor, token), failing({ status: 401 }));

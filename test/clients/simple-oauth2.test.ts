@@ -5,7 +5,10 @@ import { failing, SECRET, startAuthorizationServer } from '../http/oauth/fixture
 
 t.test('simple-oauth2', async (t) => {
   const { issue, store, url } = await startAuthorizationServer(t);
-  const metadata = (await (await fetch(`${url}/.well-known/oauth-authorization-server`)).json()) as Record<string, string>;
+  const metadata = (await (await fetch(`${url}/.well-known/oauth-authorization-server`)).json()) as Record<
+    string,
+    string
+  >;
   const path = (endpoint: string) => new URL(metadata[endpoint]!).pathname;
 
   const clientWith = (authorizationMethod: 'header' | 'body', id = 'web', secret = SECRET) =>
@@ -16,7 +19,12 @@ t.test('simple-oauth2', async (t) => {
     });
   const refused = (error: string, statusCode: number) => failing({ data: { payload: { error }, res: { statusCode } } });
   const held = (client: AuthorizationCode, { pair }: IssuedTokens): AccessToken =>
-    client.createToken({ access_token: pair.access.token, refresh_token: pair.refresh.token, token_type: 'Bearer', expires_in: 900 });
+    client.createToken({
+      access_token: pair.access.token,
+      refresh_token: pair.refresh.token,
+      token_type: 'Bearer',
+      expires_in: 900,
+    });
 
   for (const method of ['header', 'body'] as const) {
     t.test(`refreshes and revokes, its credentials in the ${method}`, async (t) => {
@@ -37,9 +45,15 @@ t.test('simple-oauth2', async (t) => {
     await t.rejects(held(clientWith('header', 'web', 'wrong'), tokens).refresh(), refused('invalid_client', 401));
     await t.rejects(held(clientWith('body', 'nobody'), tokens).revoke('access_token'), refused('invalid_client', 401));
     await t.rejects(held(clientWith('header', 'resource-server'), tokens).refresh(), refused('invalid_grant', 400));
-    await t.rejects(held(clientWith('header', 'resource-server'), tokens).revoke('refresh_token'), refused('invalid_grant', 400));
+    await t.rejects(
+      held(clientWith('header', 'resource-server'), tokens).revoke('refresh_token'),
+      refused('invalid_grant', 400),
+    );
     await t.rejects(held(clientWith('header'), tokens).refresh({ scope: 'admin' }), refused('invalid_scope', 400));
-    await t.rejects(clientWith('header').getToken({ code: 'x', redirect_uri: 'https://app.example' }), refused('unsupported_grant_type', 400));
+    await t.rejects(
+      clientWith('header').getToken({ code: 'x', redirect_uri: 'https://app.example' }),
+      refused('unsupported_grant_type', 400),
+    );
     t.ok(await store.authenticate(tokens.pair.access.token));
   });
 });

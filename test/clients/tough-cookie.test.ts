@@ -17,11 +17,13 @@ t.test('tough-cookie, strict about prefixes', async (t) => {
       headers: { origin, cookie: await jar.getCookieString(url), ...(body && { 'content-type': 'application/json' }) },
       ...(body && { body: JSON.stringify(body) }),
     });
-    for (const header of reply.headers.getSetCookie()) t.ok(await jar.setCookie(header, url, { ignoreError: false }), header.split('=')[0]!);
+    for (const header of reply.headers.getSetCookie())
+      t.ok(await jar.setCookie(header, url, { ignoreError: false }), header.split('=')[0]!);
     return reply;
   };
   const names = async (path: string) => (await jar.getCookies(origin + path)).map(({ key }) => key).sort();
-  const valueOf = async (name: string) => (await jar.getCookies(`${origin}/auth`)).find(({ key }) => key === name)?.value;
+  const valueOf = async (name: string) =>
+    (await jar.getCookies(`${origin}/auth`)).find(({ key }) => key === name)?.value;
 
   t.equal((await ask('POST', '/auth/login', { username, password: PASSWORD })).status, 200);
   t.same(await names('/auth/refresh'), [ACCESS_COOKIE, REFRESH_COOKIE]);

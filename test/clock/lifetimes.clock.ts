@@ -15,7 +15,8 @@ t.afterEach(() => service.close());
 const session = (access: string) => service.get('/auth/session', { authorization: `Bearer ${access}` });
 const refresh = (token: string) => service.post('/auth/refresh', { refresh_token: token });
 const pass = (ms: number) => service.redis.moveClock(ms);
-const leftOf = async () => (await service.client.keys(`${service.config.redisPrefix}*`)).map((key) => key.split(':')[2]);
+const leftOf = async () =>
+  (await service.client.keys(`${service.config.redisPrefix}*`)).map((key) => key.split(':')[2]);
 
 t.test('an access token ends after 15 minutes, and its session goes on', async (t) => {
   const tokens = await service.mint();
@@ -40,7 +41,11 @@ t.test('a refresh token ends after 30 days without use, and nothing is left', as
   t.match(late.json(), { code: 'reauthentication_required', reason: 'unknown' });
   await service.store.revokeAll(other.principal.subject, { reason: 'revoked' });
   await pass(7 * DAY);
-  t.same(await service.client.keys(`${service.config.redisPrefix}*`), [], 'not even the reason of the other one, a week later');
+  t.same(
+    await service.client.keys(`${service.config.redisPrefix}*`),
+    [],
+    'not even the reason of the other one, a week later',
+  );
 });
 
 t.test('a session that is used every day ends after 90 days, and its tokens with it', async (t) => {
@@ -56,7 +61,10 @@ t.test('a session that is used every day ends after 90 days, and its tokens with
     t.ok(answer.refresh_expires_in <= Math.min(30, 90 - day) * 86_400, 'never beyond the absolute lifetime');
     const { sessionId, partition } = first.pair.refresh;
     await session(answer.access_token);
-    await until('it is confirmed', async () => (await service.client.hexists(service.keys.session(partition, sessionId), 'confirmedAt')) === 1);
+    await until(
+      'it is confirmed',
+      async () => (await service.client.hexists(service.keys.session(partition, sessionId), 'confirmedAt')) === 1,
+    );
   }
   t.ok(answer.refresh_expires_in > 86_000 && answer.refresh_expires_in <= 86_400);
 

@@ -4,7 +4,11 @@ import { PASSWORD, running } from './running.js';
 t.test('examples/fastify-app: notes behind a login', async (t) => {
   const url = await running(t, 'examples/fastify-app/server.js');
   const send = (path: string, body?: object, headers: Record<string, string> = {}, method = body ? 'POST' : 'GET') =>
-    fetch(url + path, { method, headers: { ...(body && { 'content-type': 'application/json' }), ...headers }, ...(body && { body: JSON.stringify(body) }) });
+    fetch(url + path, {
+      method,
+      headers: { ...(body && { 'content-type': 'application/json' }), ...headers },
+      ...(body && { body: JSON.stringify(body) }),
+    });
   const logIn = async (username: string) => {
     await send('/auth/register', { username, password: PASSWORD });
     const reply = await send('/auth/login', { username, password: PASSWORD, transport: 'bearer' });

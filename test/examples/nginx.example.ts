@@ -8,7 +8,12 @@ t.test('examples/nginx: a static site and an API behind forward authentication',
   const api = `${url}/api/hello`;
 
   t.match(await (await fetch(url)).text(), 'A site for everyone');
-  for (const headers of [{}, { 'x-latchkey-subject': 'mallory' }, { authorization: 'Bearer lka_nothing' }, { cookie: '__Host-Http-latchkey=lka_nothing' }]) {
+  for (const headers of [
+    {},
+    { 'x-latchkey-subject': 'mallory' },
+    { authorization: 'Bearer lka_nothing' },
+    { cookie: '__Host-Http-latchkey=lka_nothing' },
+  ]) {
     const refused = await fetch(api, { headers: headers as Record<string, string> });
     t.equal(refused.status, 401);
     t.match(refused.headers.get('www-authenticate'), 'Bearer realm="latchkey"');
@@ -47,7 +52,11 @@ t.test('examples/nginx: a static site and an API behind forward authentication',
   t.match(told.hello, /^[\w-]{22}$/, 'the API is told who it is');
   t.strictSame(await call({ method: 'POST', body: '{}' }), told);
   const cookie = (await browser.context().cookies()).map(({ name, value }) => `${name}=${value}`)[0]!;
-  t.equal((await fetch(api, { method: 'POST', headers: { cookie, 'sec-fetch-site': 'same-site' } })).status, 403, 'a sibling site');
+  t.equal(
+    (await fetch(api, { method: 'POST', headers: { cookie, 'sec-fetch-site': 'same-site' } })).status,
+    403,
+    'a sibling site',
+  );
 
   await browser.goto('/account');
   await browser.getByRole('button', { name: 'Log out', exact: true }).click();

@@ -18,7 +18,14 @@ export async function running(t: Test, script: string): Promise<string> {
   const data = await mkdtemp(join(tmpdir(), 'latchkey-example-'));
   const example = spawn(process.execPath, [script], {
     cwd: ROOT,
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, PORT: String(port), DATA_DIRECTORY: data, ACCESS_TOKEN_LIFETIME: '2s', REFRESH_GRACE: '1s' },
+    env: {
+      PATH: process.env.PATH,
+      HOME: process.env.HOME,
+      PORT: String(port),
+      DATA_DIRECTORY: data,
+      ACCESS_TOKEN_LIFETIME: '2s',
+      REFRESH_GRACE: '1s',
+    },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const exited = once(example, 'exit');
@@ -48,7 +55,13 @@ async function freePort(): Promise<number> {
 async function reachable(url: string): Promise<void> {
   const deadline = Date.now() + 20_000;
   while (Date.now() < deadline) {
-    if (await fetch(url, { redirect: 'manual' }).then(() => true, () => false)) return;
+    if (
+      await fetch(url, { redirect: 'manual' }).then(
+        () => true,
+        () => false,
+      )
+    )
+      return;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   throw new Error(`Nothing answers at ${url}`);

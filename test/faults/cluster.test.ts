@@ -8,10 +8,19 @@ import { storeOn } from '../sessions/fixture.js';
 const DEADLINE = 500;
 const SLACK = 800;
 
-const cluster = await startCluster({ masters: 3, args: ['--appendonly', 'no', '--cluster-require-full-coverage', 'no'] });
+const cluster = await startCluster({
+  masters: 3,
+  args: ['--appendonly', 'no', '--cluster-require-full-coverage', 'no'],
+});
 t.teardown(() => cluster.stop());
 const client = connect(
-  { kind: 'cluster', nodes: cluster.nodes.map(({ host, port }) => ({ host, port })), tls: false, username: undefined, password: undefined },
+  {
+    kind: 'cluster',
+    nodes: cluster.nodes.map(({ host, port }) => ({ host, port })),
+    tls: false,
+    username: undefined,
+    password: undefined,
+  },
   { timeoutMs: DEADLINE, name: 'latchkey-test', onError: () => undefined },
 );
 t.teardown(() => client.disconnect());

@@ -26,7 +26,9 @@ async function cutOff(replica: Server, master: Server): Promise<void> {
   const client = replica.client();
   await client.config('SET', 'masterauth', 'a password that the master does not know');
   await master.client().call('CLIENT', 'KILL', 'TYPE', 'replica');
-  await until('the replica is cut off', async () => (await client.info('replication')).includes('master_link_status:down'));
+  await until('the replica is cut off', async () =>
+    (await client.info('replication')).includes('master_link_status:down'),
+  );
 }
 
 async function caughtUp(master: Server): Promise<void> {
@@ -64,9 +66,16 @@ async function loggedIn(s: TestStore, subject = newSubject()): Promise<Victim> {
   return { subject, first, pair };
 }
 
-async function promises(t: Test, s: TestStore, victims: { current: Victim; behind: Victim; stolen: Victim }, failOver: () => Promise<void>) {
+async function promises(
+  t: Test,
+  s: TestStore,
+  victims: { current: Victim; behind: Victim; stolen: Victim },
+  failOver: () => Promise<void>,
+) {
   const { current, behind, stolen } = victims;
-  const lost = await Promise.all([current, behind, stolen].map(async ({ pair }) => pairOf(await s.rotate(pair.refresh)).pair));
+  const lost = await Promise.all(
+    [current, behind, stolen].map(async ({ pair }) => pairOf(await s.rotate(pair.refresh)).pair),
+  );
   for (const pair of lost) await s.use(pair);
   await failOver();
 
@@ -84,19 +93,33 @@ async function promises(t: Test, s: TestStore, victims: { current: Victim; behin
   t.same(again.pair, lost[1]);
   t.equal((await s.rotate(lost[1]!.refresh)).outcome, 'unchanged');
 
-  t.equal((await persistently(t, () => s.rotate(stolen.first.refresh))).outcome, 'reused', 'what was spent before it still is');
+  t.equal(
+    (await persistently(t, () => s.rotate(stolen.first.refresh))).outcome,
+    'reused',
+    'what was spent before it still is',
+  );
   t.same(await s.rotate(lost[2]!.refresh), { outcome: 'ended', reason: 'reused' });
   t.same((await s.store.list(current.subject)).length, 1);
 }
 
 /** A revocation that waits for a replica, with one and then without; `cut` takes the replica away. */
-async function revocationsWait(t: Test, s: TestStore, victims: readonly Victim[], another: RedisClient, cut: () => Promise<void>) {
+async function revocationsWait(
+  t: Test,
+  s: TestStore,
+  victims: readonly Victim[],
+  another: RedisClient,
+  cut: () => Promise<void>,
+) {
   const [first, second, third, fourth] = victims as [Victim, Victim, Victim, Victim];
   const careful = storeOn(s.client, { prefix: s.prefix, revocationReplicas: 1 });
   t.equal(await careful.store.revoke(first.subject, first.pair.refresh.sessionId, 'revoked'), true);
   const replaced = await careful.login(first.subject);
   const supersedes = replaced.pair.refresh.sessionId;
-  t.same((await careful.login(first.subject, { supersedes })).superseded, [supersedes], 'a session that another takes the place of');
+  t.same(
+    (await careful.login(first.subject, { supersedes })).superseded,
+    [supersedes],
+    'a session that another takes the place of',
+  );
   await cut();
   await t.rejects(
     careful.store.revoke(second.subject, second.pair.refresh.sessionId, 'revoked'),
@@ -104,17 +127,33 @@ async function revocationsWait(t: Test, s: TestStore, victims: readonly Victim[]
     'what no replica has is not acknowledged',
   );
   t.equal(await s.store.authenticate(second.pair.access.token), undefined, 'though it was done');
-  await t.rejects(careful.store.revokeAll(second.subject, { reason: 'revoked' }), UnavailableError, 'nor when it is asked again');
-  await t.rejects(careful.store.awaitRevocations(second.pair.access.token), UnavailableError, 'nor that its token is of no use');
+  await t.rejects(
+    careful.store.revokeAll(second.subject, { reason: 'revoked' }),
+    UnavailableError,
+    'nor when it is asked again',
+  );
+  await t.rejects(
+    careful.store.awaitRevocations(second.pair.access.token),
+    UnavailableError,
+    'nor that its token is of no use',
+  );
   await t.rejects(careful.rotate(third.first.refresh), UnavailableError, 'nor that a spent token ended its session');
   t.equal(await s.store.authenticate(third.pair.access.token), undefined, 'though it did');
   await t.rejects(careful.rotate(third.first.refresh), UnavailableError, 'nor that it has ended');
-  await t.rejects(careful.login(fourth.subject, { supersedes: fourth.pair.refresh.sessionId }), UnavailableError, 'nor that a login took its place');
+  await t.rejects(
+    careful.login(fourth.subject, { supersedes: fourth.pair.refresh.sessionId }),
+    UnavailableError,
+    'nor that a login took its place',
+  );
   const crowded = storeOn(s.client, { prefix: s.prefix, revocationReplicas: 1, sessionsPerUser: 1 });
   await t.rejects(crowded.login(fourth.subject), UnavailableError, 'nor that it made room');
   t.match(await careful.login(newSubject()), { evicted: [] }, 'what ends nothing waits for nobody');
   const elsewhere = storeOn(another, { prefix: s.prefix, revocationReplicas: 1 });
-  await t.rejects(elsewhere.store.revoke(first.subject, first.pair.refresh.sessionId, 'revoked'), UnavailableError, 'nor by a process that has written nothing yet');
+  await t.rejects(
+    elsewhere.store.revoke(first.subject, first.pair.refresh.sessionId, 'revoked'),
+    UnavailableError,
+    'nor by a process that has written nothing yet',
+  );
 }
 
 t.test('a Sentinel failover that loses a rotation signs nobody out', async (t) => {
@@ -138,7 +177,11 @@ t.test('a Sentinel failover that loses a rotation signs nobody out', async (t) =
 t.test('a Cluster failover that loses a rotation signs nobody out', async (t) => {
   const cluster = await startCluster({ masters: 3, replicas: 1 });
   t.teardown(() => cluster.stop());
-  const location: RedisLocation = { kind: 'cluster', nodes: cluster.nodes.map(({ host, port }) => ({ host, port })), ...open };
+  const location: RedisLocation = {
+    kind: 'cluster',
+    nodes: cluster.nodes.map(({ host, port }) => ({ host, port })),
+    ...open,
+  };
   const [client, another] = [opened(t, location), opened(t, location)];
   await Promise.all([client, another].map((each) => waitUntilReady(each, 60_000)));
   const s = storeOn(client);
@@ -147,7 +190,16 @@ t.test('a Cluster failover that loses a rotation signs nobody out', async (t) =>
   while (owned.length < 7) {
     const victim = await loggedIn(s);
     const key = s.sessionKey(victim.pair.refresh);
-    if ((await master.client().call('CLUSTER', 'COUNTKEYSINSLOT', await master.client().call('CLUSTER', 'KEYSLOT', key) as string)) as number > 0) owned.push(victim);
+    if (
+      ((await master
+        .client()
+        .call(
+          'CLUSTER',
+          'COUNTKEYSINSLOT',
+          (await master.client().call('CLUSTER', 'KEYSLOT', key)) as string,
+        )) as number) > 0
+    )
+      owned.push(victim);
   }
   const [current, behind, stolen, ...revoked] = owned as [Victim, Victim, Victim, ...Victim[]];
   await caughtUp(master);

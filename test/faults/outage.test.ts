@@ -18,7 +18,15 @@ const observer = redis.client({ maxRetriesPerRequest: null });
 
 const opened = () => {
   const client = connect(
-    { kind: 'standalone', host: redis.host, port: redis.port, db: 0, tls: false, username: undefined, password: undefined },
+    {
+      kind: 'standalone',
+      host: redis.host,
+      port: redis.port,
+      db: 0,
+      tls: false,
+      username: undefined,
+      password: undefined,
+    },
     { timeoutMs: DEADLINE, name: 'latchkey-test', onError: () => undefined },
   );
   t.teardown(() => client.disconnect());
@@ -49,51 +57,60 @@ function operations(s: TestStore, subject: string, token: Awaited<ReturnType<Tes
 
 const names = Object.keys(operations(storeOn(scripts), '', storeOn(scripts).tokenKeys.mint('0000')));
 
-t.test('without Redis every operation fails with UnavailableError within the deadline, and works when it is back', async (t) => {
-  const s = storeOn(scripts, { lookups });
-  const prepared = await Promise.all(
-    names.map(async (name) => {
-      const subject = newSubject();
-      return [name, operations(s, subject, (await s.login(subject)).pair)[name as 'issue']] as const;
-    }),
-  );
-  const allFail = async (how: string) => {
-    await Promise.all(
-      prepared.map(async ([name, operation]) => {
-        const begun = performance.now();
-        await t.rejects(operation(), UnavailableError, `${name}: ${how}`);
-        const took = performance.now() - begun;
-        t.ok(took < DEADLINE + SLACK, `in ${Math.round(took)} ms`);
+t.test(
+  'without Redis every operation fails with UnavailableError within the deadline, and works when it is back',
+  async (t) => {
+    const s = storeOn(scripts, { lookups });
+    const prepared = await Promise.all(
+      names.map(async (name) => {
+        const subject = newSubject();
+        return [name, operations(s, subject, (await s.login(subject)).pair)[name as 'issue']] as const;
       }),
     );
-  };
-  redis.pause();
-  await allFail('paused');
-  await allFail('still paused');
-  await redis.kill();
-  await allFail('killed');
-  await sleep(100);
-  await allFail('still killed');
-  await redis.restart();
-  await recovered();
-  for (const [name, operation] of prepared) {
-    // What was sent to the paused server was never read by it: it was killed.
-    t.equal(await operation(), true, `${name} works again`);
-  }
-});
+    const allFail = async (how: string) => {
+      await Promise.all(
+        prepared.map(async ([name, operation]) => {
+          const begun = performance.now();
+          await t.rejects(operation(), UnavailableError, `${name}: ${how}`);
+          const took = performance.now() - begun;
+          t.ok(took < DEADLINE + SLACK, `in ${Math.round(took)} ms`);
+        }),
+      );
+    };
+    redis.pause();
+    await allFail('paused');
+    await allFail('still paused');
+    await redis.kill();
+    await allFail('killed');
+    await sleep(100);
+    await allFail('still killed');
+    await redis.restart();
+    await recovered();
+    for (const [name, operation] of prepared) {
+      // What was sent to the paused server was never read by it: it was killed.
+      t.equal(await operation(), true, `${name} works again`);
+    }
+  },
+);
 
 for (const [how, disturb] of [
-  ['killed and started again', async () => {
-    await redis.kill();
-    await sleep(randomInt(200));
-    await redis.restart();
-  }],
+  [
+    'killed and started again',
+    async () => {
+      await redis.kill();
+      await sleep(randomInt(200));
+      await redis.restart();
+    },
+  ],
   ['restarted in good order', () => redis.restart()],
-  ['paused for longer than the deadline', async () => {
-    redis.pause();
-    await sleep(3 * DEADLINE);
-    redis.resume();
-  }],
+  [
+    'paused for longer than the deadline',
+    async () => {
+      redis.pause();
+      await sleep(3 * DEADLINE);
+      redis.resume();
+    },
+  ],
 ] as const) {
   t.test(`Redis is ${how} while sessions are at work: every answer is right, or it is UnavailableError`, async (t) => {
     const s = storeOn(scripts, { lookups });
@@ -183,7 +200,11 @@ t.test('behind a Redis that does not answer, nothing piles up', async (t) => {
     answered++;
   };
   while (performance.now() - begun < 10 * DEADLINE) {
-    for (let i = 0; i < 10; i++) asking.push(ask(() => s.store.authenticate(pair.access.token)), ask(() => s.store.list('nobody')));
+    for (let i = 0; i < 10; i++)
+      asking.push(
+        ask(() => s.store.authenticate(pair.access.token)),
+        ask(() => s.store.list('nobody')),
+      );
     await sleep(20);
     most = Math.max(most, pending);
     longest = Math.max(longest, queued(scripts), queued(lookups));

@@ -43,7 +43,11 @@ t.test('a login that was verified before begins no session after', async (t) => 
   const { subject } = await users.register({ username: 'ada', password });
   const verified = (await users.verify({ username: 'ada', password }))!;
   await users.disable(subject);
-  const issuing = store.issue({ identity: { subject, methods: ['pwd'] }, credential: verified.credential, origin: { device: '', address: '' } });
+  const issuing = store.issue({
+    identity: { subject, methods: ['pwd'] },
+    credential: verified.credential,
+    origin: { device: '', address: '' },
+  });
   await t.rejects(issuing, StaleCredentialError);
   t.notOk((await all()).some((key) => key.includes(':session')));
 });

@@ -62,8 +62,18 @@ t.test('nothing is cut off: not at 72 bytes, not at a NUL, not at the 1,024th ch
 
 t.test('a stored hash that is none is a fault, not a wrong password', async (t) => {
   const good = await hasher.hash('x');
-  for (const phc of ['', 'plain text', '$2b$10$abcdefghijklmnopqrstuv', await argon2('x', { type: 1 }), `x${good}`, `${good}$`]) {
-    await t.rejects(hasher.verify(phc, 'x'), { name: 'TypeError', message: 'A stored password is not an argon2id PHC string' });
+  for (const phc of [
+    '',
+    'plain text',
+    '$2b$10$abcdefghijklmnopqrstuv',
+    await argon2('x', { type: 1 }),
+    `x${good}`,
+    `${good}$`,
+  ]) {
+    await t.rejects(hasher.verify(phc, 'x'), {
+      name: 'TypeError',
+      message: 'A stored password is not an argon2id PHC string',
+    });
     t.throws(() => hasher.needsRehash(phc), TypeError);
   }
 });
@@ -123,7 +133,11 @@ t.test('beyond the queue it is busy, and says when to come back', async (t) => {
   const jobs = [small.hash('a'), small.hash('b'), small.hash('c')];
   const refused = small.hash('d');
   await t.rejects(refused, BusyError);
-  await t.rejects(refused, { code: 'unavailable', retryAfterSeconds: 2, message: 'Too many passwords are being checked' });
+  await t.rejects(refused, {
+    code: 'unavailable',
+    retryAfterSeconds: 2,
+    message: 'Too many passwords are being checked',
+  });
   t.ok((await refused.catch((error: unknown) => error)) instanceof UnavailableError);
   await Promise.all(jobs);
   t.ok(await small.hash('e'), 'and then it is not');
@@ -133,7 +147,13 @@ t.test('at most 64 wait for each that runs, unless set otherwise', async (t) => 
   const one = new PasswordHasher({ concurrency: 1 });
   const jobs = Array.from({ length: 66 }, () => {
     const leaving = new AbortController();
-    return { leaving, settled: one.hash('x', leaving.signal).then(() => 'done', (error: Error) => error.name) };
+    return {
+      leaving,
+      settled: one.hash('x', leaving.signal).then(
+        () => 'done',
+        (error: Error) => error.name,
+      ),
+    };
   });
   t.equal(await jobs[65]!.settled, 'BusyError');
   for (const { leaving } of jobs) leaving.abort();
@@ -144,7 +164,12 @@ t.test('at most 64 wait for each that runs, unless set otherwise', async (t) => 
 t.test('64 for each, where more than one runs', async (t) => {
   const two = new PasswordHasher({ concurrency: 2 });
   const leaving = new AbortController();
-  const jobs = Array.from({ length: 131 }, () => two.hash('x', leaving.signal).then(() => 'done', (error: Error) => error.name));
+  const jobs = Array.from({ length: 131 }, () =>
+    two.hash('x', leaving.signal).then(
+      () => 'done',
+      (error: Error) => error.name,
+    ),
+  );
   t.same(two.load, { running: 2, queued: 128 });
   t.equal(await jobs[130], 'BusyError');
   leaving.abort();

@@ -22,7 +22,12 @@ t.test('an IPv6 address is its /64, in whatever spelling', async (t) => {
 });
 
 t.test('an IPv4 address that is written as IPv6 is that IPv4 address', async (t) => {
-  for (const spelling of ['::ffff:203.0.113.7', '::FFFF:cb00:7107', '0:0:0:0:0:ffff:cb00:7107', '64:ff9b::203.0.113.7']) {
+  for (const spelling of [
+    '::ffff:203.0.113.7',
+    '::FFFF:cb00:7107',
+    '0:0:0:0:0:ffff:cb00:7107',
+    '64:ff9b::203.0.113.7',
+  ]) {
     t.equal(networkOf(spelling), '203.0.113.7', spelling);
   }
 });
@@ -36,5 +41,18 @@ t.test('a port is no part of it', async (t) => {
 });
 
 t.test('what is no address is one network', async (t) => {
-  for (const text of ['', 'unknown', '203.0.113.7:', '203.0.113:80', 'x203.0.113.7:80', '203.0.113.7:80x', '[203.0.113.7', '[]', '[x]:1', '1.2.3', 'a\nb']) t.equal(networkOf(text), 'unknown', text);
+  for (const text of [
+    '',
+    'unknown',
+    '203.0.113.7:',
+    '203.0.113:80',
+    'x203.0.113.7:80',
+    '203.0.113.7:80x',
+    '[203.0.113.7',
+    '[]',
+    '[x]:1',
+    '1.2.3',
+    'a\nb',
+  ])
+    t.equal(networkOf(text), 'unknown', text);
 });

@@ -31,7 +31,11 @@ t.test('a character is a code point, in whatever form it comes', async (t) => {
   t.ok(checkNewPassword(`${emoji}🥝`, { username }));
   t.throws(() => checkNewPassword('e\u0301'.repeat(14), { username }), refusedAs('too_short'), 'composed, 14');
   t.throws(() => checkNewPassword('\ufdfa', { username }), refusedAs('too_short'), 'one that becomes eighteen is one');
-  t.throws(() => normalizePassword('\ufdfa'.repeat(1024)), refusedAs('too_long'), 'and eighteen where there is a limit');
+  t.throws(
+    () => normalizePassword('\ufdfa'.repeat(1024)),
+    refusedAs('too_long'),
+    'and eighteen where there is a limit',
+  );
   const longest = '\u1f82'.repeat(1024);
   t.equal(normalizePassword(longest.normalize('NFD')), longest, 'taken apart it is longer, and no less welcome');
 });
@@ -108,10 +112,26 @@ t.test('the commonest are refused, and what is put together from little more tha
 
 t.test('so is a way along a keyboard, in either direction', async (t) => {
   for (const walk of [
-    '1234567890-=', '!@#$%^&*()_+', 'qwertyuiop[]', 'asdfghjkl;\'', 'zxcvbnm,./', 'qwertzuiop', 'azertyuiop', 'qsdfghjklm',
-    'йцукенгшщзхъ', 'фывапролджэ', 'ячсмитьбю', '1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik,9ol.0p;/', 'qazwsxedcrfvtgbyhnujmikolp',
-    'zaq1xsw2cde3vfr4bgt5nhy6mju7', 'zaqxswcdevfrbgtnhymju', '1qazxsw23edcvfr45tgbnhy67ujm', '1q2w3e4r5t6y7u8i9o0p',
-    'q1w2e3r4t5y6u7i8o9p0', '1qa2ws3ed4rf5tg6yh7uj8ik9ol', 'qawsedrftgyhujikolp',
+    '1234567890-=',
+    '!@#$%^&*()_+',
+    'qwertyuiop[]',
+    "asdfghjkl;'",
+    'zxcvbnm,./',
+    'qwertzuiop',
+    'azertyuiop',
+    'qsdfghjklm',
+    'йцукенгшщзхъ',
+    'фывапролджэ',
+    'ячсмитьбю',
+    '1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik,9ol.0p;/',
+    'qazwsxedcrfvtgbyhnujmikolp',
+    'zaq1xsw2cde3vfr4bgt5nhy6mju7',
+    'zaqxswcdevfrbgtnhymju',
+    '1qazxsw23edcvfr45tgbnhy67ujm',
+    '1q2w3e4r5t6y7u8i9o0p',
+    'q1w2e3r4t5y6u7i8o9p0',
+    '1qa2ws3ed4rf5tg6yh7uj8ik9ol',
+    'qawsedrftgyhujikolp',
   ]) {
     for (const way of [walk, [...walk].reverse().join('')]) {
       const password = way.slice(0, 12) + 'Vq~0';
@@ -121,7 +141,10 @@ t.test('so is a way along a keyboard, in either direction', async (t) => {
   for (const two of ['yxcvbnmwxcvbn', 'nbvcxwmnbvcxy']) {
     t.throws(() => checkNewPassword(two, { minimumLength: 8, username }), refusedAs('too_common'), two);
   }
-  t.ok(checkNewPassword('mqzrtnkvbxwl', { minimumLength: 8, username }), 'and letters that no finger walks along are not');
+  t.ok(
+    checkNewPassword('mqzrtnkvbxwl', { minimumLength: 8, username }),
+    'and letters that no finger walks along are not',
+  );
 });
 
 t.test('a repetition is as common as what it repeats, and that it repeats', async (t) => {
@@ -144,7 +167,12 @@ t.test('the username and its local part count for nothing in a password', async 
 });
 
 t.test('a sentence that begins like a common password is not one', async (t) => {
-  for (const password of ['sunshine on a cold morning', 'password managers are good', 'dragonfly wing 12 teacup', 'monkeydragonshadowwidget']) {
+  for (const password of [
+    'sunshine on a cold morning',
+    'password managers are good',
+    'dragonfly wing 12 teacup',
+    'monkeydragonshadowwidget',
+  ]) {
     t.ok(checkNewPassword(password, { username }), password);
   }
 });

@@ -24,7 +24,7 @@ async function withUsers(client: RedisClient, usernames: readonly string[]) {
 
 async function found(users: Users, prefix: string): Promise<string[]> {
   const names = new Set<string>();
-  for (let cursor: string | undefined = ''; cursor !== undefined; ) {
+  for (let cursor: string | undefined = ''; cursor !== undefined;) {
     const part: Awaited<ReturnType<Users['search']>> = await users.search(prefix, cursor);
     for (const { username } of part.users) names.add(username);
     ({ cursor } = part);

@@ -15,7 +15,11 @@ const redis = await startRedis();
 t.teardown(() => redis.stop());
 const ADDRESS = '203.0.113.7';
 
-function throttleOn(client: Redis | Cluster, limits: Partial<ThrottleLimits> = {}, prefix = `${randomBytes(4).toString('hex')}:`) {
+function throttleOn(
+  client: Redis | Cluster,
+  limits: Partial<ThrottleLimits> = {},
+  prefix = `${randomBytes(4).toString('hex')}:`,
+) {
   const throttle = new Throttle(client, new Keys(prefix), { ...DEFAULT_THROTTLE, ...limits });
   let looked = 0;
   const guess = async (username: string, address = ADDRESS, right = false) => {
@@ -44,8 +48,13 @@ async function times<T>(count: number, act: (index: number) => Promise<T>): Prom
 t.test('ten wrong passwords for an account from one network, and no more', async (t) => {
   const { throttle, guess, prefix, looked } = throttleOn(redis.client());
   t.same(new Set(await times(10, () => guess('ada'))), new Set(['wrong']));
-  const refusal = (await throttle.guard({ username: 'ada', address: ADDRESS }, async () => 'x').catch((error: unknown) => error)) as TooManyAttemptsError;
-  t.ok(refusal.retryAfterSeconds > 890 && refusal.retryAfterSeconds <= 900, `for a quarter of an hour: ${refusal.retryAfterSeconds} s`);
+  const refusal = (await throttle
+    .guard({ username: 'ada', address: ADDRESS }, async () => 'x')
+    .catch((error: unknown) => error)) as TooManyAttemptsError;
+  t.ok(
+    refusal.retryAfterSeconds > 890 && refusal.retryAfterSeconds <= 900,
+    `for a quarter of an hour: ${refusal.retryAfterSeconds} s`,
+  );
   t.equal(await guess('ada'), 'throttled');
   t.equal(await guess('ada', ADDRESS, true), 'throttled', 'the right one too');
   t.equal(looked(), 10);
@@ -118,29 +127,39 @@ t.test('of 500 guesses at once, no more than ten are looked at', async (t) => {
   t.equal(counter, '10', 'what was refused is not counted');
 });
 
-t.test('what a process has under way for an account is counted without Redis, and forgotten when it ends', async (t) => {
-  const { throttle, guess } = throttleOn(redis.client(), { loginFailuresPerAccount: 3 });
-  const ends: (() => void)[] = [];
-  const attempt = () =>
-    throttle.guard({ username: 'ada', address: ADDRESS }, () => new Promise<string>((resolve) => ends.push(() => resolve('verified'))));
-  const lookedAt = (count: number) => until(`${count} are looked at`, async () => ends.length === count, 5_000);
-  const underWay = [attempt(), attempt(), attempt()];
-  await lookedAt(3);
-  await redis.client().config('RESETSTAT');
-  t.equal(await guess('ada'), 'throttled');
-  t.notMatch(await redis.client().info('commandstats'), /cmdstat_(eval|incr|set)/, 'the fourth is refused without Redis');
-  ends[0]!();
-  t.equal(await underWay[0], 'verified');
-  underWay.push(attempt());
-  await lookedAt(4);
-  await t.rejects(attempt(), TooManyAttemptsError, 'one has ended, and one may begin');
-  ends.forEach((end) => end());
-  t.same(await Promise.all(underWay), ['verified', 'verified', 'verified', 'verified']);
-  const again = [attempt(), attempt(), attempt()];
-  await lookedAt(7);
-  ends.forEach((end) => end());
-  t.same(await Promise.all(again), ['verified', 'verified', 'verified'], 'then three again');
-});
+t.test(
+  'what a process has under way for an account is counted without Redis, and forgotten when it ends',
+  async (t) => {
+    const { throttle, guess } = throttleOn(redis.client(), { loginFailuresPerAccount: 3 });
+    const ends: (() => void)[] = [];
+    const attempt = () =>
+      throttle.guard(
+        { username: 'ada', address: ADDRESS },
+        () => new Promise<string>((resolve) => ends.push(() => resolve('verified'))),
+      );
+    const lookedAt = (count: number) => until(`${count} are looked at`, async () => ends.length === count, 5_000);
+    const underWay = [attempt(), attempt(), attempt()];
+    await lookedAt(3);
+    await redis.client().config('RESETSTAT');
+    t.equal(await guess('ada'), 'throttled');
+    t.notMatch(
+      await redis.client().info('commandstats'),
+      /cmdstat_(eval|incr|set)/,
+      'the fourth is refused without Redis',
+    );
+    ends[0]!();
+    t.equal(await underWay[0], 'verified');
+    underWay.push(attempt());
+    await lookedAt(4);
+    await t.rejects(attempt(), TooManyAttemptsError, 'one has ended, and one may begin');
+    ends.forEach((end) => end());
+    t.same(await Promise.all(underWay), ['verified', 'verified', 'verified', 'verified']);
+    const again = [attempt(), attempt(), attempt()];
+    await lookedAt(7);
+    ends.forEach((end) => end());
+    t.same(await Promise.all(again), ['verified', 'verified', 'verified'], 'then three again');
+  },
+);
 
 t.test('of 500 accounts tried at once, no more than a hundred are looked at', async (t) => {
   const { guess, looked, prefix } = throttleOn(redis.client());
@@ -153,7 +172,9 @@ t.test('of 500 accounts tried at once, no more than a hundred are looked at', as
 t.test('one network takes half of what a process looks at together, with right passwords too', async (t) => {
   const { guess, looked } = throttleOn(redis.client());
   const from = (address: string) => Array.from({ length: 100 }, (_, i) => guess(`user${i}`, address, true));
-  const [one, another, third] = await Promise.all(['203.0.113.7', '2001:db8::1', '198.51.100.1'].map((address) => Promise.all(from(address))));
+  const [one, another, third] = await Promise.all(
+    ['203.0.113.7', '2001:db8::1', '198.51.100.1'].map((address) => Promise.all(from(address))),
+  );
   const count = (answers: string[] | undefined, word: string) => answers!.filter((answer) => answer === word).length;
   t.same([count(one, 'verified'), count(one, 'throttled')], [64, 36]);
   t.same([count(another, 'verified'), count(another, 'busy')], [64, 36], 'the process can take no more');
@@ -194,9 +215,14 @@ t.test('an attempt that the account refuses is not held against the network', as
 });
 
 t.test('the window ends, and does not move with further attempts', async (t) => {
-  const { guess, throttle, prefix } = throttleOn(redis.client(), { loginFailureWindowMs: 1000, loginFailuresPerAccount: 2 });
+  const { guess, throttle, prefix } = throttleOn(redis.client(), {
+    loginFailureWindowMs: 1000,
+    loginFailuresPerAccount: 2,
+  });
   await times(2, () => guess('ada'));
-  const refusal = await throttle.guard({ username: 'ada', address: ADDRESS }, async () => 'x').catch((error: unknown) => error);
+  const refusal = await throttle
+    .guard({ username: 'ada', address: ADDRESS }, async () => 'x')
+    .catch((error: unknown) => error);
   t.match(refusal, { code: 'too_many_requests', retryAfterSeconds: 1 });
   await sleep(600);
   t.equal(await guess('ada'), 'throttled');
@@ -210,14 +236,16 @@ t.test('attempts to register are counted for the network, whatever comes of them
   await times(3, (i) => throttle.admitRegistration(`2001:db8::${i}`));
   await t.rejects(throttle.admitRegistration('2001:db8::99'), TooManyAttemptsError);
   await throttle.admitRegistration('2001:db8:1::1');
-  for (const key of await keysUnder(redis.client(), prefix)) t.match(key.slice(prefix.length), /^throttle:registration:2001%3Adb8/);
+  for (const key of await keysUnder(redis.client(), prefix))
+    t.match(key.slice(prefix.length), /^throttle:registration:2001%3Adb8/);
 });
 
 t.test('a name with separators makes no key of another kind', async (t) => {
   const client = redis.client();
   const { guess, prefix } = throttleOn(client);
   await times(1, () => guess('x:{a}:session:y', 'not:an:address'));
-  for (const key of await keysUnder(client, prefix)) t.match(key.slice(prefix.length), /^throttle:(network:unknown|account:unknown:[\w-]{43})$/);
+  for (const key of await keysUnder(client, prefix))
+    t.match(key.slice(prefix.length), /^throttle:(network:unknown|account:unknown:[\w-]{43})$/);
 });
 
 t.test('nothing is defined on the client that is handed in', async (t) => {
@@ -231,7 +259,15 @@ t.test('nothing is defined on the client that is handed in', async (t) => {
 t.test('without Redis an attempt is a fault and nothing is looked at', async (t) => {
   const gone = await startRedis();
   const client = connect(
-    { kind: 'standalone', host: gone.host, port: gone.port, db: 0, tls: false, username: undefined, password: undefined },
+    {
+      kind: 'standalone',
+      host: gone.host,
+      port: gone.port,
+      db: 0,
+      tls: false,
+      username: undefined,
+      password: undefined,
+    },
     { timeoutMs: 200, name: 'test', onError: () => undefined },
   );
   t.teardown(() => client.disconnect());

@@ -109,7 +109,10 @@ t.test('a name or password that is not allowed registers nobody', async (t) => {
   const { users, prefix } = fresh();
   await t.rejects(users.register({ username: 'a b', password }), InvalidUsernameError);
   await t.rejects(users.register({ username: 'ada', password: 'too short' }), PasswordNotAllowedError);
-  await t.rejects(users.register({ username: 'ada-of-example.org', password: 'ADA-of-example.org' }), { code: 'password_not_allowed', reason: 'is_username' });
+  await t.rejects(users.register({ username: 'ada-of-example.org', password: 'ADA-of-example.org' }), {
+    code: 'password_not_allowed',
+    reason: 'is_username',
+  });
   t.same(await keysUnder(prefix), []);
 });
 
@@ -117,7 +120,9 @@ t.test('of 100 who register variants of one name at once exactly one succeeds, a
   const { keys, users, prefix } = fresh();
   const variants = ['renée', 'RENÉE', 'rene\u0301e', 'ｒｅｎéｅ', 'RENE\u0301E', ' Renée '];
   const results = await Promise.allSettled(
-    Array.from({ length: 100 }, (_, i) => users.register({ username: variants[i % variants.length]!, password: `${password} ${i}` })),
+    Array.from({ length: 100 }, (_, i) =>
+      users.register({ username: variants[i % variants.length]!, password: `${password} ${i}` }),
+    ),
   );
   const winners = results.flatMap((result, i) => (result.status === 'fulfilled' ? [{ i, ...result.value }] : []));
   t.equal(winners.length, 1);
@@ -142,7 +147,11 @@ t.test('a crash after any step leaves nothing behind that blocks the name', asyn
     const dead = byHand(keys, 'ada');
     await dead.create(150);
     t.match(await dead.claim(), { outcome: 'claimed' });
-    await t.rejects(users.register({ username: 'ada', password }), UsernameTakenError, 'the other might be about to confirm');
+    await t.rejects(
+      users.register({ username: 'ada', password }),
+      UsernameTakenError,
+      'the other might be about to confirm',
+    );
     t.equal(await users.verify({ username: 'ada', password }), undefined, 'who is not confirmed does not log in');
     t.equal(await users.checkPassword(dead.subject, password), undefined);
     t.equal(await users.get(dead.subject), undefined);
@@ -197,7 +206,9 @@ t.test('two who find the same abandoned name do not both get it', async (t) => {
 t.test('in every order of the steps of two registrations at most one is confirmed under the name', async (t) => {
   // 'x' is the moment when a's record expires; each order is one way to interleave a's steps, b's steps and it.
   const orders = (a: string, b: string): string[] =>
-    a === '' || b === '' ? [a + b] : [...orders(a.slice(1), b).map((o) => a[0]! + o), ...orders(a, b.slice(1)).map((o) => b[0]! + o)];
+    a === '' || b === ''
+      ? [a + b]
+      : [...orders(a.slice(1), b).map((o) => a[0]! + o), ...orders(a, b.slice(1)).map((o) => b[0]! + o)];
   const all = new Set(orders('123', 'abc').flatMap((order) => [order, ...orders(order, 'x')]));
   for (const order of all) {
     const { keys, users } = fresh();
@@ -355,7 +366,11 @@ t.test('the password of a known user can be checked and a new one prepared', asy
   const next = await users.newCredential('another fine passphrase', 'ada');
   t.equal(await hasher.verify(next, 'another fine passphrase'), true);
   t.equal((await users.checkPassword(subject, password))?.credential, checked?.credential, 'which stores nothing');
-  await t.rejects(users.newCredential('eighteen chars 4x!', 'ada'), { code: 'password_not_allowed', reason: 'too_short' }, 'by the same policy');
+  await t.rejects(
+    users.newCredential('eighteen chars 4x!', 'ada'),
+    { code: 'password_not_allowed', reason: 'too_short' },
+    'by the same policy',
+  );
 });
 
 t.test('a password that was composed logs in taken apart, and the other way round', async (t) => {
@@ -377,7 +392,11 @@ t.test('parameters raised later rehash at the next login', async (t) => {
   t.equal(await client.hget(keys.user(subject), 'password'), record['password'], 'not at one that fails');
   const verified = await raised.verify({ username: 'ada', password });
   t.match(verified?.credential, /\$m=19456,t=3,p=1\$/);
-  t.same(await client.hgetall(keys.user(subject)), { ...record, password: verified?.credential }, 'and nothing else changes');
+  t.same(
+    await client.hgetall(keys.user(subject)),
+    { ...record, password: verified?.credential },
+    'and nothing else changes',
+  );
   const jobs = stronger.jobs;
   t.same(await raised.verify({ username: 'ada', password }), verified);
   t.equal(stronger.jobs - jobs, 1, 'once');
@@ -394,7 +413,11 @@ t.test('a rehash never undoes or survives a change of the password', async (t) =
 
   const rehashedElsewhere = await stronger.hash(password);
   connection.before = () => client.hset(key, 'password', rehashedElsewhere);
-  t.equal((await raised.verify({ username: 'ada', password }))?.credential, rehashedElsewhere, 'two logins at once both stand');
+  t.equal(
+    (await raised.verify({ username: 'ada', password }))?.credential,
+    rehashedElsewhere,
+    'two logins at once both stand',
+  );
 
   await client.hset(key, 'password', old);
   const changed = await users.newCredential('another fine passphrase', 'ada');
@@ -440,9 +463,12 @@ t.test('when too many log in at once the rest are told to come back', async (t) 
   const { keys, users } = fresh();
   await users.register({ username: 'ada', password });
   const small = new Users(client, keys, new PasswordHasher({ concurrency: 1, queueLimit: 2 }));
-  const results = await Promise.allSettled(Array.from({ length: 10 }, () => small.verify({ username: 'ada', password })));
+  const results = await Promise.allSettled(
+    Array.from({ length: 10 }, () => small.verify({ username: 'ada', password })),
+  );
   t.equal(results.filter(({ status }) => status === 'fulfilled').length, 3);
-  for (const result of results) if (result.status === 'rejected') t.match(result.reason, { code: 'unavailable', retryAfterSeconds: 2 });
+  for (const result of results)
+    if (result.status === 'rejected') t.match(result.reason, { code: 'unavailable', retryAfterSeconds: 2 });
 });
 
 t.test('a login whose client has gone is dropped', async (t) => {

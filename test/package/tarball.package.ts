@@ -60,7 +60,13 @@ console.log('it works');
 
 const run = async (command: string, args: string[], cwd = directory) => {
   try {
-    return (await promisify(execFile)(command, args, { cwd, maxBuffer: 1 << 26, env: { ...process.env, NODE_OPTIONS: '', TAP: '' } })).stdout;
+    return (
+      await promisify(execFile)(command, args, {
+        cwd,
+        maxBuffer: 1 << 26,
+        env: { ...process.env, NODE_OPTIONS: '', TAP: '' },
+      })
+    ).stdout;
   } catch (error) {
     const { stdout, stderr } = error as { stdout: string; stderr: string };
     throw new Error(`${command} ${args.join(' ')}\n${stdout}${stderr}`, { cause: error });
@@ -75,10 +81,16 @@ t.test('the packed package, in a project of its own', async (t) => {
   const paths = new Set(files.map(({ path }: { path: string }) => path));
 
   await t.test('holds every file that is read at run time, and no source', async (t) => {
-    const read = (await readdir(join(root, 'src'), { recursive: true })).filter((path) => /\.(lua|txt|css|js)$/.test(path));
+    const read = (await readdir(join(root, 'src'), { recursive: true })).filter((path) =>
+      /\.(lua|txt|css|js)$/.test(path),
+    );
     t.ok(read.length > 15, 'there are some');
-    for (const path of [...read.map((each) => `dist/${each}`), 'redis.conf', 'README.md', 'LICENSE', 'package.json']) t.ok(paths.has(path), path);
-    t.same([...paths].filter((path) => /^(src|test)\/|[^d]\.ts$/.test(String(path))), []);
+    for (const path of [...read.map((each) => `dist/${each}`), 'redis.conf', 'README.md', 'LICENSE', 'package.json'])
+      t.ok(paths.has(path), path);
+    t.same(
+      [...paths].filter((path) => /^(src|test)\/|[^d]\.ts$/.test(String(path))),
+      [],
+    );
   });
 
   await t.test('publint and attw find nothing', async (t) => {
@@ -94,7 +106,17 @@ t.test('the packed package, in a project of its own', async (t) => {
   await cp(join(root, 'examples/plugin'), directory, { recursive: true });
   await cp(join(root, 'examples/testing'), join(directory, 'testing'), { recursive: true });
   await writeFile(join(directory, 'main.ts'), MAIN);
-  const compilerOptions = { target: 'es2023', lib: ['es2023', 'dom'], module: 'nodenext', strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true, types: ['node'], skipLibCheck: true, outDir: 'out' };
+  const compilerOptions = {
+    target: 'es2023',
+    lib: ['es2023', 'dom'],
+    module: 'nodenext',
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    types: ['node'],
+    skipLibCheck: true,
+    outDir: 'out',
+  };
   await writeFile(join(directory, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts'] }));
 
   await t.test('compiles under a strict compiler, which catches a wrong use of each entry', async (t) => {
@@ -106,8 +128,12 @@ t.test('the packed package, in a project of its own', async (t) => {
       "import { startTestSessions } from 'latchkey/testing'; (await startTestSessions()).signIn(1);",
     ];
     await mkdir(join(directory, 'wrong'));
-    for (const [index, text] of wrong.entries()) await writeFile(join(directory, 'wrong', `${index}.ts`), `${text}\nexport {};\n`);
-    await writeFile(join(directory, 'wrong/tsconfig.json'), JSON.stringify({ compilerOptions: { ...compilerOptions, noEmit: true }, include: ['*.ts'] }));
+    for (const [index, text] of wrong.entries())
+      await writeFile(join(directory, 'wrong', `${index}.ts`), `${text}\nexport {};\n`);
+    await writeFile(
+      join(directory, 'wrong/tsconfig.json'),
+      JSON.stringify({ compilerOptions: { ...compilerOptions, noEmit: true }, include: ['*.ts'] }),
+    );
     const told = await node(installed('typescript/bin/tsc'), '-p', 'wrong').catch((error: Error) => error.message);
     for (const index of wrong.keys()) t.match(told, `wrong/${index}.ts(`);
   });

@@ -45,12 +45,19 @@ t.test('an outage is an error of its own, and a confirmation that failed is told
   await t.rejects(createChecker({ redis: own }).authenticate(pair.access.token), UnavailableError);
   t.ok(UnavailableError.prototype instanceof LatchkeyError);
 
-  const refreshed = await app.inject({ method: 'POST', url: '/auth/refresh', payload: { refresh_token: pair.refresh.token } });
+  const refreshed = await app.inject({
+    method: 'POST',
+    url: '/auth/refresh',
+    payload: { refresh_token: pair.refresh.token },
+  });
   const { access_token: fresh } = refreshed.json();
   await redis.acl('SETUSER', 'reader', 'on', 'nopass', '~*', '+@all', '-evalsha', '-eval');
   for (const told of [[], undefined] as (unknown[] | undefined)[]) {
     const reader = server.client({ username: 'reader', password: 'any' });
-    const checker = createChecker({ redis: reader, ...(told && { onBackgroundFault: (error: unknown) => told.push(error) }) });
+    const checker = createChecker({
+      redis: reader,
+      ...(told && { onBackgroundFault: (error: unknown) => told.push(error) }),
+    });
     t.match(await checker.authenticate(fresh), { subject: 'ada' });
     await checker.close();
     if (told) t.equal(told.length, 1);

@@ -13,6 +13,11 @@ t.test("a host's Cluster client serves as it is", async (t) => {
     const reply = await app.inject({ url: '/me', headers: { authorization: `Bearer ${pair.access.token}` } });
     t.match(reply.json(), { subject });
   }
-  t.same(Object.getOwnPropertyNames(client).filter((name) => !before.has(name) && typeof Reflect.get(client, name) === 'function'), []);
+  t.same(
+    Object.getOwnPropertyNames(client).filter(
+      (name) => !before.has(name) && typeof Reflect.get(client, name) === 'function',
+    ),
+    [],
+  );
   t.same(client.scriptsSet, {});
 });

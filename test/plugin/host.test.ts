@@ -13,7 +13,10 @@ t.teardown(() => redis.stop());
 const client = redis.client();
 const tokenKeys = ['a secret of at least thirty-two characters'] as const;
 
-async function host(options: Partial<LatchkeyOptions> = {}, prepare: (app: FastifyInstance) => unknown = () => undefined) {
+async function host(
+  options: Partial<LatchkeyOptions> = {},
+  prepare: (app: FastifyInstance) => unknown = () => undefined,
+) {
   const lines: Record<string, unknown>[] = [];
   const stream = new Writable({
     write(line, _encoding, done) {
@@ -58,11 +61,21 @@ t.test('without options, the contract’s lifetimes and prefix', async (t) => {
 });
 
 t.test('with options, those', async (t) => {
-  const { app } = await host({ redisPrefix: 'mine:', accessLifetimeMs: 60_000, refreshLifetimeMs: 3_600_000, sessionsPerUser: 1, passwordMinLength: 20 });
+  const { app } = await host({
+    redisPrefix: 'mine:',
+    accessLifetimeMs: 60_000,
+    refreshLifetimeMs: 3_600_000,
+    sessionsPerUser: 1,
+    passwordMinLength: 20,
+  });
   const { expires_in, refresh_expires_in, session } = (await logIn(app)).json();
   t.same([expires_in, refresh_expires_in], [60, 3_600]);
   t.equal((await client.keys(`mine:{*}:session:${session.session_id}`)).length, 1);
-  const short = await app.inject({ method: 'POST', url: '/auth/register', payload: { username: 'x', password: 'sixteen and more' } });
+  const short = await app.inject({
+    method: 'POST',
+    url: '/auth/register',
+    payload: { username: 'x', password: 'sixteen and more' },
+  });
   t.equal(short.json().reason, 'too_short');
 });
 
@@ -70,12 +83,17 @@ t.test('each event is logged', async (t) => {
   const { app, lines } = await host();
   const { session } = (await logIn(app)).json();
   const { subject, session_id: sessionId } = session;
-  t.match(lines.filter(({ event }) => event), [
-    { level: 30, msg: 'register success', event: 'register', outcome: 'success', subject, address: '127.0.0.1' },
-    { level: 30, msg: 'login success', event: 'login', outcome: 'success', subject, sessionId, address: '127.0.0.1' },
-  ]);
+  t.match(
+    lines.filter(({ event }) => event),
+    [
+      { level: 30, msg: 'register success', event: 'register', outcome: 'success', subject, address: '127.0.0.1' },
+      { level: 30, msg: 'login success', event: 'login', outcome: 'success', subject, sessionId, address: '127.0.0.1' },
+    ],
+  );
   await app.inject({ method: 'POST', url: '/auth/login', payload: { username: 'nobody', password: PASSWORD } });
-  t.match(lines.filter(({ event }) => event).slice(2), [{ msg: 'login failure', event: 'login', reason: 'invalid_credentials' }]);
+  t.match(lines.filter(({ event }) => event).slice(2), [
+    { msg: 'login failure', event: 'login', reason: 'invalid_credentials' },
+  ]);
 });
 
 t.test('or told to the host, which then logs what it likes', async (t) => {
@@ -83,13 +101,18 @@ t.test('or told to the host, which then logs what it likes', async (t) => {
   const { app, lines } = await host({ onEvent: (event) => events.push(event) });
   await logIn(app);
   t.match(events, [{ event: 'register' }, { event: 'login' }]);
-  t.same(lines.filter(({ event }) => event), []);
+  t.same(
+    lines.filter(({ event }) => event),
+    [],
+  );
 });
 
 t.test('a confirmation that fails is logged, without the command that failed', async (t) => {
   const { app, lines } = await host();
   const first = (await logIn(app)).json();
-  const { access_token } = (await app.inject({ method: 'POST', url: '/auth/refresh', payload: { refresh_token: first.refresh_token } })).json();
+  const { access_token } = (
+    await app.inject({ method: 'POST', url: '/auth/refresh', payload: { refresh_token: first.refresh_token } })
+  ).json();
   const [key] = (await client.keys(`lk:{*}:session:${first.session.session_id}`)) as [string];
   await client.set(key, 'no hash', 'PX', 60_000);
   const reply = await app.inject({ url: '/auth/session', headers: { authorization: `Bearer ${access_token}` } });
@@ -116,12 +139,22 @@ t.test('the host’s own routes are left alone', async (t) => {
   app.get('/broken', () => {
     throw new Error('broken');
   });
-  const csv = await app.inject({ method: 'POST', url: '/csv', headers: { 'content-type': 'text/csv', 'sec-fetch-site': 'cross-site' }, payload: 'a,b' });
+  const csv = await app.inject({
+    method: 'POST',
+    url: '/csv',
+    headers: { 'content-type': 'text/csv', 'sec-fetch-site': 'cross-site' },
+    payload: 'a,b',
+  });
   t.equal(csv.body, 'a,b');
   t.equal(csv.headers['cache-control'], undefined);
   t.equal((await app.inject('/broken')).statusCode, 418);
   t.equal((await app.inject('/nowhere')).json().message, 'Route GET:/nowhere not found');
-  const ours = await app.inject({ method: 'POST', url: '/auth/login', headers: { 'content-type': 'text/csv' }, payload: 'a,b' });
+  const ours = await app.inject({
+    method: 'POST',
+    url: '/auth/login',
+    headers: { 'content-type': 'text/csv' },
+    payload: 'a,b',
+  });
   t.equal(ours.json().code, 'unsupported_media_type');
 });
 
@@ -131,7 +164,15 @@ t.test('what a hook of the host throws keeps its meaning', async (t) => {
       if (headers.fail) throw Object.assign(new Error('the host’s'), { statusCode: Number(headers.fail) });
     });
   });
-  const codes = { 400: 'invalid_request', 404: 'not_found', 413: 'payload_too_large', 415: 'unsupported_media_type', 429: 'too_many_requests', 500: 'internal_error', 503: 'unavailable' };
+  const codes = {
+    400: 'invalid_request',
+    404: 'not_found',
+    413: 'payload_too_large',
+    415: 'unsupported_media_type',
+    429: 'too_many_requests',
+    500: 'internal_error',
+    503: 'unavailable',
+  };
   for (const [status, code] of Object.entries(codes)) {
     const reply = await app.inject({ url: '/auth/session', headers: { fail: status } });
     t.equal(reply.statusCode, Number(status));

@@ -1,7 +1,15 @@
 import Fastify from 'fastify';
 import type { Redis } from 'ioredis';
 import t from 'tap';
-import latchkey, { type AuthEvent, InvalidSubjectError, type Latchkey, LatchkeyError, type LatchkeyOptions, StaleCredentialError, UnavailableError } from '../../src/index.js';
+import latchkey, {
+  type AuthEvent,
+  InvalidSubjectError,
+  type Latchkey,
+  LatchkeyError,
+  type LatchkeyOptions,
+  StaleCredentialError,
+  UnavailableError,
+} from '../../src/index.js';
 import { startRedis } from '../support/redis.js';
 import { setCookies } from '../support/service.js';
 import { hostApp, ORIGIN, TOKEN_KEYS } from './support.js';
@@ -10,7 +18,9 @@ const server = await startRedis();
 t.teardown(() => server.stop());
 const redis = server.client();
 const identity = { subject: 'ada', methods: ['pwd'] };
-const bearerOf = ({ pair }: { pair: { access: { token: string } } }) => ({ authorization: `Bearer ${pair.access.token}` });
+const bearerOf = ({ pair }: { pair: { access: { token: string } } }) => ({
+  authorization: `Bearer ${pair.access.token}`,
+});
 const PASSWORD = 'correct horse battery staple';
 
 t.test('an app issues, authenticates, lists, changes and revokes sessions by itself', async (t) => {
@@ -18,7 +28,11 @@ t.test('an app issues, authenticates, lists, changes and revokes sessions by its
   const { latchkey } = app;
   const tokens = await latchkey.issue({ identity: { ...identity, data: { theme: 'dark' } }, origin: ORIGIN });
   const { sessionId } = tokens.principal;
-  t.match(await latchkey.authenticate(tokens.pair.access.token), { subject: 'ada', sessionId, data: { theme: 'dark' } });
+  t.match(await latchkey.authenticate(tokens.pair.access.token), {
+    subject: 'ada',
+    sessionId,
+    data: { theme: 'dark' },
+  });
   t.match(await latchkey.list('ada'), [{ sessionId, device: 'a test' }]);
   t.match(await latchkey.get('ada', sessionId), { sessionId, subject: 'ada' });
   t.match(await latchkey.update('ada', sessionId, { theme: 'light' }), { theme: 'light' });
@@ -28,7 +42,8 @@ t.test('an app issues, authenticates, lists, changes and revokes sessions by its
   await latchkey.revokeAll('ada', { reason: 'revoked' });
   t.equal(await latchkey.authenticate(other.pair.access.token), undefined);
   await t.rejects(latchkey.issue({ identity: { ...identity, subject: '' }, origin: ORIGIN }), InvalidSubjectError);
-  for (const each of [InvalidSubjectError, StaleCredentialError, UnavailableError]) t.ok(each.prototype instanceof LatchkeyError);
+  for (const each of [InvalidSubjectError, StaleCredentialError, UnavailableError])
+    t.ok(each.prototype instanceof LatchkeyError);
 });
 
 t.test('request.principal is set where a route needs a session, and there alone', async (t) => {
@@ -46,26 +61,45 @@ t.test('the hook refuses what another site sends with our cookie', async (t) => 
   const app = await hostApp(t, redis, { publicOrigins: ['https://app.example'] });
   const { pair } = await app.latchkey.issue({ identity, origin: ORIGIN });
   const cookie = `__Host-Http-latchkey=${pair.access.token}`;
-  const post = (headers: Record<string, string>) => app.inject({ method: 'POST', url: '/me', headers: { cookie, ...headers } });
+  const post = (headers: Record<string, string>) =>
+    app.inject({ method: 'POST', url: '/me', headers: { cookie, ...headers } });
   t.equal((await post({ origin: 'https://evil.example' })).statusCode, 403);
   t.equal((await post({ origin: 'https://app.example' })).statusCode, 200);
 });
 
 t.test('scopes: every one that a route asks for', async (t) => {
   const app = await hostApp(t, redis);
-  for (const [scope, status] of [['orders:write orders:read', 200], ['orders:read', 403], [undefined, 403]] as const) {
-    const tokens = await app.latchkey.issue({ identity: { ...identity, ...(scope !== undefined && { scope }) }, origin: ORIGIN });
+  for (const [scope, status] of [
+    ['orders:write orders:read', 200],
+    ['orders:read', 403],
+    [undefined, 403],
+  ] as const) {
+    const tokens = await app.latchkey.issue({
+      identity: { ...identity, ...(scope !== undefined && { scope }) },
+      origin: ORIGIN,
+    });
     const reply = await app.inject({ url: '/write', headers: bearerOf(tokens) });
     t.equal(reply.statusCode, status);
-    if (status === 403) t.equal(reply.headers['www-authenticate'], 'Bearer realm="latchkey", error="insufficient_scope", scope="orders:read orders:write"');
+    if (status === 403)
+      t.equal(
+        reply.headers['www-authenticate'],
+        'Bearer realm="latchkey", error="insufficient_scope", scope="orders:read orders:write"',
+      );
   }
 });
 
 t.test('recentMs: who logged in too long ago logs in again', async (t) => {
   const app = await hostApp(t, redis);
   const [seconds] = await redis.time();
-  for (const [age, status] of [[30_000, 200], [90_000, 401]] as const) {
-    const tokens = await app.latchkey.issue({ identity, origin: ORIGIN, authenticatedAt: Number(seconds) * 1000 - age });
+  for (const [age, status] of [
+    [30_000, 200],
+    [90_000, 401],
+  ] as const) {
+    const tokens = await app.latchkey.issue({
+      identity,
+      origin: ORIGIN,
+      authenticatedAt: Number(seconds) * 1000 - age,
+    });
     const reply = await app.inject({ url: '/recent', headers: bearerOf(tokens) });
     t.equal(reply.statusCode, status);
     if (status === 401) t.match(reply.json(), { code: 'insufficient_user_authentication' });
@@ -86,14 +120,25 @@ t.test('verifyCredentials: the host has its own users, and only they log in', as
   t.equal((await login('wrong')).statusCode, 401);
   const reply = await login('sesame');
   t.match(reply.json(), { session: { subject: 'host:ada', methods: ['pwd', 'otp'] } });
-  t.match(events, [{ event: 'login', outcome: 'failure', subject: 'host:ada' }, { event: 'login', outcome: 'success', subject: 'host:ada' }]);
-  t.equal((await app.inject({ method: 'POST', url: '/auth/register', payload: { username: 'ada', password: PASSWORD } })).statusCode, 404);
+  t.match(events, [
+    { event: 'login', outcome: 'failure', subject: 'host:ada' },
+    { event: 'login', outcome: 'success', subject: 'host:ada' },
+  ]);
+  t.equal(
+    (await app.inject({ method: 'POST', url: '/auth/register', payload: { username: 'ada', password: PASSWORD } }))
+      .statusCode,
+    404,
+  );
   t.equal((await app.inject({ method: 'POST', url: '/auth/password', payload: {} })).statusCode, 404);
 });
 
 t.test('a host that answers a wrong password with null is throttled too', async (t) => {
-  const app = await hostApp(t, redis, { loginFailuresPerAccount: 2, verifyCredentials: async () => null as unknown as undefined });
-  const login = () => app.inject({ method: 'POST', url: '/auth/login', payload: { username: 'guessed', password: PASSWORD } });
+  const app = await hostApp(t, redis, {
+    loginFailuresPerAccount: 2,
+    verifyCredentials: async () => null as unknown as undefined,
+  });
+  const login = () =>
+    app.inject({ method: 'POST', url: '/auth/login', payload: { username: 'guessed', password: PASSWORD } });
   for (const status of [401, 401, 429]) t.equal((await login()).statusCode, status);
 });
 
@@ -116,10 +161,14 @@ t.test('numbers that make no sense are refused at the start', async (t) => {
 
 t.test('cookieName, and a password rule of its own', async (t) => {
   const app = await hostApp(t, redis, { cookieName: 'mine', passwordMinLength: 20 });
-  const post = (url: string, password: string) => app.inject({ method: 'POST', url, payload: { username: 'ada', password } });
+  const post = (url: string, password: string) =>
+    app.inject({ method: 'POST', url, payload: { username: 'ada', password } });
   t.equal((await post('/auth/register', 'nineteen characters')).statusCode, 422);
   t.equal((await post('/auth/register', PASSWORD)).statusCode, 201);
-  t.same(setCookies(await post('/auth/login', PASSWORD)).map(({ name }) => name), ['__Host-Http-mine', '__Http-mine-refresh']);
+  t.same(
+    setCookies(await post('/auth/login', PASSWORD)).map(({ name }) => name),
+    ['__Host-Http-mine', '__Http-mine-refresh'],
+  );
 });
 
 t.test('pages and OAuth endpoints are there if they are asked for', async (t) => {
@@ -140,23 +189,39 @@ t.test('two instances with two prefixes in one app do not meet', async (t) => {
   const instances: Latchkey[] = [];
   for (const name of ['staff', 'customers']) {
     await app.register(async (scope) => {
-      const options = { redis, tokenKeys: TOKEN_KEYS, redisPrefix: `${name}:`, prefix: `/${name}/auth`, onEvent: () => told.push(name) };
+      const options = {
+        redis,
+        tokenKeys: TOKEN_KEYS,
+        redisPrefix: `${name}:`,
+        prefix: `/${name}/auth`,
+        onEvent: () => told.push(name),
+      };
       await scope.register(latchkey, options);
-      scope.get(`/${name}`, { onRequest: scope.latchkey.requireSession() }, (request) => ({ of: request.principal!.subject }));
+      scope.get(`/${name}`, { onRequest: scope.latchkey.requireSession() }, (request) => ({
+        of: request.principal!.subject,
+      }));
       instances.push(scope.latchkey);
     });
   }
   t.notOk(app.hasDecorator('latchkey'), 'the app around them has neither');
   const post = (name: string, path: string, headers = {}) =>
-    app.inject({ method: 'POST', url: `/${name}/auth/${path}`, headers, ...(path !== 'logout' && { payload: { username: 'ada', password: PASSWORD } }) });
+    app.inject({
+      method: 'POST',
+      url: `/${name}/auth/${path}`,
+      headers,
+      ...(path !== 'logout' && { payload: { username: 'ada', password: PASSWORD } }),
+    });
 
   t.equal((await post('staff', 'register')).statusCode, 201);
   t.equal((await post('customers', 'login')).statusCode, 401, 'a user of one is none of the other');
   const cookies = setCookies(await post('staff', 'login'));
-  t.same(cookies.map(({ name, attributes }) => [name, attributes.path]), [
-    ['__Host-Http-latchkey-staff-auth', '/'],
-    ['__Http-latchkey-staff-auth-refresh', '/staff/auth'],
-  ]);
+  t.same(
+    cookies.map(({ name, attributes }) => [name, attributes.path]),
+    [
+      ['__Host-Http-latchkey-staff-auth', '/'],
+      ['__Http-latchkey-staff-auth-refresh', '/staff/auth'],
+    ],
+  );
   t.same(new Set(told), new Set(['staff', 'customers']));
   const cookie = cookies.map(({ name, value }) => `${name}=${value}`).join('; ');
   t.equal((await app.inject({ url: '/staff', headers: { cookie } })).statusCode, 200);
@@ -165,7 +230,11 @@ t.test('two instances with two prefixes in one app do not meet', async (t) => {
   const [staff, customers] = await Promise.all(instances.map((each) => each.issue({ identity, origin: ORIGIN })));
   t.equal((await app.inject({ url: '/customers', headers: bearerOf(staff!) })).statusCode, 401);
   t.equal((await post('staff', 'logout', bearerOf(staff!))).statusCode, 204);
-  t.equal((await app.inject({ url: '/customers', headers: bearerOf(customers!) })).statusCode, 200, 'the same subject there stays logged in');
+  t.equal(
+    (await app.inject({ url: '/customers', headers: bearerOf(customers!) })).statusCode,
+    200,
+    'the same subject there stays logged in',
+  );
 });
 
 t.test("nothing is defined on the host's client, and it stays open", async (t) => {
@@ -174,7 +243,10 @@ t.test("nothing is defined on the host's client, and it stays open", async (t) =
   const app = await hostApp(t, own);
   const tokens = await app.latchkey.issue({ identity, origin: ORIGIN });
   await app.inject({ url: '/me', headers: bearerOf(tokens) });
-  t.same(Object.getOwnPropertyNames(own).filter((name) => !before.has(name) && typeof Reflect.get(own, name) === 'function'), []);
+  t.same(
+    Object.getOwnPropertyNames(own).filter((name) => !before.has(name) && typeof Reflect.get(own, name) === 'function'),
+    [],
+  );
   t.same(own.scriptsSet, {});
   await app.close();
   t.equal(await own.ping(), 'PONG');
@@ -185,10 +257,16 @@ t.test('by default, requests must come from the addresses that the app listens o
     const app = await hostApp(t, redis);
     const { port } = new URL(await app.listen({ port: 0, host }));
     const { pair } = await app.latchkey.issue({ identity, origin: ORIGIN });
-    const ask = (origin: string) => app.inject({ method: 'POST', url: '/me', headers: { cookie: `__Host-Http-latchkey=${pair.access.token}`, origin } });
+    const ask = (origin: string) =>
+      app.inject({
+        method: 'POST',
+        url: '/me',
+        headers: { cookie: `__Host-Http-latchkey=${pair.access.token}`, origin },
+      });
     const literal = host.includes(':') ? `[${host}]` : host;
     for (const name of ['localhost', literal]) t.equal((await ask(`http://${name}:${port}`)).statusCode, 200, name);
-    for (const other of [`http://evil.example:${port}`, 'http://localhost:1']) t.equal((await ask(other)).statusCode, 403, other);
+    for (const other of [`http://evil.example:${port}`, 'http://localhost:1'])
+      t.equal((await ask(other)).statusCode, 403, other);
   }
 });
 
@@ -196,4 +274,3 @@ t.test('a socket in the file system has no origin', async (t) => {
   const app = await hostApp(t, redis);
   await t.resolves(app.listen({ path: `${t.testdir()}/socket` }));
 });
-

@@ -8,14 +8,25 @@ export const TOKEN_KEYS = ['a secret of at least thirty-two characters'] as cons
 export const ORIGIN = { device: 'a test', address: '192.0.2.1' };
 
 /** A host's app with a route for each requirement, on a prefix of its own in Redis. */
-export async function hostApp(t: Test, redis: Redis | Cluster, options: Partial<LatchkeyOptions> = {}): Promise<FastifyInstance> {
+export async function hostApp(
+  t: Test,
+  redis: Redis | Cluster,
+  options: Partial<LatchkeyOptions> = {},
+): Promise<FastifyInstance> {
   const app = Fastify();
   t.teardown(() => app.close());
-  await app.register(latchkey, { redis, tokenKeys: TOKEN_KEYS, redisPrefix: `${randomBytes(4).toString('hex')}:`, ...options } as LatchkeyOptions);
+  await app.register(latchkey, {
+    redis,
+    tokenKeys: TOKEN_KEYS,
+    redisPrefix: `${randomBytes(4).toString('hex')}:`,
+    ...options,
+  } as LatchkeyOptions);
   app.get('/open', () => ({ open: true }));
   app.get('/me', { onRequest: app.latchkey.requireSession() }, (request) => request.principal);
   app.post('/me', { onRequest: app.latchkey.requireSession() }, (request) => request.principal);
-  app.get('/write', { onRequest: app.latchkey.requireSession({ scopes: ['orders:read', 'orders:write'] }) }, () => ({ written: true }));
+  app.get('/write', { onRequest: app.latchkey.requireSession({ scopes: ['orders:read', 'orders:write'] }) }, () => ({
+    written: true,
+  }));
   app.get('/recent', { onRequest: app.latchkey.requireSession({ recentMs: 60_000 }) }, () => ({ recent: true }));
   return app;
 }

@@ -11,14 +11,22 @@ t.test('signs in on a private Redis, expires and revokes on demand, and leaves n
   app.get('/me', { onRequest: app.latchkey.requireSession({ scopes: ['a'] }) }, (request) => request.principal);
   const ask = (headers: Record<string, string>) => app.inject({ url: '/me', headers });
 
-  const ada = await sessions.signIn('ada', { identity: { scope: 'a', methods: ['otp'] }, origin: { device: 'a phone', address: '192.0.2.9' } });
-  for (const headers of [ada.browserHeaders, ada.bearerHeaders]) t.match((await ask(headers)).json(), { subject: 'ada', methods: ['otp'], sessionId: ada.sessionId });
+  const ada = await sessions.signIn('ada', {
+    identity: { scope: 'a', methods: ['otp'] },
+    origin: { device: 'a phone', address: '192.0.2.9' },
+  });
+  for (const headers of [ada.browserHeaders, ada.bearerHeaders])
+    t.match((await ask(headers)).json(), { subject: 'ada', methods: ['otp'], sessionId: ada.sessionId });
   t.match(await app.latchkey.list('ada'), [{ device: 'a phone' }]);
   t.equal((await ask((await sessions.signIn('ada')).bearerHeaders)).statusCode, 403, 'no scope unless it is told');
 
   await ada.expire();
   t.equal((await ask(ada.bearerHeaders)).statusCode, 401);
-  const refreshed = await app.inject({ method: 'POST', url: '/auth/refresh', payload: { refresh_token: ada.refreshToken } });
+  const refreshed = await app.inject({
+    method: 'POST',
+    url: '/auth/refresh',
+    payload: { refresh_token: ada.refreshToken },
+  });
   t.equal(refreshed.statusCode, 200, 'the refresh token still works');
   const { access_token: access } = refreshed.json();
   t.equal((await ask({ authorization: `Bearer ${access}` })).statusCode, 200);

@@ -35,7 +35,10 @@ t.test('what is told of a password that is refused does not hold it', async (t) 
   t.teardown(() => Promise.all([redis.stop(), cluster.stop()]));
   const access = { tls: false, username: 'nobody', password: 'canary-password' };
   const nodes = cluster.nodes.map(({ host, port }) => ({ host, port }));
-  for (const location of [{ kind: 'standalone', host: redis.host, port: redis.port, db: 0, ...access }, { kind: 'cluster', nodes, ...access }] as RedisLocation[]) {
+  for (const location of [
+    { kind: 'standalone', host: redis.host, port: redis.port, db: 0, ...access },
+    { kind: 'cluster', nodes, ...access },
+  ] as RedisLocation[]) {
     const error = await new Promise<Error>((resolve) => {
       const client = connect(location, { timeoutMs: 1000, name: 'latchkey-test', onError: resolve });
       t.teardown(() => client.disconnect());
@@ -72,7 +75,11 @@ t.test('with TLS it speaks TLS, and believes no stranger’s certificate', async
   await waitUntilReady(client, 500);
   t.not(client.status, 'ready', 'a server without TLS is not talked to');
   t.ok(errors.length > 0, 'which is told');
-  const viaSentinel = opened(t, { kind: 'sentinel', sentinels: [{ host: redis.host, port: redis.port }], name: 'm', db: 0, ...open, tls: true }, 300);
+  const viaSentinel = opened(
+    t,
+    { kind: 'sentinel', sentinels: [{ host: redis.host, port: redis.port }], name: 'm', db: 0, ...open, tls: true },
+    300,
+  );
   await waitUntilReady(viaSentinel, 300);
   t.not(viaSentinel.status, 'ready');
 });
@@ -113,6 +120,12 @@ t.test('to a Cluster', async (t) => {
   t.type(client, Cluster);
   for (let i = 0; i < 30; i++) await client.set(`key:${i}`, i);
   const stored = await Promise.all(cluster.nodes.map((node) => node.client().dbsize()));
-  t.equal(stored.reduce((sum, count) => sum + count), 30);
-  t.ok(stored.every((count) => count > 0), 'on every node of it');
+  t.equal(
+    stored.reduce((sum, count) => sum + count),
+    30,
+  );
+  t.ok(
+    stored.every((count) => count > 0),
+    'on every node of it',
+  );
 });

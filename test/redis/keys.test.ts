@@ -15,7 +15,11 @@ t.test('every key carries its subject’s partition as its hash tag', async (t) 
   t.equal(keys.session('a3f0', 'id'), 'lk:{a3f0}:session:id');
   t.equal(keys.access('a3f0', 'digest'), 'lk:{a3f0}:access:digest');
   t.equal(keys.ended('a3f0', 'id'), 'lk:{a3f0}:ended:id');
-  t.equal(keys.login('ada@example.org'), 'lk:login:ada%40example.org', 'a login name has none: it comes before its subject');
+  t.equal(
+    keys.login('ada@example.org'),
+    'lk:login:ada%40example.org',
+    'a login name has none: it comes before its subject',
+  );
 });
 
 t.test('a subject is percent-encoded in a name, all but RFC 3986 unreserved characters', async (t) => {
@@ -44,7 +48,24 @@ t.test('the scripts make the same names as Keys, whatever the subject', async (t
       fc.string({ unit: 'binary', minLength: 1, maxLength: 60 }),
       fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }),
       fc.string({ unit: 'binary-ascii', minLength: 1, maxLength: 255 }),
-      fc.constantFrom('"', '\\', '\0', '}', '{', ':', '{a3f0}:', '%', '%%', '%41', ' ', '\u2028', '\uffff', '\u{10ffff}', '__proto__', '"subject":"x"'),
+      fc.constantFrom(
+        '"',
+        '\\',
+        '\0',
+        '}',
+        '{',
+        ':',
+        '{a3f0}:',
+        '%',
+        '%%',
+        '%41',
+        ' ',
+        '\u2028',
+        '\uffff',
+        '\u{10ffff}',
+        '__proto__',
+        '"subject":"x"',
+      ),
     )
     .filter((subject) => Buffer.byteLength(subject) <= 255);
   for (const prefix of ['lk:', '', '}:x{', 'ключ:', 'a*b?[c]:']) {
@@ -56,9 +77,17 @@ t.test('the scripts make the same names as Keys, whatever the subject', async (t
         await backdate((await rotations(pair, 1)).at(-1)!.refresh, 1000);
         t.equal(principal.subject, subject);
         const names = await client.keys('*');
-        t.equal(names.filter((name) => name.includes('sessions:')).join(), keys.sessions(subject), 'one set, made in two places');
+        t.equal(
+          names.filter((name) => name.includes('sessions:')).join(),
+          keys.sessions(subject),
+          'one set, made in two places',
+        );
         t.ok(await store.revoke(subject, pair.refresh.sessionId, 'revoked'));
-        t.same((await client.keys('*')).sort(), [keys.endings(subject), keys.ended(pair.refresh.partition, pair.refresh.sessionId)].sort(), 'every key of it is gone');
+        t.same(
+          (await client.keys('*')).sort(),
+          [keys.endings(subject), keys.ended(pair.refresh.partition, pair.refresh.sessionId)].sort(),
+          'every key of it is gone',
+        );
         t.same(await rotate(pair.refresh), { outcome: 'ended', reason: 'revoked' });
       }),
       { numRuns: prefix === 'lk:' ? 200 : 15 },

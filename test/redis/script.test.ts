@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import t from 'tap';
 import { UnavailableError } from '../../src/errors.js';
-import { asUnavailable, translatingFaults } from '../../src/redis/fault.js';
+import { asUnavailable, translatingFaults } from '../../src/redis/faults.js';
 import { defineScript } from '../../src/redis/script.js';
 import { startRedis } from '../support/redis.js';
 
@@ -24,12 +24,16 @@ t.test('a script', async (t) => {
   const input = { keys: { two: 'k2', one: 'k1' }, args: { second: 2, first: 'a' } };
 
   await t.test('is handed its keys and arguments by name, and answers by name, in strings', async (t) => {
-    const run = define("return { 'outcome', 'done', 'all', table.concat({ KEYS[1], KEYS[2], ARGV[1], ARGV[2] }, ','), 'count', 3 }");
+    const run = define(
+      "return { 'outcome', 'done', 'all', table.concat({ KEYS[1], KEYS[2], ARGV[1], ARGV[2] }, ','), 'count', 3 }",
+    );
     t.same(await run(client, input), { outcome: 'done', all: 'k1,k2,a,2', count: '3' });
   });
 
   await t.test('answers one of the words that it declares', async (t) => {
-    await t.rejects(define("return { 'outcome', 'undone' }")(client, input), { message: 'A script answered undone, which it does not declare' });
+    await t.rejects(define("return { 'outcome', 'undone' }")(client, input), {
+      message: 'A script answered undone, which it does not declare',
+    });
   });
 
   await t.test('may have another file before it', async (t) => {
@@ -37,21 +41,24 @@ t.test('a script', async (t) => {
     t.same(await run(client, input), { outcome: 'done', shared: 'yes' });
   });
 
-  await t.test('is sent whole once, then by its SHA-1; SCRIPT FLUSH goes unnoticed; the client is left as it was', async (t) => {
-    const run = define("return { 'outcome', 'done' }");
-    const before = Object.keys(client);
-    const calls = async (command: string) =>
-      Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(await client.info('commandstats'))?.[1] ?? 0);
-    await client.config('RESETSTAT');
-    for (let i = 0; i < 3; i++) t.same(await run(client, input), { outcome: 'done' });
-    t.equal(await calls('eval'), 1);
-    await client.script('FLUSH');
-    t.same(await run(client, input), { outcome: 'done' });
-    t.same(await run(client, input), { outcome: 'done' });
-    t.equal(await calls('eval'), 2);
-    t.equal(await calls('evalsha'), 5);
-    t.same(Object.keys(client), before);
-  });
+  await t.test(
+    'is sent whole once, then by its SHA-1; SCRIPT FLUSH goes unnoticed; the client is left as it was',
+    async (t) => {
+      const run = define("return { 'outcome', 'done' }");
+      const before = Object.keys(client);
+      const calls = async (command: string) =>
+        Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(await client.info('commandstats'))?.[1] ?? 0);
+      await client.config('RESETSTAT');
+      for (let i = 0; i < 3; i++) t.same(await run(client, input), { outcome: 'done' });
+      t.equal(await calls('eval'), 1);
+      await client.script('FLUSH');
+      t.same(await run(client, input), { outcome: 'done' });
+      t.same(await run(client, input), { outcome: 'done' });
+      t.equal(await calls('eval'), 2);
+      t.equal(await calls('evalsha'), 5);
+      t.same(Object.keys(client), before);
+    },
+  );
 
   await t.test('that is wrong is an error of ours; a Redis that is unable is a fault', async (t) => {
     await t.rejects(define('return nonsense(')(client, input), { name: 'ReplyError' });
@@ -68,11 +75,24 @@ t.test('a script', async (t) => {
 t.test('faults of Redis are told from mistakes of ours, and neither is an answer', async (t) => {
   const replied = (message: string) => Object.assign(new Error(message), { name: 'ReplyError' });
   for (const message of [
-    'OOM command not allowed', 'LOADING Redis is loading', 'READONLY You can’t write', 'CLUSTERDOWN Hash slot not served',
-    'MASTERDOWN Link with MASTER is down', 'NOREPLICAS Not enough good replicas', 'BUSY Redis is busy', 'MISCONF unable to persist',
-    'TRYAGAIN Multiple keys', 'NOAUTH Authentication required', 'ERRATIC',
+    'OOM command not allowed',
+    'LOADING Redis is loading',
+    'READONLY You can’t write',
+    'CLUSTERDOWN Hash slot not served',
+    'MASTERDOWN Link with MASTER is down',
+    'NOREPLICAS Not enough good replicas',
+    'BUSY Redis is busy',
+    'MISCONF unable to persist',
+    'TRYAGAIN Multiple keys',
+    'NOAUTH Authentication required',
+    'ERRATIC',
   ]) {
-    t.match(asUnavailable(replied(message)), { name: 'UnavailableError', code: 'unavailable', retryAfterSeconds: 1, cause: { message } });
+    t.match(asUnavailable(replied(message)), {
+      name: 'UnavailableError',
+      code: 'unavailable',
+      retryAfterSeconds: 1,
+      cause: { message },
+    });
   }
   for (const message of ['ERR syntax', 'WRONGTYPE Operation', 'EXECABORT Transaction', 'CROSSSLOT Keys']) {
     const mistake = replied(message);
@@ -81,5 +101,10 @@ t.test('faults of Redis are told from mistakes of ours, and neither is an answer
   t.type(asUnavailable(new Error('ERR, said something else')), UnavailableError);
   t.type(asUnavailable('not even an error'), UnavailableError);
   t.equal(await translatingFaults(async () => 'an answer'), 'an answer');
-  await t.rejects(translatingFaults(async () => { throw new Error('Command timed out'); }), UnavailableError);
+  await t.rejects(
+    translatingFaults(async () => {
+      throw new Error('Command timed out');
+    }),
+    UnavailableError,
+  );
 });

@@ -1,7 +1,7 @@
 import { copyFile, readdir, readFile } from 'node:fs/promises';
 import t, { type Test } from 'tap';
-import { publicApp } from '../../src/app.js';
-import { loadConfig } from '../../src/config.js';
+import { publicApp } from '../../src/server/apps.js';
+import { loadConfig } from '../../src/server/config/config.js';
 import { connect, type RedisLocation, waitUntilReady } from '../../src/redis/connect.js';
 import { addUser, refusals, rulesOf } from '../support/acl.js';
 import { startCluster, startRedis, startSentinel } from '../support/redis.js';
@@ -11,7 +11,10 @@ const PREFIX = 'lk:';
 
 /** Every kind of request, through the app as it is started in production. */
 async function everyFlow(t: Test, location: RedisLocation): Promise<void> {
-  const config = { ...loadConfig({ LOG_LEVEL: 'silent' }), tokenKeys: ['a secret of at least thirty-two characters'] as [string] };
+  const config = {
+    ...loadConfig({ LOG_LEVEL: 'silent' }),
+    tokenKeys: ['a secret of at least thirty-two characters'] as [string],
+  };
   const clients = {
     lookups: connect(location, { timeoutMs: 2000, name: 'lookups', onError: () => undefined }),
     scripts: connect(location, { timeoutMs: 2000, name: 'scripts', onError: () => undefined }),
@@ -24,7 +27,12 @@ async function everyFlow(t: Test, location: RedisLocation): Promise<void> {
   });
   const send = (method: 'GET' | 'POST' | 'DELETE', url: string, expected: number, payload?: object, access?: string) =>
     app
-      .inject({ method, url, ...(payload && { payload }), headers: access ? { authorization: `Bearer ${access}` } : {} })
+      .inject({
+        method,
+        url,
+        ...(payload && { payload }),
+        headers: access ? { authorization: `Bearer ${access}` } : {},
+      })
       .then((reply) => {
         t.equal(reply.statusCode, expected, `${method} ${url} ${reply.statusCode === expected ? '' : reply.body}`);
         return reply.body === '' ? undefined : reply.json();
@@ -42,7 +50,13 @@ async function everyFlow(t: Test, location: RedisLocation): Promise<void> {
   const other = await login();
   await send('GET', '/auth/sessions', 200, undefined, second.access_token);
   await send('DELETE', `/auth/sessions/${other.session.session_id}`, 204, undefined, second.access_token);
-  const replaced = await send('POST', '/auth/password', 200, { current_password: PASSWORD, new_password: `${PASSWORD} two` }, second.access_token);
+  const replaced = await send(
+    'POST',
+    '/auth/password',
+    200,
+    { current_password: PASSWORD, new_password: `${PASSWORD} two` },
+    second.access_token,
+  );
   await send('POST', '/auth/logout', 204, { scope: 'others' }, replaced.access_token);
   await send('POST', '/auth/logout', 204, {}, replaced.access_token);
   await send('POST', '/auth/refresh', 403, { refresh_token: replaced.refresh_token });
@@ -84,13 +98,33 @@ t.test('the service may not do what it does not need, nor touch the keys of othe
   const client = redis.client(await addUser(admin, 'latchkey', PREFIX));
   await admin.set('other:key', 'of another application');
   for (const words of [
-    ['FLUSHALL'], ['FLUSHDB'], ['KEYS', '*'], ['CONFIG', 'GET', '*'], ['SHUTDOWN'], ['MONITOR'],
-    ['ACL', 'LIST'], ['CLIENT', 'LIST'], ['CLIENT', 'KILL', 'ID', '1'], ['SCRIPT', 'FLUSH'], ['SAVE'], ['REPLICAOF', 'NO', 'ONE'],
-    ['MODULE', 'LIST'], ['MIGRATE', '127.0.0.1', '1', 'lk:a', '0', '1'], ['RENAME', 'lk:a', 'lk:b'], ['PUBLISH', 'c', 'm'],
-    ['GET', 'other:key'], ['SET', 'other:key', 'x'], ['MGET', 'lk:a', 'other:key'],
-    ['EVAL', "return redis.call('GET', 'other:key')", '0'], ['EVAL', "return redis.call('FLUSHALL')", '0'],
+    ['FLUSHALL'],
+    ['FLUSHDB'],
+    ['KEYS', '*'],
+    ['CONFIG', 'GET', '*'],
+    ['SHUTDOWN'],
+    ['MONITOR'],
+    ['ACL', 'LIST'],
+    ['CLIENT', 'LIST'],
+    ['CLIENT', 'KILL', 'ID', '1'],
+    ['SCRIPT', 'FLUSH'],
+    ['SAVE'],
+    ['REPLICAOF', 'NO', 'ONE'],
+    ['MODULE', 'LIST'],
+    ['MIGRATE', '127.0.0.1', '1', 'lk:a', '0', '1'],
+    ['RENAME', 'lk:a', 'lk:b'],
+    ['PUBLISH', 'c', 'm'],
+    ['GET', 'other:key'],
+    ['SET', 'other:key', 'x'],
+    ['MGET', 'lk:a', 'other:key'],
+    ['EVAL', "return redis.call('GET', 'other:key')", '0'],
+    ['EVAL', "return redis.call('FLUSHALL')", '0'],
   ]) {
-    await t.rejects(client.call(words[0]!, ...words.slice(1)), { message: /NOPERM|the user executing the script/i }, words.join(' '));
+    await t.rejects(
+      client.call(words[0]!, ...words.slice(1)),
+      { message: /NOPERM|the user executing the script/i },
+      words.join(' '),
+    );
   }
   t.equal(await admin.get('other:key'), 'of another application');
   t.ok((await refusals(admin)).length > 0, 'and Redis keeps a record of it');
@@ -130,7 +164,9 @@ t.test('the file loads as it stands, and neither user is on before it is given a
   const admin = loaded.client();
   const users = await admin.acl('LIST');
   t.same(users.map((line) => line.split(' ').slice(1, 3).join(' ')).sort(), [
-    'default on', 'latchkey off', 'operator off',
+    'default on',
+    'latchkey off',
+    'operator off',
   ]);
   await admin.call('ACL', 'SETUSER', 'latchkey', 'on', '>a secret');
   await admin.call('ACL', 'SAVE');
@@ -139,12 +175,23 @@ t.test('the file loads as it stands, and neither user is on before it is given a
 });
 
 t.test('the service is allowed no command that nothing of it uses', async (t) => {
-  const inScripts = new Set([...(await sources('.lua')).matchAll(/redis\.p?call\('([A-Z]+)'/g)].map(([, name]) => name!.toLowerCase()));
+  const inScripts = new Set(
+    [...(await sources('.lua')).matchAll(/redis\.p?call\('([A-Z]+)'/g)].map(([, name]) => name!.toLowerCase()),
+  );
   const inCode = new Set([...(await sources('.ts')).matchAll(/\.([a-z]+)\(/g)].map(([, name]) => name));
   const byTheClient = ['info', 'client', 'cluster', 'select', 'asking'];
-  const allowed = (await rulesOf('latchkey')).filter((rule) => rule.startsWith('+')).map((rule) => rule.slice(1).split('|')[0]!);
-  t.same(allowed.filter((name) => !inScripts.has(name) && !inCode.has(name) && !byTheClient.includes(name)), []);
-  t.same([...inScripts].filter((name) => !allowed.includes(name)), [], 'and every command of its scripts');
+  const allowed = (await rulesOf('latchkey'))
+    .filter((rule) => rule.startsWith('+'))
+    .map((rule) => rule.slice(1).split('|')[0]!);
+  t.same(
+    allowed.filter((name) => !inScripts.has(name) && !inCode.has(name) && !byTheClient.includes(name)),
+    [],
+  );
+  t.same(
+    [...inScripts].filter((name) => !allowed.includes(name)),
+    [],
+    'and every command of its scripts',
+  );
 });
 
 async function sources(extension: string): Promise<string> {

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { readCookie } from '../../src/http/cookies.js';
+import { readCookie } from '../../src/http/kit/cookies.js';
 import { ACCESS_COOKIE as NAME, REFRESH_COOKIE, startService } from '../support/service.js';
 import { rawRequest } from '../support/raw.js';
 
@@ -10,24 +10,53 @@ const { pair } = await mint();
 const token = pair.access.token;
 
 t.test('a cookie twice is refused, whichever of them is right', async (t) => {
-  for (const cookie of [`${NAME}=${token}; ${NAME}=other`, `${NAME}=other; ${NAME}=${token}`, `${NAME}=${token};${NAME}=${token}`, `${NAME}=; ${NAME}=${token}`]) {
+  for (const cookie of [
+    `${NAME}=${token}; ${NAME}=other`,
+    `${NAME}=other; ${NAME}=${token}`,
+    `${NAME}=${token};${NAME}=${token}`,
+    `${NAME}=; ${NAME}=${token}`,
+  ]) {
     const reply = await get('/auth/session', { cookie });
     t.equal(reply.statusCode, 400, cookie);
     t.equal(reply.json().code, 'ambiguous_credentials');
   }
-  const twice = await post('/auth/refresh', undefined, { cookie: `${REFRESH_COOKIE}=a; ${REFRESH_COOKIE}=b`, 'sec-fetch-site': 'same-origin' });
+  const twice = await post('/auth/refresh', undefined, {
+    cookie: `${REFRESH_COOKIE}=a; ${REFRESH_COOKIE}=b`,
+    'sec-fetch-site': 'same-origin',
+  });
   t.equal(twice.statusCode, 400);
 });
 
 t.test('in two Cookie headers too', async (t) => {
-  const lines = ['GET /auth/session HTTP/1.1', 'Host: x', `Cookie: ${NAME}=${token}`, `Cookie: ${NAME}=other`, 'Connection: close', '', ''];
+  const lines = [
+    'GET /auth/session HTTP/1.1',
+    'Host: x',
+    `Cookie: ${NAME}=${token}`,
+    `Cookie: ${NAME}=other`,
+    'Connection: close',
+    '',
+    '',
+  ];
   t.equal((await rawRequest(service.url, lines.join('\r\n')))?.status, 400);
 });
 
 t.test('a name that only looks like ours is refused, alone and beside ours', async (t) => {
   const lookAlikes = [
-    NAME.toLowerCase(), NAME.toUpperCase(), `${NAME}\t`, `\t${NAME}`, `  ${NAME}`, `${NAME} `, `\u00a0${NAME}`, `"${NAME}"`,
-    '__Host-Http-%6catchkey', '%5F%5FHost-Http-latchkey', `${NAME}%00`, `${NAME}\u0085`, `${NAME}[]`, `$${NAME}`, `${NAME}.`,
+    NAME.toLowerCase(),
+    NAME.toUpperCase(),
+    `${NAME}\t`,
+    `\t${NAME}`,
+    `  ${NAME}`,
+    `${NAME} `,
+    `\u00a0${NAME}`,
+    `"${NAME}"`,
+    '__Host-Http-%6catchkey',
+    '%5F%5FHost-Http-latchkey',
+    `${NAME}%00`,
+    `${NAME}\u0085`,
+    `${NAME}[]`,
+    `$${NAME}`,
+    `${NAME}.`,
   ];
   for (const name of lookAlikes) {
     for (const header of [`${name}=${token}`, `a=b; ${name}=${token}`, `${NAME}=${token}; ${name}=other`]) {
@@ -39,7 +68,17 @@ t.test('a name that only looks like ours is refused, alone and beside ours', asy
 });
 
 t.test('names that do not look like ours are no business of ours', async (t) => {
-  const others = ['latchkey', 'x__Host-Http-latchkey', `${NAME}2`, `${NAME}-theme`, '__Host-latchkey', '', 'a', 'x'.repeat(8000), '%'.repeat(100)];
+  const others = [
+    'latchkey',
+    'x__Host-Http-latchkey',
+    `${NAME}2`,
+    `${NAME}-theme`,
+    '__Host-latchkey',
+    '',
+    'a',
+    'x'.repeat(8000),
+    '%'.repeat(100),
+  ];
   for (const other of others) {
     t.equal(readCookie(`${other}=evil`, NAME), undefined, other.slice(0, 40));
     t.equal(readCookie(`${other}=evil; ${NAME}=${token}; ${other}=evil`, NAME), token, other.slice(0, 40));

@@ -6,18 +6,32 @@ import { bearer, PASSWORD, startService } from '../support/service.js';
 import { rawRequest } from '../support/raw.js';
 import { flood, type Login } from './flood.js';
 
-t.test('500 logins at once leave checks alive, within the memory of the hashes that run, the excess refused', async (t) => {
-  const service = await startService({ trustProxy: ['127.0.0.1'], loginFailuresPerNetwork: 100_000, loginFailuresPerAccount: 100_000 });
-  t.teardown(() => service.close());
-  const { username } = await service.register();
-  const logins = Array.from({ length: 500 }, (_, i): Login => ({ username, password: PASSWORD, address: `192.0.2.${i % 250}` }));
-  const result = await flood(service, { logins, access: (await service.mint()).pair.access.token });
-  t.comment(JSON.stringify(result));
-  t.same(Object.keys(result.statuses).filter((status) => !['200', '429', '503'].includes(status)), []);
-  t.ok(result.statuses[503]! > 0, 'the queue is bounded');
-  t.equal(result.checks.failed, 0);
-  t.ok(result.checks.count > 20);
-});
+t.test(
+  '500 logins at once leave checks alive, within the memory of the hashes that run, the excess refused',
+  async (t) => {
+    const service = await startService({
+      trustProxy: ['127.0.0.1'],
+      loginFailuresPerNetwork: 100_000,
+      loginFailuresPerAccount: 100_000,
+    });
+    t.teardown(() => service.close());
+    const { username } = await service.register();
+    const logins = Array.from({ length: 500 }, (_, i): Login => ({
+      username,
+      password: PASSWORD,
+      address: `192.0.2.${i % 250}`,
+    }));
+    const result = await flood(service, { logins, access: (await service.mint()).pair.access.token });
+    t.comment(JSON.stringify(result));
+    t.same(
+      Object.keys(result.statuses).filter((status) => !['200', '429', '503'].includes(status)),
+      [],
+    );
+    t.ok(result.statuses[503]! > 0, 'the queue is bounded');
+    t.equal(result.checks.failed, 0);
+    t.ok(result.checks.count > 20);
+  },
+);
 
 t.test('bodies, headers, parameters and passwords are bounded', async (t) => {
   const service = await startService();
@@ -28,7 +42,10 @@ t.test('bodies, headers, parameters and passwords are bounded', async (t) => {
   t.equal((await post('/auth/register', { username: 'x'.repeat(255), password: PASSWORD })).statusCode, 400);
   t.equal((await get(`/auth/continue?to=/${'x'.repeat(2_100)}`)).statusCode, 400);
   t.equal((await rawRequest(url, `GET / HTTP/1.1\r\nHost: x\r\nCookie: ${'x'.repeat(17_000)}\r\n\r\n`))?.status, 431);
-  const announced = await rawRequest(url, 'POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 999999999\r\n\r\n{');
+  const announced = await rawRequest(
+    url,
+    'POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 999999999\r\n\r\n{',
+  );
   t.equal(announced?.status, 413, 'a large body is refused before it arrives');
 });
 
@@ -37,8 +54,11 @@ t.test('a request that dribbles in is given up, and others are served meanwhile'
   t.teardown(() => service.close());
   const { hostname, port } = new URL(service.url);
   const began = Date.now();
-  const dribbling = ['GET /auth/session HTTP/1.1\r\nHost: x\r\n', 'POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{'].flatMap(
-    (start) => Array.from({ length: 50 }, () => {
+  const dribbling = [
+    'GET /auth/session HTTP/1.1\r\nHost: x\r\n',
+    'POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{',
+  ].flatMap((start) =>
+    Array.from({ length: 50 }, () => {
       const socket = connect({ host: hostname, port: Number(port) }, () => socket.write(start));
       let answer = '';
       socket.on('data', (chunk) => (answer += chunk.toString())).on('error', () => undefined);

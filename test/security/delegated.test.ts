@@ -5,7 +5,8 @@ const service = await startService();
 t.teardown(() => service.close());
 const { get, post, inject, store, mint } = service;
 
-const delegated = (subject: string) => mint(subject, { identity: { subject, methods: ['pwd'], client: 'spa', scope: 'orders:read' } });
+const delegated = (subject: string) =>
+  mint(subject, { identity: { subject, methods: ['pwd'], client: 'spa', scope: 'orders:read' } });
 
 t.test('a session that was issued to an OAuth client does nothing with the account of its user', async (t) => {
   const { subject, username } = await service.register();
@@ -29,9 +30,17 @@ t.test('a session that was issued to an OAuth client does nothing with the accou
       t.equal(reply.headers['www-authenticate'], 'Bearer realm="latchkey", error="insufficient_scope"');
     }
   }
-  t.match((await post('/auth/logout', { scope: 'all', refresh_token: refresh.token })).json(), { code: 'insufficient_scope' }, 'nor by its refresh token');
+  t.match(
+    (await post('/auth/logout', { scope: 'all', refresh_token: refresh.token })).json(),
+    { code: 'insufficient_scope' },
+    'nor by its refresh token',
+  );
   t.equal((await store.list(subject)).length, 2, 'every session lives');
-  t.equal((await post('/auth/login', { username, password: PASSWORD })).statusCode, 200, 'and the password is the same');
+  t.equal(
+    (await post('/auth/login', { username, password: PASSWORD })).statusCode,
+    200,
+    'and the password is the same',
+  );
 });
 
 t.test('it is checked like any other, and ends itself', async (t) => {
@@ -41,7 +50,10 @@ t.test('it is checked like any other, and ends itself', async (t) => {
   t.match((await get('/auth/session', bearer(tokens))).json(), { subject, client_id: 'spa', scope: 'orders:read' });
   t.equal((await get('/auth/verify', bearer(tokens))).statusCode, 200);
   t.equal((await post('/auth/logout', { scope: 'session' }, bearer(tokens))).statusCode, 204);
-  t.same((await store.list(subject)).map(({ sessionId }) => sessionId), [other.principal.sessionId]);
+  t.same(
+    (await store.list(subject)).map(({ sessionId }) => sessionId),
+    [other.principal.sessionId],
+  );
 });
 
 t.test('on the pages it is nobody', async (t) => {
@@ -53,7 +65,11 @@ t.test('on the pages it is nobody', async (t) => {
   const form = await inject({
     method: 'POST',
     url: '/auth/form/logout',
-    headers: { ...browser(tokens), 'content-type': 'application/x-www-form-urlencoded', 'sec-fetch-site': 'same-origin' },
+    headers: {
+      ...browser(tokens),
+      'content-type': 'application/x-www-form-urlencoded',
+      'sec-fetch-site': 'same-origin',
+    },
     payload: 'scope=all',
   });
   t.equal(form.statusCode, 403);

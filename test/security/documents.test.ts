@@ -12,17 +12,25 @@ function fileOf(path: string): URL {
 }
 
 t.test('every test that docs/security.md names is there', async (t) => {
-  const named = [...new Set([...text.matchAll(/`([\w./-]+) › ([^`]+)`/g)].map(([, path, title]) => `${path} › ${title}`))];
+  const named = [
+    ...new Set([...text.matchAll(/`([\w./-]+) › ([^`]+)`/g)].map(([, path, title]) => `${path} › ${title}`)),
+  ];
   t.ok(named.length > 50);
   for (const name of named) {
     const [path = '', title = ''] = name.split(' › ');
     const source = (await readFile(fileOf(path), 'utf8').catch(() => '')).replaceAll("\\'", "'");
-    t.ok(['\'', '"', '`'].some((quote) => source.includes(`test(${quote}${title}${quote}`)), name);
+    t.ok(
+      ["'", '"', '`'].some((quote) => source.includes(`test(${quote}${title}${quote}`)),
+      name,
+    );
   }
 });
 
 t.test('every requirement says how it is met, and by which test unless there is none to write', async (t) => {
-  const rows = text.slice(text.indexOf('## Requirements')).split('\n').filter((line) => /^\| (\d+\.\d|[a-z].* \| .* \| (`|–))/.test(line));
+  const rows = text
+    .slice(text.indexOf('## Requirements'))
+    .split('\n')
+    .filter((line) => /^\| (\d+\.\d|[a-z].* \| .* \| (`|–))/.test(line));
   t.ok(rows.length > 90);
   for (const row of rows) {
     const cells = row.split(' | ').map((cell) => cell.replace(/^\| | \|$/g, '').trim());
@@ -32,10 +40,30 @@ t.test('every requirement says how it is met, and by which test unless there is 
 });
 
 t.test('each item of the chapters is listed once', async (t) => {
-  const counts = { '3.3': 5, '3.4': 8, '3.5': 8, '6.2': 12, '6.3': 8, '7.1': 3, '7.2': 4, '7.3': 2, '7.4': 5, '7.5': 3, '7.6': 2, '10.3': 5, '10.4': 16 };
+  const counts = {
+    '3.3': 5,
+    '3.4': 8,
+    '3.5': 8,
+    '6.2': 12,
+    '6.3': 8,
+    '7.1': 3,
+    '7.2': 4,
+    '7.3': 2,
+    '7.4': 5,
+    '7.5': 3,
+    '7.6': 2,
+    '10.3': 5,
+    '10.4': 16,
+  };
   const asvs = text.slice(text.indexOf('### OWASP ASVS'), text.indexOf('### RFC 6750'));
   for (const [section, count] of Object.entries(counts)) {
-    const items = [...asvs.matchAll(/^\| (\d+\.\d+)\.(\d+) \|/gm)].filter(([, each]) => each === section).map(([, , item]) => Number(item));
-    t.same(items, Array.from({ length: count }, (_, i) => i + 1), section);
+    const items = [...asvs.matchAll(/^\| (\d+\.\d+)\.(\d+) \|/gm)]
+      .filter(([, each]) => each === section)
+      .map(([, , item]) => Number(item));
+    t.same(
+      items,
+      Array.from({ length: count }, (_, i) => i + 1),
+      section,
+    );
   }
 });

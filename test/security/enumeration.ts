@@ -14,7 +14,11 @@ const BOUND = isLong ? 0.02 : 0.13;
 const CONTROL_SAMPLES = 100;
 const PASSWORD = 'correct horse battery staple';
 const WRONG = 'not the right password';
-const UNKNOWN_WITHOUT_A_HASH: Edit = ['src/identity/users.ts', "await this.#hasher.verifyNothing(password ?? '', signal)", 'false'];
+const UNKNOWN_WITHOUT_A_HASH: Edit = [
+  'src/identity/users.ts',
+  "await this.#hasher.verifyNothing(password ?? '', signal)",
+  'false',
+];
 
 type Kind = 'unknown user' | 'wrong password' | 'disabled account' | 'locked account' | 'locked name of nobody';
 type Samples = Partial<Record<Kind, number[]>>;
@@ -26,40 +30,59 @@ interface Group {
   status: number;
 }
 
-const REFUSED: Group = { kinds: ['unknown user', 'wrong password', 'disabled account'], failuresPerAccount: 1_000_000, status: 401 };
+const REFUSED: Group = {
+  kinds: ['unknown user', 'wrong password', 'disabled account'],
+  failuresPerAccount: 1_000_000,
+  status: 401,
+};
 const LOCKED: Group = { kinds: ['locked account', 'locked name of nobody'], failuresPerAccount: 1, status: 429 };
 const REGISTERED = new Set<Kind>(['wrong password', 'disabled account', 'locked account']);
 
 const USERS = 20;
 
 /** Milliseconds that each kind of failure took, one request after the other in a random order; and how many different answers there were. */
-async function measure(copy: Copy, redis: TestRedis, group: Group, samples: number): Promise<{ took: Samples; answers: Set<string> }> {
+async function measure(
+  copy: Copy,
+  redis: TestRedis,
+  group: Group,
+  samples: number,
+): Promise<{ took: Samples; answers: Set<string> }> {
   const { kinds, failuresPerAccount, status: expected } = group;
   const prefix = `${randomBytes(4).toString('hex')}:`;
   const service = await startCopy(copy, {
-    REDIS_URL: redis.url, REDIS_PREFIX: prefix, REDIS_TIMEOUT: '30s', TOKEN_KEYS: 'a secret of at least thirty-two characters',
-    LOGIN_FAILURES_PER_ACCOUNT: String(failuresPerAccount), LOGIN_FAILURES_PER_NETWORK: '1000000', LOGIN_FAILURE_WINDOW: '1h',
+    REDIS_URL: redis.url,
+    REDIS_PREFIX: prefix,
+    REDIS_TIMEOUT: '30s',
+    TOKEN_KEYS: 'a secret of at least thirty-two characters',
+    LOGIN_FAILURES_PER_ACCOUNT: String(failuresPerAccount),
+    LOGIN_FAILURES_PER_NETWORK: '1000000',
+    LOGIN_FAILURE_WINDOW: '1h',
   });
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   const post = (path: string, body: object) =>
     new Promise<{ status: number; text: string; ms: number }>((resolve, reject) => {
       const { hostname, port } = new URL(service.url);
       const began = performance.now();
-      const outgoing = request({ hostname, port, path, method: 'POST', agent, headers: { 'content-type': 'application/json' } }, (reply) => {
-        let text = '';
-        reply.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
-        reply.on('end', () => {
-          const { date: _, ...headers } = reply.headers;
-          // The seconds that a name is still locked for run down, whoever has it.
-          const shown = JSON.stringify(headers).replace(/("retry-after":)"\d+"/, '$1"…"');
-          resolve({ status: reply.statusCode!, text: shown + text, ms: performance.now() - began });
-        });
-      });
+      const outgoing = request(
+        { hostname, port, path, method: 'POST', agent, headers: { 'content-type': 'application/json' } },
+        (reply) => {
+          let text = '';
+          reply.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+          reply.on('end', () => {
+            const { date: _, ...headers } = reply.headers;
+            // The seconds that a name is still locked for run down, whoever has it.
+            const shown = JSON.stringify(headers).replace(/("retry-after":)"\d+"/, '$1"…"');
+            resolve({ status: reply.statusCode!, text: shown + text, ms: performance.now() - began });
+          });
+        },
+      );
       outgoing.on('error', reject).end(JSON.stringify(body));
     });
   try {
     // Names of one length, so that nothing but what they are tells them apart.
-    const names = Object.fromEntries(kinds.map((kind) => [kind, Array.from({ length: USERS }, () => `user-${randomBytes(6).toString('hex')}`)])) as Record<Kind, string[]>;
+    const names = Object.fromEntries(
+      kinds.map((kind) => [kind, Array.from({ length: USERS }, () => `user-${randomBytes(6).toString('hex')}`)]),
+    ) as Record<Kind, string[]>;
     for (const kind of kinds.filter((each) => REGISTERED.has(each))) {
       for (const username of names[kind]) {
         const { status, text } = await post('/auth/register', { username, password: PASSWORD });
@@ -78,7 +101,10 @@ async function measure(copy: Copy, redis: TestRedis, group: Group, samples: numb
       for (const kind of shuffled(kinds)) {
         const username = names[kind].at(round % USERS)!;
         // To a disabled account even the right password is wrong.
-        const { status, text, ms } = await post('/auth/login', { username, password: kind === 'disabled account' ? PASSWORD : WRONG });
+        const { status, text, ms } = await post('/auth/login', {
+          username,
+          password: kind === 'disabled account' ? PASSWORD : WRONG,
+        });
         if (round < 0) continue;
         if (status !== expected) throw new Error(`A login answered ${status}: ${text}`);
         answers.add(text);
@@ -93,14 +119,19 @@ async function measure(copy: Copy, redis: TestRedis, group: Group, samples: numb
 }
 
 function shuffled<T>(values: readonly T[]): T[] {
-  return values.map((value) => ({ value, at: Math.random() })).sort((a, b) => a.at - b.at).map(({ value }) => value);
+  return values
+    .map((value) => ({ value, at: Math.random() }))
+    .sort((a, b) => a.at - b.at)
+    .map(({ value }) => value);
 }
 
 /** The chance that a value of `a` is greater than one of `b`, ties counted half: the area under the ROC curve (Mann-Whitney U). */
 function areaUnderCurve(a: readonly number[], b: readonly number[]): number {
-  const all = [...a.map((value) => ({ value, isA: true })), ...b.map((value) => ({ value, isA: false }))].sort((x, y) => x.value - y.value);
+  const all = [...a.map((value) => ({ value, isA: true })), ...b.map((value) => ({ value, isA: false }))].sort(
+    (x, y) => x.value - y.value,
+  );
   let rankSum = 0;
-  for (let i = 0; i < all.length; ) {
+  for (let i = 0; i < all.length;) {
     let end = i;
     while (end < all.length && all[end]!.value === all[i]!.value) end++;
     for (let j = i; j < end; j++) if (all[j]!.isA) rankSum += (i + 1 + end) / 2;
@@ -115,7 +146,8 @@ const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[
 function compare(title: string, { took }: { took: Samples }): number {
   console.log(title);
   const kinds = Object.entries(took);
-  for (const [kind, times] of kinds) console.log(`  ${kind.padEnd(21)} ${times.length} samples, median ${median(times).toFixed(1)} ms`);
+  for (const [kind, times] of kinds)
+    console.log(`  ${kind.padEnd(21)} ${times.length} samples, median ${median(times).toFixed(1)} ms`);
   const pairs = kinds.flatMap((a, i) => kinds.slice(i + 1).map((b) => [a, b] as const));
   const areas = pairs.map(([[a, timesOfA], [b, timesOfB]]) => {
     const area = areaUnderCurve(timesOfA, timesOfB);
@@ -135,7 +167,10 @@ const check = (holds: boolean, what: string) => {
 const within = `AUC within 0.5 ± ${BOUND}${isLong ? '' : ' (the short form; --long takes 5,000 of each and ± 0.02)'}`;
 try {
   const service = await workshop.without([]);
-  for (const [title, group] of [['A login that is refused', REFUSED], ['A login that is not looked at', LOCKED]] as const) {
+  for (const [title, group] of [
+    ['A login that is refused', REFUSED],
+    ['A login that is not looked at', LOCKED],
+  ] as const) {
     const measured = await measure(service, redis, group, SAMPLES);
     const apart = compare(title, measured);
     check(measured.answers.size === 1, `one answer for each of them (${measured.answers.size})`);

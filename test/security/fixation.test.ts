@@ -1,16 +1,28 @@
 import t from 'tap';
-import { ACCESS_COOKIE, bearer, browser, PASSWORD, REFRESH_COOKIE, setCookies, startService } from '../support/service.js';
+import {
+  ACCESS_COOKIE,
+  bearer,
+  browser,
+  PASSWORD,
+  REFRESH_COOKIE,
+  setCookies,
+  startService,
+} from '../support/service.js';
 import { keysUnder } from '../support/audit.js';
 
 const service = await startService();
 t.teardown(() => service.close());
 const { get, post, mint, client, config } = service;
 
-t.test('a token of the client\'s choosing is never adopted', async (t) => {
+t.test("a token of the client's choosing is never adopted", async (t) => {
   const { username } = await service.register();
   const planted = (await mint()).pair;
   const cookie = `${ACCESS_COOKIE}=${planted.access.token}; ${REFRESH_COOKIE}=${planted.refresh.token}`;
-  const login = await post('/auth/login', { username, password: PASSWORD }, { cookie, 'sec-fetch-site': 'same-origin' });
+  const login = await post(
+    '/auth/login',
+    { username, password: PASSWORD },
+    { cookie, 'sec-fetch-site': 'same-origin' },
+  );
   t.equal(login.statusCode, 200);
   for (const { value } of setCookies(login)) t.notOk([planted.access.token, planted.refresh.token].includes(value));
   const { session_id } = login.json().session;
@@ -35,12 +47,15 @@ t.test('a login ends the session that this browser had, and only one of the same
   t.equal((await get('/auth/session', bearer(others))).statusCode, 200, 'nobody logs somebody else out by logging in');
 });
 
-t.test('tokens are of no use as what they are not: a refresh token as access token, or the other way round', async (t) => {
-  const { pair } = await mint();
-  t.equal((await get('/auth/session', { authorization: `Bearer ${pair.refresh.token}` })).statusCode, 401);
-  t.equal((await get('/auth/session', { cookie: `${ACCESS_COOKIE}=${pair.refresh.token}` })).statusCode, 401);
-  t.equal((await post('/auth/refresh', { refresh_token: pair.access.token })).statusCode, 403);
-});
+t.test(
+  'tokens are of no use as what they are not: a refresh token as access token, or the other way round',
+  async (t) => {
+    const { pair } = await mint();
+    t.equal((await get('/auth/session', { authorization: `Bearer ${pair.refresh.token}` })).statusCode, 401);
+    t.equal((await get('/auth/session', { cookie: `${ACCESS_COOKIE}=${pair.refresh.token}` })).statusCode, 401);
+    t.equal((await post('/auth/refresh', { refresh_token: pair.access.token })).statusCode, 403);
+  },
+);
 
 t.test('no token is taken from a URL', async (t) => {
   const { pair } = await mint();

@@ -81,7 +81,9 @@ async function floodWhenTold(): Promise<void> {
   process.send!('connected');
   await words.next();
   // As little work as can be, on cores that the service runs on too.
-  const answers = sockets.map((socket) => once(socket, 'data').then(([answer]) => Number((answer as Buffer).toString('latin1', 9, 12))));
+  const answers = sockets.map((socket) =>
+    once(socket, 'data').then(([answer]) => Number((answer as Buffer).toString('latin1', 9, 12))),
+  );
   sockets.forEach((socket, i) => socket.write(requests[i]!));
   const statuses: Record<number, number> = {};
   for (const status of await Promise.all(answers)) statuses[status] = (statuses[status] ?? 0) + 1;
@@ -90,7 +92,12 @@ async function floodWhenTold(): Promise<void> {
 
 function requestOf({ address, ...credentials }: Login, host: string): string {
   const body = JSON.stringify({ ...credentials, transport: 'bearer' });
-  const lines = [`host: ${host}`, `x-forwarded-for: ${address}`, 'content-type: application/json', `content-length: ${Buffer.byteLength(body)}`];
+  const lines = [
+    `host: ${host}`,
+    `x-forwarded-for: ${address}`,
+    'content-type: application/json',
+    `content-length: ${Buffer.byteLength(body)}`,
+  ];
   return `POST /auth/login HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n${body}`;
 }
 
@@ -102,7 +109,10 @@ async function connected(host: string, port: number): Promise<Socket> {
 
 function statusOf(agent: Agent, url: string, headers: Record<string, string>): Promise<number> {
   return new Promise((resolve, reject) => {
-    get(url, { headers, agent }, (reply) => reply.resume().on('end', () => resolve(reply.statusCode!))).on('error', reject);
+    get(url, { headers, agent }, (reply) => reply.resume().on('end', () => resolve(reply.statusCode!))).on(
+      'error',
+      reject,
+    );
   });
 }
 

@@ -16,7 +16,9 @@ import { Workshop } from './weakened.js';
 // Sends the service what nobody would send, from the schema and as raw bytes. `--long` for 100,000 of each, `--seed=n` to repeat a run.
 
 const isLong = process.argv.includes('--long');
-const seed = Number(process.argv.find((word) => word.startsWith('--seed='))?.slice(7) ?? Math.floor(Math.random() * 2 ** 31));
+const seed = Number(
+  process.argv.find((word) => word.startsWith('--seed='))?.slice(7) ?? Math.floor(Math.random() * 2 ** 31),
+);
 const COUNT = isLong ? 100_000 : 3_000;
 const CONCURRENCY = 8;
 const BATCH = 500;
@@ -32,15 +34,24 @@ const redis = await startRedis();
 const workshop = new Workshop();
 const adminKey = mintAdminKey();
 const service = await startCopy(await workshop.without([]), {
-  REDIS_URL: redis.url, REDIS_TIMEOUT: '30s', TOKEN_KEYS: SECRET, OAUTH_CLIENTS: `public,client:${hash('sha256', CLIENT_SECRET, 'base64url')}`,
+  REDIS_URL: redis.url,
+  REDIS_TIMEOUT: '30s',
+  TOKEN_KEYS: SECRET,
+  OAUTH_CLIENTS: `public,client:${hash('sha256', CLIENT_SECRET, 'base64url')}`,
   ADMIN_KEYS: `fuzz:${digestOfAdminKey(adminKey)}:sessions:read+sessions:write+users:read+users:write`,
 });
 const client = redis.client();
 const keys = new Keys('lk:');
-const store = new SessionStore({ lookups: client, scripts: client }, {
-  keys, tokenKeys: new TokenKeys([SECRET]), lifetimes: DEFAULT_LIFETIMES, sessionsPerUser: 100,
-  onBackgroundFault: (error) => console.error(error),
-});
+const store = new SessionStore(
+  { lookups: client, scripts: client },
+  {
+    keys,
+    tokenKeys: new TokenKeys([SECRET]),
+    lifetimes: DEFAULT_LIFETIMES,
+    sessionsPerUser: 100,
+    onBackgroundFault: (error) => console.error(error),
+  },
+);
 
 const statuses: Record<string, Record<string, number>> = {};
 const failures = new Map<string, string>();
@@ -53,7 +64,13 @@ function count(kind: string, status: number | string): void {
 
 function fail(what: string, example: unknown): void {
   failed++;
-  if (!failures.has(what) && failures.size < 20) failures.set(what, JSON.stringify(example, (_name, value: unknown) => (typeof value === 'string' && value.length > 300 ? `${value.slice(0, 300)}…` : value)));
+  if (!failures.has(what) && failures.size < 20)
+    failures.set(
+      what,
+      JSON.stringify(example, (_name, value: unknown) =>
+        typeof value === 'string' && value.length > 300 ? `${value.slice(0, 300)}…` : value,
+      ),
+    );
 }
 
 let sessions: IssuedTokens[] = [];
@@ -61,7 +78,9 @@ async function renewSessions(): Promise<void> {
   // Of subjects that no request has disabled.
   const subjects = Array.from({ length: 3 }, () => `subject ${randomBytes(4).toString('hex')}`);
   sessions = await Promise.all(
-    [...subjects, ...subjects].map((subject) => store.issue({ identity: { subject, methods: ['pwd'] }, origin: { device: '', address: '192.0.2.1' } })),
+    [...subjects, ...subjects].map((subject) =>
+      store.issue({ identity: { subject, methods: ['pwd'] }, origin: { device: '', address: '192.0.2.1' } }),
+    ),
   );
 }
 
@@ -70,26 +89,39 @@ const PUBLIC: Credentials[] = [
   () => ({}),
   () => ({ authorization: `Bearer ${some().access.token}` }),
   () => ({ authorization: `Bearer ${some().access.token}` }),
-  () => ({ cookie: `__Host-Http-latchkey=${some().access.token}; __Http-latchkey-refresh=${some().refresh.token}`, 'sec-fetch-site': 'same-origin' }),
+  () => ({
+    cookie: `__Host-Http-latchkey=${some().access.token}; __Http-latchkey-refresh=${some().refresh.token}`,
+    'sec-fetch-site': 'same-origin',
+  }),
   () => ({ cookie: `__Http-latchkey-refresh=${some().refresh.token}`, 'sec-fetch-site': 'same-origin' }),
   () => ({ cookie: `__Host-Http-latchkey=${some().refresh.token}; __Host-Http-latchkey=x` }),
   () => ({ authorization: `Basic ${Buffer.from(`client:${encodeURIComponent(CLIENT_SECRET)}`).toString('base64')}` }),
   () => ({ authorization: 'Bearer lka_x, Bearer y' }),
 ];
-const INTERNAL: Credentials[] = [() => ({}), () => ({ authorization: `Bearer ${adminKey}` }), () => ({ authorization: `Bearer ${adminKey}` }), () => ({ authorization: 'Bearer x' })];
+const INTERNAL: Credentials[] = [
+  () => ({}),
+  () => ({ authorization: `Bearer ${adminKey}` }),
+  () => ({ authorization: `Bearer ${adminKey}` }),
+  () => ({ authorization: 'Bearer x' }),
+];
 const ids = () => [...sessions.flatMap(({ principal }) => [principal.sessionId, principal.subject])];
 
 const agent = new Agent({ keepAlive: true, maxSockets: CONCURRENCY });
 
 function send(url: string, { method, target, headers, body }: Generated): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const safe = Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, value.replace(/[^\t\x20-\x7e\x80-\xff]/g, '')]));
+    const safe = Object.fromEntries(
+      Object.entries(headers).map(([name, value]) => [name, value.replace(/[^\t\x20-\x7e\x80-\xff]/g, '')]),
+    );
     const { hostname, port } = new URL(url);
-    const outgoing = request({ hostname, port, path: target, method: method.toUpperCase(), headers: safe, agent }, (reply) => {
-      let text = '';
-      reply.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
-      reply.on('end', () => resolve({ status: reply.statusCode!, headers: reply.headers, body: text }));
-    });
+    const outgoing = request(
+      { hostname, port, path: target, method: method.toUpperCase(), headers: safe, agent },
+      (reply) => {
+        let text = '';
+        reply.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+        reply.on('end', () => resolve({ status: reply.statusCode!, headers: reply.headers, body: text }));
+      },
+    );
     outgoing.on('error', reject).end(body);
   });
 }
@@ -121,7 +153,9 @@ function parsed(text: string): Answer | undefined {
   const [line = '', ...lines] = text.slice(0, end).split('\r\n');
   const status = Number(/^HTTP\/1\.1 (\d{3})/.exec(line)?.[1]);
   if (status === 100) return parsed(text.slice(end + 4));
-  const headers = Object.fromEntries(lines.map((each) => [each.slice(0, each.indexOf(':')).toLowerCase(), each.slice(each.indexOf(':') + 1).trim()]));
+  const headers = Object.fromEntries(
+    lines.map((each) => [each.slice(0, each.indexOf(':')).toLowerCase(), each.slice(each.indexOf(':') + 1).trim()]),
+  );
   return { status, headers, body: text.slice(end + 4, end + 4 + Number(headers['content-length'] ?? Infinity)) };
 }
 
@@ -129,7 +163,7 @@ function parsed(text: string): Answer | undefined {
 async function each<T>(arbitrary: fc.Arbitrary<T>, total: number, handle: (value: T) => Promise<void>): Promise<void> {
   for (let done = 0; done < total; done += BATCH) {
     await renewSessions();
-    const values = fc.sample(arbitrary, { numRuns: Math.min(BATCH, total - done), seed: seed + done })[Symbol.iterator]();
+    const values = fc.sample(arbitrary, { numRuns: Math.min(BATCH, total - done), seed: seed + done }).values();
     await Promise.all(
       Array.from({ length: CONCURRENCY }, async () => {
         for (const value of values) {
@@ -154,7 +188,12 @@ function judgeMemory(kind: string): void {
   samples = [];
 }
 
-async function fuzzSchema(kind: string, url: string, total: number, credentials: readonly Credentials[]): Promise<void> {
+async function fuzzSchema(
+  kind: string,
+  url: string,
+  total: number,
+  credentials: readonly Credentials[],
+): Promise<void> {
   const document = await Document.of(url);
   await each(requestsOf(document.openApi, credentials, ids), total, async (generated) => {
     const { path, method } = generated;
@@ -165,7 +204,8 @@ async function fuzzSchema(kind: string, url: string, total: number, credentials:
       return fail(`${kind}: ${method} ${path}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`, generated);
     }
     count(kind, answer.status);
-    if (answer.status >= 500) return fail(`${kind}: ${method} ${path} answered ${answer.status}`, { answer, generated });
+    if (answer.status >= 500)
+      return fail(`${kind}: ${method} ${path} answered ${answer.status}`, { answer, generated });
     // An empty or unusual path parameter leads to another route, or to none.
     const isElsewhere = answer.status === 404 && document.violationOfRefusal(answer) === undefined;
     const violation = isElsewhere ? undefined : document.violation(path, method, answer);
@@ -196,7 +236,9 @@ try {
   await fuzzSchema('internal', service.internalUrl, Math.floor(COUNT * 0.3), INTERNAL);
   await fuzzRaw(COUNT);
   await renewSessions();
-  const alive = await fetch(`${service.url}/auth/session`, { headers: { authorization: `Bearer ${some().access.token}` } });
+  const alive = await fetch(`${service.url}/auth/session`, {
+    headers: { authorization: `Bearer ${some().access.token}` },
+  });
   if (alive.status !== 200) fail('the service does not serve afterwards', alive.status);
 } finally {
   agent.destroy();
@@ -206,8 +248,11 @@ try {
   await workshop.clean();
 }
 if (service.complaints() !== '') fail('the service complained', service.complaints());
-console.log(`${COUNT} requests over the schema and ${COUNT} raw ones in ${Math.round((Date.now() - began) / 1000)} s, seed ${seed}`);
-for (const [kind, counted] of Object.entries(statuses)) console.log(`${kind.padEnd(9)} answers ${JSON.stringify(counted)}  memory ${JSON.stringify(memories[kind])} MiB`);
+console.log(
+  `${COUNT} requests over the schema and ${COUNT} raw ones in ${Math.round((Date.now() - began) / 1000)} s, seed ${seed}`,
+);
+for (const [kind, counted] of Object.entries(statuses))
+  console.log(`${kind.padEnd(9)} answers ${JSON.stringify(counted)}  memory ${JSON.stringify(memories[kind])} MiB`);
 for (const [what, example] of failures) console.error(`FAILED ${what}\n  ${example}`);
 console.log(failed === 0 ? 'No 5xx, no crash, nothing undocumented, memory flat.' : `${failed} failures.`);
 process.exitCode = failed === 0 ? 0 : 1;

@@ -2,27 +2,38 @@ import t from 'tap';
 import { bearer, PASSWORD, startService, type TestService } from '../support/service.js';
 
 const WRONG = 'not the right password';
-const login = (service: TestService, username: string, password = WRONG, remoteAddress = '203.0.113.7', url = '/auth/login') =>
-  service.inject({ method: 'POST', url, payload: { username, password }, remoteAddress });
+const login = (
+  service: TestService,
+  username: string,
+  password = WRONG,
+  remoteAddress = '203.0.113.7',
+  url = '/auth/login',
+) => service.inject({ method: 'POST', url, payload: { username, password }, remoteAddress });
 
-async function started(t: { teardown: (end: () => Promise<void>) => void }, overrides: Parameters<typeof startService>[0] = {}) {
+async function started(
+  t: { teardown: (end: () => Promise<void>) => void },
+  overrides: Parameters<typeof startService>[0] = {},
+) {
   const service = await startService(overrides);
   t.teardown(() => service.close());
   return service;
 }
 
-t.test('after ten wrong passwords: 429 with Retry-After, also for the right one; the owner gets in from elsewhere', async (t) => {
-  const service = await started(t);
-  const { username } = await service.register();
-  for (let i = 0; i < 10; i++) t.equal((await login(service, username)).statusCode, 401);
-  const refused = await login(service, username, PASSWORD);
-  t.equal(refused.statusCode, 429);
-  t.match(refused.json(), { status: 429, code: 'too_many_requests' });
-  const seconds = Number(refused.headers['retry-after']);
-  t.ok(seconds > 800 && seconds <= 900, `${seconds} s`);
-  t.equal(refused.headers['set-cookie'], undefined);
-  t.equal((await login(service, username, PASSWORD, '198.51.100.1')).statusCode, 200);
-});
+t.test(
+  'after ten wrong passwords: 429 with Retry-After, also for the right one; the owner gets in from elsewhere',
+  async (t) => {
+    const service = await started(t);
+    const { username } = await service.register();
+    for (let i = 0; i < 10; i++) t.equal((await login(service, username)).statusCode, 401);
+    const refused = await login(service, username, PASSWORD);
+    t.equal(refused.statusCode, 429);
+    t.match(refused.json(), { status: 429, code: 'too_many_requests' });
+    const seconds = Number(refused.headers['retry-after']);
+    t.ok(seconds > 800 && seconds <= 900, `${seconds} s`);
+    t.equal(refused.headers['set-cookie'], undefined);
+    t.equal((await login(service, username, PASSWORD, '198.51.100.1')).statusCode, 200);
+  },
+);
 
 t.test('a throttled account answers the same bytes whether it exists, is disabled, or not', async (t) => {
   const service = await started(t);
@@ -45,7 +56,9 @@ t.test('a throttled account answers the same bytes whether it exists, is disable
 t.test('no more than ten of 500 simultaneous guesses are verified', async (t) => {
   const service = await started(t);
   const { username } = await service.register();
-  const statuses = (await Promise.all(Array.from({ length: 500 }, () => login(service, username)))).map(({ statusCode }) => statusCode);
+  const statuses = (await Promise.all(Array.from({ length: 500 }, () => login(service, username)))).map(
+    ({ statusCode }) => statusCode,
+  );
   t.equal(statuses.filter((status) => status === 401).length, 10);
   t.equal(statuses.filter((status) => [429, 503].includes(status)).length, 490);
 });
@@ -54,8 +67,19 @@ t.test('path variants and spellings of a name meet the same limit, or a 404', as
   const service = await started(t, { loginFailuresPerAccount: 2 });
   const { username } = await service.register('victim');
   for (let i = 0; i < 2; i++) await login(service, username);
-  for (const name of ['victim', 'VICTIM', ' Victim ', 'ｖictim']) t.equal((await login(service, name)).statusCode, 429, name);
-  for (const path of ['/auth//login', '//auth/login', '/auth/login/', '/AUTH/LOGIN', '/auth/login;x', '/auth%2flogin', '/auth/./login', '/auth/%6cogin', '/auth/login?x']) {
+  for (const name of ['victim', 'VICTIM', ' Victim ', 'ｖictim'])
+    t.equal((await login(service, name)).statusCode, 429, name);
+  for (const path of [
+    '/auth//login',
+    '//auth/login',
+    '/auth/login/',
+    '/AUTH/LOGIN',
+    '/auth/login;x',
+    '/auth%2flogin',
+    '/auth/./login',
+    '/auth/%6cogin',
+    '/auth/login?x',
+  ]) {
     const { statusCode } = await login(service, username, PASSWORD, '203.0.113.7', path);
     t.ok([404, 429].includes(statusCode), `${path}: ${statusCode}`);
   }
@@ -75,7 +99,11 @@ t.test('guesses at the current password count with those at the login', async (t
   const body = { username, password: PASSWORD, transport: 'bearer' };
   const { access_token } = (await service.post('/auth/login', body)).json();
   const change = (current_password: string) =>
-    service.post('/auth/password', { current_password, new_password: 'another good passphrase' }, { authorization: `Bearer ${access_token}` });
+    service.post(
+      '/auth/password',
+      { current_password, new_password: 'another good passphrase' },
+      { authorization: `Bearer ${access_token}` },
+    );
   for (let i = 0; i < 2; i++) t.equal((await change(WRONG)).statusCode, 401);
   t.equal((await login(service, username, WRONG, '127.0.0.1')).statusCode, 401);
   t.equal((await change(PASSWORD)).statusCode, 429);
@@ -86,7 +114,12 @@ t.test('guesses at the password of a subject without a name are throttled too', 
   const service = await started(t, { loginFailuresPerAccount: 2 });
   const { subject } = await service.register();
   const tokens = await service.mint(subject, { identity: { subject, methods: ['pwd'] } });
-  const guess = () => service.post('/auth/password', { current_password: WRONG, new_password: 'another good passphrase' }, bearer(tokens));
+  const guess = () =>
+    service.post(
+      '/auth/password',
+      { current_password: WRONG, new_password: 'another good passphrase' },
+      bearer(tokens),
+    );
   t.same([(await guess()).statusCode, (await guess()).statusCode, (await guess()).statusCode], [401, 401, 429]);
 });
 

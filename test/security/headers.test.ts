@@ -21,11 +21,21 @@ t.test('every answer that is not a page carries the headers that protect it', as
   const answers = {
     'a session': await get('/auth/session', bearer(tokens)),
     'forward authentication': await get('/auth/verify', bearer(tokens)),
-    'devices': await get('/auth/sessions', bearer(tokens)),
+    devices: await get('/auth/sessions', bearer(tokens)),
     'no token': await get('/auth/session'),
     'an invalid token': await get('/auth/session', { authorization: 'Bearer nonsense' }),
-    'a malformed body': await inject({ method: 'POST', url: '/auth/login', payload: '{', headers: { 'content-type': 'application/json' } }),
-    'another media type': await inject({ method: 'POST', url: '/auth/login', payload: 'a=b', headers: { 'content-type': 'text/plain' } }),
+    'a malformed body': await inject({
+      method: 'POST',
+      url: '/auth/login',
+      payload: '{',
+      headers: { 'content-type': 'application/json' },
+    }),
+    'another media type': await inject({
+      method: 'POST',
+      url: '/auth/login',
+      payload: 'a=b',
+      headers: { 'content-type': 'text/plain' },
+    }),
     'too large a body': await post('/auth/login', { username: 'x'.repeat(20_000), password: 'y' }),
     'a login that fails': await post('/auth/login', { username: 'nobody', password: 'not the right password' }),
     'a cross-site request': await post('/auth/login', {}, { 'sec-fetch-site': 'cross-site' }),
@@ -37,8 +47,10 @@ t.test('every answer that is not a page carries the headers that protect it', as
     'a malformed path': await get('/auth/%zz'),
     'too long a parameter': await inject({ method: 'DELETE', url: `/auth/sessions/${'x'.repeat(5000)}` }),
     'a logout': await post('/auth/logout', {}, bearer(tokens)),
-    'metadata': await get('/.well-known/oauth-authorization-server'),
-    'introspection that is refused': await post('/oauth/introspect', 'token=x', { 'content-type': 'application/x-www-form-urlencoded' }),
+    metadata: await get('/.well-known/oauth-authorization-server'),
+    'introspection that is refused': await post('/oauth/introspect', 'token=x', {
+      'content-type': 'application/x-www-form-urlencoded',
+    }),
   };
   for (const [what, answer] of Object.entries(answers)) isProtected(t, answer, what);
 });
@@ -52,7 +64,11 @@ t.test('what is no request at all is answered as a problem, with the same header
     ['garbage', 'garbage\r\n\r\n', 400],
     ['too large a header', `GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
     ['two lengths', 'POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx', 400],
-    ['a length beside chunks', 'POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', 400],
+    [
+      'a length beside chunks',
+      'POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+      400,
+    ],
     ['a header with a NUL', 'GET /auth/session HTTP/1.1\r\nHost: x\r\nCookie: a=\0\r\n\r\n', 400],
   ] as const) {
     const reply = await rawRequest(service.url, bytes);
@@ -72,7 +88,11 @@ t.test('no answer lets another origin read it', async (t) => {
   const origin = { origin: 'https://evil.example', 'sec-fetch-site': 'cross-site' };
   for (const answer of [
     await get('/auth/session', { ...bearer(await mint()), ...origin }),
-    await inject({ method: 'OPTIONS', url: '/auth/login', headers: { ...origin, 'access-control-request-method': 'POST' } }),
+    await inject({
+      method: 'OPTIONS',
+      url: '/auth/login',
+      headers: { ...origin, 'access-control-request-method': 'POST' },
+    }),
   ]) {
     for (const name of Object.keys(answer.headers)) t.notMatch(name, /^access-control-/);
   }
@@ -87,11 +107,14 @@ t.test('HTTPS is demanded for a year where every origin is https, and not otherw
   }
 });
 
-t.test('a logout clears the cache, but not in Chromium, which would stall; and no cookies or storage of the host', async (t) => {
-  const cleared = async (headers: Record<string, string>, scope: string) =>
-    (await post('/auth/logout', { scope }, headers)).headers['clear-site-data'];
-  t.equal(await cleared(browser(await mint()), 'all'), '"cache"');
-  t.equal(await cleared(browser(await mint()), 'session'), '"cache"');
-  t.equal(await cleared(browser(await mint()), 'others'), undefined, 'this device stays');
-  t.equal(await cleared({ ...browser(await mint()), 'sec-ch-ua': '"Chromium";v="140"' }, 'all'), undefined);
-});
+t.test(
+  'a logout clears the cache, but not in Chromium, which would stall; and no cookies or storage of the host',
+  async (t) => {
+    const cleared = async (headers: Record<string, string>, scope: string) =>
+      (await post('/auth/logout', { scope }, headers)).headers['clear-site-data'];
+    t.equal(await cleared(browser(await mint()), 'all'), '"cache"');
+    t.equal(await cleared(browser(await mint()), 'session'), '"cache"');
+    t.equal(await cleared(browser(await mint()), 'others'), undefined, 'this device stays');
+    t.equal(await cleared({ ...browser(await mint()), 'sec-ch-ua': '"Chromium";v="140"' }, 'all'), undefined);
+  },
+);

@@ -20,19 +20,36 @@ interface Line {
 const redis = await startRedis();
 t.teardown(() => redis.stop());
 const service = spawnService({
-  REDIS_URL: redis.url, LOG_LEVEL: 'trace', TOKEN_KEYS: SECRET, RECENT_AUTHENTICATION: '3s', LOGIN_FAILURES_PER_ACCOUNT: '1',
+  REDIS_URL: redis.url,
+  LOG_LEVEL: 'trace',
+  TOKEN_KEYS: SECRET,
+  RECENT_AUTHENTICATION: '3s',
+  LOGIN_FAILURES_PER_ACCOUNT: '1',
 });
 t.teardown(() => service.end());
 const { output } = service;
 const { url } = await service.ready();
 
-const lines = () => output().split('\n').slice(0, -1).filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Line);
+const lines = () =>
+  output()
+    .split('\n')
+    .slice(0, -1)
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line) as Line);
 
 async function post(path: string, body: unknown, token?: string) {
   const headers = { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) };
   const reply = await fetch(`${url}${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
   const text = await reply.text();
-  return { status: reply.status, body: (text === '' ? {} : JSON.parse(text)) as { access_token: string; refresh_token: string; subject: string; session: { session_id: string } } };
+  return {
+    status: reply.status,
+    body: (text === '' ? {} : JSON.parse(text)) as {
+      access_token: string;
+      refresh_token: string;
+      subject: string;
+      session: { session_id: string };
+    },
+  };
 }
 
 const events = () => lines().filter((line) => line.event);
@@ -68,17 +85,41 @@ t.test('every authentication event is logged with its outcome, subject, session 
   const { subject: attacked } = (await post('/auth/register', { username: 'grace', password: PASSWORD })).body;
   t.match(await lastEvent(), { event: 'register' });
   await post('/auth/login', { username: 'grace', password: `${PASSWORD} wrong` });
-  t.same(await lastEvent(), { event: 'login', outcome: 'failure', reason: 'invalid_credentials', subject: attacked, address });
+  t.same(await lastEvent(), {
+    event: 'login',
+    outcome: 'failure',
+    reason: 'invalid_credentials',
+    subject: attacked,
+    address,
+  });
 
   const { body: renewed } = await post('/auth/refresh', { refresh_token: tokens.refresh_token });
   secrets.push(renewed.access_token, renewed.refresh_token);
   t.same(await lastEvent(), { event: 'refresh', outcome: 'success', subject, sessionId, address });
 
-  await post('/auth/password', { current_password: 'canary-password wrong', new_password: `${PASSWORD} new` }, renewed.access_token);
-  t.same(await lastEvent(), { event: 'password_change', outcome: 'failure', reason: 'invalid_credentials', subject, sessionId, address });
+  await post(
+    '/auth/password',
+    { current_password: 'canary-password wrong', new_password: `${PASSWORD} new` },
+    renewed.access_token,
+  );
+  t.same(await lastEvent(), {
+    event: 'password_change',
+    outcome: 'failure',
+    reason: 'invalid_credentials',
+    subject,
+    sessionId,
+    address,
+  });
   await sleep(3100);
   await post('/auth/logout', { scope: 'others' }, renewed.access_token);
-  t.same(await lastEvent(), { event: 'step_up', outcome: 'failure', reason: 'insufficient_user_authentication', subject, sessionId, address });
+  t.same(await lastEvent(), {
+    event: 'step_up',
+    outcome: 'failure',
+    reason: 'insufficient_user_authentication',
+    subject,
+    sessionId,
+    address,
+  });
   await post('/auth/logout', {}, renewed.access_token);
   t.same(await lastEvent(), { event: 'logout', outcome: 'success', reason: 'all', subject, sessionId, address });
   await post('/auth/refresh', { refresh_token: renewed.refresh_token });
@@ -99,8 +140,12 @@ t.test('nobody writes a line of the log but the service', async (t) => {
 });
 
 t.test('no token, password or key is logged, whole or in part, at any level', async (t) => {
-  await fetch(`${url}/auth/session`, { headers: { authorization: `Bearer ${secrets[2]!.slice(0, -1)}x`, cookie: `a=${secrets[3]!}` } });
-  await rawRequest(url, `GET /auth/session HTTP/1.1\r\nAuthorization: Bearer ${secrets[2]!}\r\nbroken header\r\n\r\n`, { patienceMs: 300 });
+  await fetch(`${url}/auth/session`, {
+    headers: { authorization: `Bearer ${secrets[2]!.slice(0, -1)}x`, cookie: `a=${secrets[3]!}` },
+  });
+  await rawRequest(url, `GET /auth/session HTTP/1.1\r\nAuthorization: Bearer ${secrets[2]!}\r\nbroken header\r\n\r\n`, {
+    patienceMs: 300,
+  });
   await redis.kill();
   const failing = ['/auth/login', '/auth/form/login', '/auth/form/register'];
   const logged = () => lines().filter((line) => (line as { level?: number }).level === 50 && line.event === undefined);

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { PROTECTIVE_HEADERS } from '../../src/http/headers.js';
+import { PROTECTIVE_HEADERS } from '../../src/http/kit/headers.js';
 import { rawRequest } from '../support/raw.js';
 import { startService } from '../support/service.js';
 
@@ -15,5 +15,8 @@ t.test('a request without a host is refused with the answer of every other refus
 });
 
 t.test('an expectation that is not known is ignored', async (t) => {
-  t.match(await send('GET /auth/session HTTP/1.1', 'Host: x', 'Expect: nonsense'), { status: 401, headers: PROTECTIVE_HEADERS });
+  t.match(await send('GET /auth/session HTTP/1.1', 'Host: x', 'Expect: nonsense'), {
+    status: 401,
+    headers: PROTECTIVE_HEADERS,
+  });
 });

@@ -18,17 +18,22 @@ t.teardown(() => service.close());
 
 t.test('token parsers take any bytes, and accept nothing but our own tokens to the letter', async (t) => {
   const keys = new TokenKeys(['a secret of at least thirty-two characters']);
-  const own = Array.from({ length: 4 }, () => keys.mint('a3f0')).flatMap(({ access, refresh }) => [access.token, refresh.token]);
+  const own = Array.from({ length: 4 }, () => keys.mint('a3f0')).flatMap(({ access, refresh }) => [
+    access.token,
+    refresh.token,
+  ]);
   const accepted = (text: string) => parseAccessToken(text) ?? keys.parse(text);
   for (const token of own) t.equal(accepted(token)!.token, token);
   const anything = fc.oneof(
     fc.string({ unit: 'binary', maxLength: 200 }),
     fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes).toString('latin1')),
-    fc.tuple(fc.constantFrom('lka_', 'lkr_'), fc.uint8Array({ minLength: 30, maxLength: 100 })).map(([prefix, bytes]) => prefix + Buffer.from(bytes).toString('base64url')),
+    fc
+      .tuple(fc.constantFrom('lka_', 'lkr_'), fc.uint8Array({ minLength: 30, maxLength: 100 }))
+      .map(([prefix, bytes]) => prefix + Buffer.from(bytes).toString('base64url')),
   );
-  const almost = fc.tuple(fc.constantFrom(...own), fc.nat(140), fc.nat(3), fc.string({ unit: 'binary', maxLength: 3 })).map(
-    ([token, at, cut, text]) => token.slice(0, at) + text + token.slice(at + cut),
-  );
+  const almost = fc
+    .tuple(fc.constantFrom(...own), fc.nat(140), fc.nat(3), fc.string({ unit: 'binary', maxLength: 3 }))
+    .map(([token, at, cut, text]) => token.slice(0, at) + text + token.slice(at + cut));
   fc.assert(
     fc.property(fc.oneof(anything, almost), (text) => {
       if (own.includes(text)) assert.equal(accepted(text)!.token, text);
@@ -42,15 +47,27 @@ t.test('any JSON at every route is answered as its document says, and never with
   const violations: string[] = [];
   holdToDocument(service.app, (violation) => violations.push(violation));
   const tokens = await service.mint();
-  const requests = requestsOf((await service.get('/openapi.json')).json<OpenApi>(), [() => ({}), () => bearer(tokens), () => browser(tokens)], () => [tokens.principal.sessionId]);
+  const requests = requestsOf(
+    (await service.get('/openapi.json')).json<OpenApi>(),
+    [() => ({}), () => bearer(tokens), () => browser(tokens)],
+    () => [tokens.principal.sessionId],
+  );
   await fc.assert(
-    fc.asyncProperty(requests, fc.option(fc.jsonValue(), { freq: 3, nil: undefined }), async ({ method, target, headers, body }, value) => {
-      const payload = method === 'get' ? undefined : value === undefined ? body : JSON.stringify(value);
-      const request = { method: method.toUpperCase(), url: target, headers: { ...headers, ...(payload !== undefined && { 'content-type': 'application/json' }) } };
-      const reply = await service.inject({ ...request, ...(payload !== undefined && { payload }) });
-      assert.ok(reply.statusCode < 500, `${reply.statusCode} ${reply.body}`);
-      assert.deepEqual(violations.splice(0), []);
-    }),
+    fc.asyncProperty(
+      requests,
+      fc.option(fc.jsonValue(), { freq: 3, nil: undefined }),
+      async ({ method, target, headers, body }, value) => {
+        const payload = method === 'get' ? undefined : value === undefined ? body : JSON.stringify(value);
+        const request = {
+          method: method.toUpperCase(),
+          url: target,
+          headers: { ...headers, ...(payload !== undefined && { 'content-type': 'application/json' }) },
+        };
+        const reply = await service.inject({ ...request, ...(payload !== undefined && { payload }) });
+        assert.ok(reply.statusCode < 500, `${reply.statusCode} ${reply.body}`);
+        assert.deepEqual(violations.splice(0), []);
+      },
+    ),
     runs(400, 50_000),
   );
 });
@@ -71,7 +88,11 @@ t.test('and the model notices a token that is forgiven, and a key that is left',
   const workshop = new Workshop();
   t.teardown(() => workshop.clean());
   const edits: Edit[] = [
-    ['src/sessions/scripts/rotate.lua', 'if nextRefresh == stored.refresh and open then', 'if generation < current then'],
+    [
+      'src/sessions/scripts/rotate.lua',
+      'if nextRefresh == stored.refresh and open then',
+      'if generation < current then',
+    ],
     ['src/sessions/scripts/prelude.lua', "if previous then names[#names + 1] = 'access:' .. previous end", ''],
   ];
   for (const edit of edits) {

@@ -9,13 +9,24 @@ interface Answer {
 }
 
 /** A request over a real socket, from the loopback address. */
-function send(service: TestService, path: string, { method = 'GET', headers = {}, body }: { method?: string; headers?: Record<string, string>; body?: object } = {}) {
+function send(
+  service: TestService,
+  path: string,
+  { method = 'GET', headers = {}, body }: { method?: string; headers?: Record<string, string>; body?: object } = {},
+) {
   return new Promise<Answer>((resolve, reject) => {
     const payload = body && JSON.stringify(body);
-    const outgoing = request(`${service.url}${path}`, { method, headers: { ...(payload && { 'content-type': 'application/json' }), ...headers } }, (reply) => {
-      let text = '';
-      reply.setEncoding('utf8').on('data', (chunk: string) => (text += chunk)).on('end', () => resolve({ status: reply.statusCode!, headers: reply.headers, body: text }));
-    });
+    const outgoing = request(
+      `${service.url}${path}`,
+      { method, headers: { ...(payload && { 'content-type': 'application/json' }), ...headers } },
+      (reply) => {
+        let text = '';
+        reply
+          .setEncoding('utf8')
+          .on('data', (chunk: string) => (text += chunk))
+          .on('end', () => resolve({ status: reply.statusCode!, headers: reply.headers, body: text }));
+      },
+    );
     outgoing.on('error', reject).end(payload);
   });
 }
@@ -30,7 +41,13 @@ async function addressSeen(service: TestService, headers: Record<string, string>
   return (JSON.parse(list.body) as { sessions: { address: string }[] }).sessions[0]!.address;
 }
 
-const FORWARDED = { 'x-forwarded-for': '198.51.100.7', 'x-forwarded-host': 'evil.example', 'x-forwarded-proto': 'https', 'x-real-ip': '198.51.100.7', forwarded: 'for=198.51.100.7' };
+const FORWARDED = {
+  'x-forwarded-for': '198.51.100.7',
+  'x-forwarded-host': 'evil.example',
+  'x-forwarded-proto': 'https',
+  'x-real-ip': '198.51.100.7',
+  forwarded: 'for=198.51.100.7',
+};
 
 t.test('forwarded headers of a stranger change nothing', async (t) => {
   const service = await startService();
@@ -44,7 +61,10 @@ t.test('nor can a stranger escape the throttle by them', async (t) => {
   const statuses = [];
   for (let i = 0; i < 4; i++) {
     const headers = { 'x-forwarded-for': `198.51.100.${i}` };
-    statuses.push((await send(service, '/auth/login', { method: 'POST', headers, body: { username: 'ada', password: 'wrong' } })).status);
+    statuses.push(
+      (await send(service, '/auth/login', { method: 'POST', headers, body: { username: 'ada', password: 'wrong' } }))
+        .status,
+    );
   }
   t.same(statuses, [401, 401, 429, 429]);
 });
@@ -59,7 +79,11 @@ t.test('of a configured proxy, the last address that no proxy of ours wrote coun
   const service = await startService({ trustProxy: ['127.0.0.1', '10.0.0.0/8'] });
   t.teardown(() => service.close());
   t.equal(await addressSeen(service, FORWARDED), '198.51.100.7');
-  t.equal(await addressSeen(service, { 'x-forwarded-for': '203.0.113.9, 198.51.100.7, 10.1.2.3' }), '198.51.100.7', 'what the client itself wrote first does not');
+  t.equal(
+    await addressSeen(service, { 'x-forwarded-for': '203.0.113.9, 198.51.100.7, 10.1.2.3' }),
+    '198.51.100.7',
+    'what the client itself wrote first does not',
+  );
 });
 
 t.test('neither Host nor X-Forwarded-Host is believed about our origin, not even from a proxy', async (t) => {
@@ -67,7 +91,10 @@ t.test('neither Host nor X-Forwarded-Host is believed about our origin, not even
   t.teardown(() => service.close());
   const { cookie } = browser(await service.mint());
   for (const headers of [{ host: 'evil.example' }, { ...FORWARDED, host: 'evil.example' }]) {
-    const logout = await send(service, '/auth/logout', { method: 'POST', headers: { ...headers, cookie, origin: 'https://evil.example' } });
+    const logout = await send(service, '/auth/logout', {
+      method: 'POST',
+      headers: { ...headers, cookie, origin: 'https://evil.example' },
+    });
     t.equal(logout.status, 403);
     const onward = await send(service, '/auth/continue?to=/account', { headers });
     t.equal(onward.status, 303);

@@ -8,7 +8,15 @@ import { partitionOf } from '../../src/redis/keys.js';
 import { keysUnder } from '../support/audit.js';
 import { rawRequest } from '../support/raw.js';
 import { startRedis, type StartOptions } from '../support/redis.js';
-import { ACCESS_COOKIE, bearer, browser, PASSWORD, REFRESH_COOKIE, startService, type TestService } from '../support/service.js';
+import {
+  ACCESS_COOKIE,
+  bearer,
+  browser,
+  PASSWORD,
+  REFRESH_COOKIE,
+  startService,
+  type TestService,
+} from '../support/service.js';
 import { type Edit, Workshop } from './weakened.js';
 
 // Each incident is a promise that the service keeps. The same promise is then held against a copy of the service from whose
@@ -32,12 +40,22 @@ const WRONG = 'not the right password';
 
 /** Fails unless the promise is broken, by an assertion and not by an accident. */
 async function isBroken(act: Promise<unknown>): Promise<void> {
-  const error = await act.then(() => undefined, (reason: unknown) => reason);
+  const error = await act.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
   if (error instanceof AssertionError) return;
   throw new Error('It holds without the defence', { cause: error });
 }
 
-function incident(name: string, { overrides, without, promised }: { overrides?: Parameters<typeof startService>[0]; without: readonly Edit[]; promised: Promised }): void {
+function incident(
+  name: string,
+  {
+    overrides,
+    without,
+    promised,
+  }: { overrides?: Parameters<typeof startService>[0]; without: readonly Edit[]; promised: Promised },
+): void {
   t.test(name, async (t) => {
     const service = overrides ? await startService({ ...patient, ...overrides }, { redis }) : sound;
     try {
@@ -57,11 +75,18 @@ function incident(name: string, { overrides, without, promised }: { overrides?: 
   });
 }
 
-const logIn = (service: TestService, username: string, { remoteAddress = '203.0.113.7', url = '/auth/login', headers = {} } = {}) =>
-  service.inject({ method: 'POST', url, payload: { username, password: WRONG }, remoteAddress, headers });
+const logIn = (
+  service: TestService,
+  username: string,
+  { remoteAddress = '203.0.113.7', url = '/auth/login', headers = {} } = {},
+) => service.inject({ method: 'POST', url, payload: { username, password: WRONG }, remoteAddress, headers });
 
 /** The status of the second attempt, where one failure is the limit. */
-async function secondAttempt(service: TestService, first: Parameters<typeof logIn>[2] & { as?: string }, second: Parameters<typeof logIn>[2] & { as?: string }) {
+async function secondAttempt(
+  service: TestService,
+  first: Parameters<typeof logIn>[2] & { as?: string },
+  second: Parameters<typeof logIn>[2] & { as?: string },
+) {
   const name = `victim-${randomBytes(4).toString('hex')}`;
   const spelled = (as = '') => (as === 'upper case' ? name.toUpperCase() : name);
   assert.equal((await logIn(service, spelled(first.as), first)).statusCode, 401);
@@ -82,13 +107,19 @@ function neighbours(): [string, string] {
 incident('CVE-2026-1035: concurrent refreshes of one token issue one pair', {
   without: [
     ['src/sessions/token.ts', "this.#mac('refresh', token)", 'randomBytes(SECRET_BYTES)'],
-    ['src/sessions/scripts/rotate.lua', 'if generation == current and refresh == stored.refresh then\n  if not open then', 'if true then\n  if true then'],
+    [
+      'src/sessions/scripts/rotate.lua',
+      'if generation == current and refresh == stored.refresh then\n  if not open then',
+      'if true then\n  if true then',
+    ],
   ],
   async promised(service) {
     const tokens = await service.mint();
     await service.age(tokens, HOUR);
     const refresh_token = tokens.pair.refresh.token;
-    const replies = await Promise.all(Array.from({ length: 10 }, () => service.post('/auth/refresh', { refresh_token })));
+    const replies = await Promise.all(
+      Array.from({ length: 10 }, () => service.post('/auth/refresh', { refresh_token })),
+    );
     for (const { statusCode } of replies) assert.equal(statusCode, 200);
     assert.equal(new Set(replies.map((reply) => reply.json<{ refresh_token: string }>().refresh_token)).size, 1);
     const [session] = await service.store.list(tokens.principal.subject);
@@ -105,7 +136,9 @@ t.test('CVE-2026-9802: a rotation is not forgotten by a restart, so a spent toke
       await service.client.save();
       await service.age(tokens, HOUR);
       const first = tokens.pair.refresh.token;
-      const { access_token } = (await service.post('/auth/refresh', { refresh_token: first })).json<{ access_token: string }>();
+      const { access_token } = (await service.post('/auth/refresh', { refresh_token: first })).json<{
+        access_token: string;
+      }>();
       assert.equal((await service.get('/auth/session', { authorization: `Bearer ${access_token}` })).statusCode, 200);
       await service.store.close();
       await service.age(tokens, HOUR);
@@ -130,7 +163,11 @@ t.test('CVE-2026-9802: a rotation is not forgotten by a restart, so a spent toke
 
 incident('connect-redis#328: what is saved after a logout does not revive the session', {
   without: [
-    ['src/sessions/scripts/update.lua', "if not stored[1] then return { 'outcome', 'unknown' } end\nif stored[1] ~= expected then return { 'outcome', 'conflict', 'principal', stored[1] } end", ''],
+    [
+      'src/sessions/scripts/update.lua',
+      "if not stored[1] then return { 'outcome', 'unknown' } end\nif stored[1] ~= expected then return { 'outcome', 'conflict', 'principal', stored[1] } end",
+      '',
+    ],
   ],
   async promised(service) {
     const tokens = await service.mint();
@@ -152,8 +189,12 @@ incident('connect-redis#328: what is saved after a logout does not revive the se
 
 incident('CVE-2025-61928: a user id in the body acts for nobody', {
   without: [
-    ['src/http/routes/logout.ts', '{ additionalProperties: false }', '{}'],
-    ['src/http/log-out.ts', 'const { subject, sessionId } = asking;', 'const { sessionId } = asking;\n  const { subject } = { ...asking, ...(request.body as object) };'],
+    ['src/http/auth/logout.ts', '{ additionalProperties: false }', '{}'],
+    [
+      'src/http/flows/logout.ts',
+      'const { subject, sessionId } = asking;',
+      'const { sessionId } = asking;\n  const { subject } = { ...asking, ...(request.body as object) };',
+    ],
   ],
   async promised(service) {
     const [mine, theirs] = [await service.mint(), await service.mint()];
@@ -164,32 +205,61 @@ incident('CVE-2025-61928: a user id in the body acts for nobody', {
 
 incident('GHSA-x732-6j76-qmhm: path variants do not escape the limit', {
   overrides: { loginFailuresPerAccount: 1 },
-  without: [['src/http/log-in.ts', 'throttle.guard({ username: credentials.username, address }', 'throttle.guard({ username: credentials.username + request.url, address }']],
+  without: [
+    [
+      'src/http/flows/login.ts',
+      'throttle.guard({ username: credentials.username, address }',
+      'throttle.guard({ username: credentials.username + request.url, address }',
+    ],
+  ],
   async promised(service) {
     assert.equal((await logIn(service, 'victim')).statusCode, 401);
-    for (const url of ['/auth/login', '//auth/login', '/auth//login', '/auth/login/', '/auth/login;a', '/auth%2flogin', '/AUTH/login', '/auth/%6cogin', '/auth/login?a']) {
+    for (const url of [
+      '/auth/login',
+      '//auth/login',
+      '/auth//login',
+      '/auth/login/',
+      '/auth/login;a',
+      '/auth%2flogin',
+      '/AUTH/login',
+      '/auth/%6cogin',
+      '/auth/login?a',
+    ]) {
       const { statusCode } = await logIn(service, 'victim', { url });
       assert.ok([404, 429].includes(statusCode), `${url}: ${statusCode}`);
     }
   },
 });
 
-incident('CVE-2026-45364: the text of an IPv6 address is no key: every spelling of it, and its whole /64, is one network', {
-  overrides: { loginFailuresPerAccount: 1 },
-  without: [['src/identity/network.ts', "return `${groups.slice(0, 4).join(':')}::/64`;", 'return address;']],
-  async promised(service) {
-    const first = { remoteAddress: '2001:db8::1' };
-    assert.equal(await secondAttempt(service, first, { remoteAddress: '2001:0DB8:0:0:0:0:0:1' }), 429);
-    assert.equal(await secondAttempt(service, first, { remoteAddress: '2001:db8::ffff:2' }), 429);
+incident(
+  'CVE-2026-45364: the text of an IPv6 address is no key: every spelling of it, and its whole /64, is one network',
+  {
+    overrides: { loginFailuresPerAccount: 1 },
+    without: [['src/identity/network.ts', "return `${groups.slice(0, 4).join(':')}::/64`;", 'return address;']],
+    async promised(service) {
+      const first = { remoteAddress: '2001:db8::1' };
+      assert.equal(await secondAttempt(service, first, { remoteAddress: '2001:0DB8:0:0:0:0:0:1' }), 429);
+      assert.equal(await secondAttempt(service, first, { remoteAddress: '2001:db8::ffff:2' }), 429);
+    },
   },
-});
+);
 
 incident('GHSA-cq3f-vc6p-68fh: a session that is named is ended by its owner alone, even in a shared slot', {
-  without: [['src/sessions/scripts/revoke.lua', "if not principal or (subject ~= '' and cjson.decode(principal).subject ~= subject) then", 'if not principal then']],
+  without: [
+    [
+      'src/sessions/scripts/revoke.lua',
+      "if not principal or (subject ~= '' and cjson.decode(principal).subject ~= subject) then",
+      'if not principal then',
+    ],
+  ],
   async promised(service) {
     const [me, neighbour] = neighbours();
     const [mine, theirs] = [await service.mint(me), await service.mint(neighbour)];
-    const reply = await service.inject({ method: 'DELETE', url: `/auth/sessions/${theirs.principal.sessionId}`, headers: bearer(mine) });
+    const reply = await service.inject({
+      method: 'DELETE',
+      url: `/auth/sessions/${theirs.principal.sessionId}`,
+      headers: bearer(mine),
+    });
     assert.equal(reply.statusCode, 404);
     assert.equal((await service.get('/auth/session', bearer(theirs))).statusCode, 200);
   },
@@ -197,17 +267,41 @@ incident('GHSA-cq3f-vc6p-68fh: a session that is named is ended by its owner alo
 
 incident('CVE-2026-25223, CVE-2026-3419, CVE-2026-33806: no spelling of a content type skips the schema', {
   without: [
-    ['src/http/routes/logout.ts', 'body: Body,', "body: { content: { 'application/json': { schema: Body } } } as never,"],
-    ['src/http/routes/index.ts', 'app.removeAllContentTypeParsers();', "app.removeAllContentTypeParsers();\n  app.addContentTypeParser('*', { parseAs: 'string' }, app.getDefaultJsonParser('error', 'error'));"],
+    ['src/http/auth/logout.ts', 'body: Body,', "body: { content: { 'application/json': { schema: Body } } } as never,"],
+    [
+      'src/http/auth/index.ts',
+      'app.removeAllContentTypeParsers();',
+      "app.removeAllContentTypeParsers();\n  app.addContentTypeParser('*', { parseAs: 'string' }, app.getDefaultJsonParser('error', 'error'));",
+    ],
   ],
   async promised(service) {
     const tokens = await service.mint();
     const body = '{"scope":"everything"}';
     for (const type of [
-      'application/json', 'application/json\ta', ' application/json', '\tapplication/json', 'application/json;', 'application/json ; charset=utf-8', 'APPLICATION/JSON',
-      'application/json garbage', 'application/jsonx', 'application/json, text/plain', 'application/vnd.api+json', 'text/plain', 'text/json', 'x', '',
+      'application/json',
+      'application/json\ta',
+      ' application/json',
+      '\tapplication/json',
+      'application/json;',
+      'application/json ; charset=utf-8',
+      'APPLICATION/JSON',
+      'application/json garbage',
+      'application/jsonx',
+      'application/json, text/plain',
+      'application/vnd.api+json',
+      'text/plain',
+      'text/json',
+      'x',
+      '',
     ]) {
-      const head = ['POST /auth/logout HTTP/1.1', 'Host: x', `Authorization: ${bearer(tokens).authorization}`, `Content-Type:${type}`, `Content-Length: ${body.length}`, 'Connection: close'];
+      const head = [
+        'POST /auth/logout HTTP/1.1',
+        'Host: x',
+        `Authorization: ${bearer(tokens).authorization}`,
+        `Content-Type:${type}`,
+        `Content-Length: ${body.length}`,
+        'Connection: close',
+      ];
       const reply = await rawRequest(service.url, `${head.join('\r\n')}\r\n\r\n${body}`);
       assert.ok([400, 415].includes(reply!.status), `${JSON.stringify(type)}: ${reply!.status}`);
     }
@@ -217,7 +311,9 @@ incident('CVE-2026-25223, CVE-2026-3419, CVE-2026-33806: no spelling of a conten
 
 incident('CVE-2026-3635: forwarded headers of strangers are not believed', {
   overrides: { loginFailuresPerAccount: 1 },
-  without: [['src/app.ts', 'trustProxy: config.trustProxy ? [...config.trustProxy] : false', 'trustProxy: true']],
+  without: [
+    ['src/server/apps.ts', 'trustProxy: config.trustProxy ? [...config.trustProxy] : false', 'trustProxy: true'],
+  ],
   async promised(service) {
     const from = (address: string) => ({ headers: { 'x-forwarded-for': address } });
     assert.equal(await secondAttempt(service, from('198.51.100.1'), from('198.51.100.2')), 429);
@@ -242,16 +338,29 @@ incident('CVE-2024-35220: what has expired is of no use, and using it does not r
 
 incident('CVE-2022-25896: a login adopts no token that was there before it (fixation)', {
   without: [
-    ['src/http/log-in.ts', 'origin: originOf(request),', 'origin: originOf(request),\n    ...{ adopted: presentedAccessToken(request, services.cookies)?.token },'],
-    ['src/sessions/store.ts', "if (reply.outcome !== 'issued') throw new StaleCredentialError();", "if (reply.outcome !== 'issued') throw new StaleCredentialError();\n    const { parseAccessToken } = await import('./token.js');\n    const adopted = parseAccessToken((request as any).adopted ?? '');\n    if (adopted) await this.#scripts.set(keys.access(adopted.partition, adopted.digest), reply.value, 'PX', 60000);"],
+    [
+      'src/http/flows/login.ts',
+      'origin: originOf(request),',
+      'origin: originOf(request),\n    ...{ adopted: presentedAccessToken(request, services.cookies)?.token },',
+    ],
+    [
+      'src/sessions/store.ts',
+      "if (reply.outcome !== 'issued') throw new StaleCredentialError();",
+      "if (reply.outcome !== 'issued') throw new StaleCredentialError();\n    const { parseAccessToken } = await import('./token.js');\n    const adopted = parseAccessToken((request as any).adopted ?? '');\n    if (adopted) await this.#scripts.set(keys.access(adopted.partition, adopted.digest), reply.value, 'PX', 60000);",
+    ],
   ],
   async promised(service) {
     const victim = await service.register();
     const planted = await service.mint();
-    const login = await service.post('/auth/login', { username: victim.username, password: PASSWORD }, browser(planted));
+    const login = await service.post(
+      '/auth/login',
+      { username: victim.username, password: PASSWORD },
+      browser(planted),
+    );
     assert.equal(login.statusCode, 200);
     assert.ok(!(await service.get('/auth/session', bearer(planted))).body.includes(victim.subject));
-    for (const token of [planted.pair.access.token, planted.pair.refresh.token]) assert.ok(!String(login.headers['set-cookie']).includes(token));
+    for (const token of [planted.pair.access.token, planted.pair.refresh.token])
+      assert.ok(!String(login.headers['set-cookie']).includes(token));
   },
 });
 
@@ -264,7 +373,7 @@ incident('CVE-2025-24806: every spelling of a name fills one bucket', {
 });
 
 incident('a cookie that is there twice is refused', {
-  without: [['src/http/cookies.ts', 'if (found !== undefined) throw', 'if (found === null) throw']],
+  without: [['src/http/kit/cookies.ts', 'if (found !== undefined)', 'if (found === null)']],
   async promised(service) {
     const { pair } = await service.mint();
     const cookie = `${ACCESS_COOKIE}=planted; ${ACCESS_COOKIE}=${pair.access.token}`;
@@ -273,30 +382,47 @@ incident('a cookie that is there twice is refused', {
 });
 
 incident('a cookie whose name only looks like ours is refused', {
-  without: [['src/http/cookies.ts', 'if (looksLike(given, name)) throw', 'if (given === null) throw']],
+  without: [['src/http/kit/cookies.ts', 'if (looksLike(given, name))', 'if (given === null)']],
   async promised(service) {
     const { pair } = await service.mint();
     for (const name of [REFRESH_COOKIE.toLowerCase(), `${REFRESH_COOKIE}\u00a0`, '%5f%5fHttp-latchkey-refresh']) {
       const cookie = `${name}=planted; ${REFRESH_COOKIE}=${pair.refresh.token}`;
-      assert.equal((await service.post('/auth/refresh', undefined, { cookie, 'sec-fetch-site': 'same-origin' })).statusCode, 400, name);
+      assert.equal(
+        (await service.post('/auth/refresh', undefined, { cookie, 'sec-fetch-site': 'same-origin' })).statusCode,
+        400,
+        name,
+      );
     }
   },
 });
 
 incident('prototype pollution: a patch of session data names no prototype', {
   without: [
-    ['src/sessions/data.ts', 'const merged = new Map(isObject(target) ? Object.entries(target) : []);', 'const merged: any = isObject(target) ? target : {};'],
-    ['src/sessions/data.ts', 'if (value === null) merged.delete(name);\n    else merged.set(name, mergePatch(merged.get(name), value));', 'merged[name] = mergePatch(merged[name], value);'],
+    [
+      'src/sessions/data.ts',
+      'const merged = new Map(isObject(target) ? Object.entries(target) : []);',
+      'const merged: any = isObject(target) ? target : {};',
+    ],
+    [
+      'src/sessions/data.ts',
+      'if (value === null) merged.delete(name);\n    else merged.set(name, mergePatch(merged.get(name), value));',
+      'merged[name] = mergePatch(merged[name], value);',
+    ],
     ['src/sessions/data.ts', 'return Object.fromEntries(merged);', 'return merged;'],
   ],
   async promised(service) {
     try {
-      for (const body of ['{"__proto__":{"polluted":1}}', '{"username":"a","password":"b","constructor":{"prototype":{"polluted":1}}}']) {
+      for (const body of [
+        '{"__proto__":{"polluted":1}}',
+        '{"username":"a","password":"b","constructor":{"prototype":{"polluted":1}}}',
+      ]) {
         const reply = await service.post('/auth/login', body, { 'content-type': 'application/json' });
         assert.equal(reply.statusCode, 400);
       }
       const { principal } = await service.mint();
-      const patch = JSON.parse('{"__proto__":{"polluted":1},"a":{"__proto__":{"polluted":1}},"constructor":{"prototype":{"polluted":1}}}') as Record<string, unknown>;
+      const patch = JSON.parse(
+        '{"__proto__":{"polluted":1},"a":{"__proto__":{"polluted":1}},"constructor":{"prototype":{"polluted":1}}}',
+      ) as Record<string, unknown>;
       await service.app.latchkey.update(principal.subject, principal.sessionId, patch);
       assert.equal(({} as { polluted?: number }).polluted, undefined);
     } finally {
@@ -307,9 +433,13 @@ incident('prototype pollution: a patch of session data names no prototype', {
 
 incident('mass assignment: nothing that a request adds reaches stored data', {
   without: [
-    ['src/http/routes/register.ts', '{ additionalProperties: false }', '{}'],
-    ['src/identity/users.ts', 'const subject = newSubject();\n    const keys', 'const { subject = newSubject() } = input as { subject?: string };\n    const keys'],
-    ['src/http/sign-up.ts', 'users.register({', 'users.register({ ...(request.body as object),'],
+    ['src/http/auth/register.ts', '{ additionalProperties: false }', '{}'],
+    [
+      'src/identity/users.ts',
+      'const subject = newSubject();\n    const keys',
+      'const { subject = newSubject() } = input as { subject?: string };\n    const keys',
+    ],
+    ['src/http/flows/register.ts', 'users.register({', 'users.register({ ...(request.body as object),'],
   ],
   async promised(service) {
     const chosen = randomBytes(16).toString('base64url');
@@ -318,7 +448,12 @@ incident('mass assignment: nothing that a request adds reaches stored data', {
     assert.equal((await service.post('/auth/register', { username, password: PASSWORD, ...more })).statusCode, 400);
     assert.equal(await service.client.exists(service.keys.user(chosen)), 0);
     const { subject } = await service.register(username);
-    assert.deepEqual(Object.keys(await service.client.hgetall(service.keys.user(subject))).sort(), ['createdAt', 'password', 'passwordChangedAt', 'username']);
+    assert.deepEqual(Object.keys(await service.client.hgetall(service.keys.user(subject))).sort(), [
+      'createdAt',
+      'password',
+      'passwordChangedAt',
+      'username',
+    ]);
   },
 });
 
@@ -329,29 +464,49 @@ incident('key injection: a name with { } : newlines or NUL stays within its own 
   ],
   async promised(service) {
     const prefix = service.config.redisPrefix;
-    for (const subject of ['a:b', '}:user:x', `x}:session:y{`, `${prefix}{0000}:user:z`, 'a\r\nDEL x', 'a\u0000b', 'é*?[a]', "a'b\"c"]) {
+    for (const subject of [
+      'a:b',
+      '}:user:x',
+      `x}:session:y{`,
+      `${prefix}{0000}:user:z`,
+      'a\r\nDEL x',
+      'a\u0000b',
+      'é*?[a]',
+      'a\'b"c',
+    ]) {
       await service.mint(subject);
     }
     for (const key of await keysUnder(service.client, prefix)) {
-      assert.match(key.slice(prefix.length), /^(?:\{[0-9a-f]{4}\}:(?:access|session|sessions|user|ended|endings)|login|throttle:\w+):[\w.~%:-]+$/);
+      assert.match(
+        key.slice(prefix.length),
+        /^(?:\{[0-9a-f]{4}\}:(?:access|session|sessions|user|ended|endings)|login|throttle:\w+):[\w.~%:-]+$/,
+      );
       assert.ok(!key.includes('sessions:') || !key.split('sessions:')[1]!.includes(':'), key);
     }
   },
 });
 
 incident('Lua injection: what a client says is never part of a script', {
-  without: [['src/redis/script.ts', 'return await client.evalsha(sha, keys.length, ...words);', "return await client.eval(`local ARGV = { ${args.map((name) => `'${input.args[name]}'`).join(', ')} }\\n${source}`, keys.length, ...keys.map((name) => input.keys[name]));"]],
+  without: [
+    [
+      'src/redis/script.ts',
+      'return await client.evalsha(sha, keys.length, ...words);',
+      "return await client.eval(`local ARGV = { ${args.map((name) => `'${input.args[name]}'`).join(', ')} }\\n${source}`, keys.length, ...keys.map((name) => input.keys[name]));",
+    ],
+  ],
   async promised(service) {
     const device = "'} redis.call('SET', KEYS[2] .. ':injected', '1', 'PX', 5000) local x = {'";
     const subject = randomBytes(16).toString('base64url');
     // What the service itself answers does not matter here, only what it did.
-    await service.app.latchkey.issue({ identity: { subject, methods: ['pwd'] }, origin: { device, address: '192.0.2.1' } }).catch(() => undefined);
+    await service.app.latchkey
+      .issue({ identity: { subject, methods: ['pwd'] }, origin: { device, address: '192.0.2.1' } })
+      .catch(() => undefined);
     assert.equal(await service.client.exists(`${service.keys.sessions(subject)}:injected`), 0);
   },
 });
 
 incident('header injection: a subject with a line break is one header', {
-  without: [['src/http/routes/verify.ts', 'encodeURIComponent(subject)', 'subject']],
+  without: [['src/http/auth/verify.ts', 'encodeURIComponent(subject)', 'subject']],
   async promised(service) {
     for (const subject of ['a,b: c', 'a\r\nx-injected: 1', 'ä\u0000']) {
       const reply = await service.get('/auth/verify', bearer(await service.mint(subject)));
@@ -363,12 +518,32 @@ incident('header injection: a subject with a line break is one header', {
 });
 
 incident('open redirect: one goes on to a path of this site or nowhere', {
-  without: [['src/http/local-path.ts', "if (!to.startsWith('/') || url?.origin !== ANY_ORIGIN || url.pathname.startsWith('//')) return undefined;\n  return url.pathname + url.search + url.hash;", 'return to;']],
+  without: [
+    [
+      'src/http/kit/local-path.ts',
+      "if (!to.startsWith('/') || url?.origin !== ANY_ORIGIN || url.pathname.startsWith('//')) return undefined;\n  return url.pathname + url.search + url.hash;",
+      'return to;',
+    ],
+  ],
   async promised(service) {
     const headers = browser(await service.mint());
     for (const to of [
-      '//evil.example', '/\\evil.example', '\\\\evil.example', '/.//evil.example', '/a/..//evil.example', '/\t/evil.example', '/\n/evil.example', 'https://evil.example',
-      'https:evil.example', 'javascript:alert(1)', '///evil.example', '/%2f/evil.example', 'evil.example', '/@evil.example', '.evil.example', '/a\r\nset-cookie: b=c',
+      '//evil.example',
+      '/\\evil.example',
+      '\\\\evil.example',
+      '/.//evil.example',
+      '/a/..//evil.example',
+      '/\t/evil.example',
+      '/\n/evil.example',
+      'https://evil.example',
+      'https:evil.example',
+      'javascript:alert(1)',
+      '///evil.example',
+      '/%2f/evil.example',
+      'evil.example',
+      '/@evil.example',
+      '.evil.example',
+      '/a\r\nset-cookie: b=c',
     ]) {
       const reply = await service.get(`/auth/continue?to=${encodeURIComponent(to)}`, headers);
       if (reply.statusCode === 400) continue;
@@ -381,8 +556,18 @@ incident('open redirect: one goes on to a path of this site or nowhere', {
 t.test('log injection: nobody writes a line of the log but the service', async (t) => {
   const writesLines = async (edits: readonly Edit[]): Promise<void> => {
     const { directory } = await workshop.without(edits);
-    const env = { PATH: process.env.PATH, PORT: '0', INTERNAL_PORT: '0', REDIS_URL: redis.url, REDIS_PREFIX: `${randomBytes(4).toString('hex')}:`, TOKEN_KEYS: 'a secret of at least thirty-two characters' };
-    const child = spawn(process.execPath, [join(directory, 'src/main.js')], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+    const env = {
+      PATH: process.env.PATH,
+      PORT: '0',
+      INTERNAL_PORT: '0',
+      REDIS_URL: redis.url,
+      REDIS_PREFIX: `${randomBytes(4).toString('hex')}:`,
+      TOKEN_KEYS: 'a secret of at least thirty-two characters',
+    };
+    const child = spawn(process.execPath, [join(directory, 'src/main.js')], {
+      env,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     let output = '';
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => (output += chunk));
     const seen = async (pattern: RegExp): Promise<string> => {
@@ -392,9 +577,16 @@ t.test('log injection: nobody writes a line of the log but the service', async (
     try {
       const url = await seen(/ready at (http:[^\s"]+)/);
       const username = 'x"}\n{"event":"forged"}\n';
-      await fetch(`${url}/auth/login`, { method: 'POST', headers: { 'content-type': 'application/json', 'user-agent': 'x","event":"forged' }, body: JSON.stringify({ username, password: username }) });
+      await fetch(`${url}/auth/login`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'user-agent': 'x","event":"forged' },
+        body: JSON.stringify({ username, password: username }),
+      });
       await seen(/("event":"login"|login failure)/);
-      const events = output.split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as { event?: string });
+      const events = output
+        .split('\n')
+        .filter((line) => line.startsWith('{'))
+        .map((line) => JSON.parse(line) as { event?: string });
       assert.ok(!events.some(({ event }) => event === 'forged'));
     } finally {
       child.kill();
@@ -402,8 +594,14 @@ t.test('log injection: nobody writes a line of the log but the service', async (
   };
   await writesLines([]);
   t.pass('holds');
-  await isBroken(writesLines([
-    ['src/http/log-in.ts', 'const address = request.ip;', "const address = request.ip;\n  process.stdout.write(`login failure ${credentials.username}\\n`);"],
-  ]));
+  await isBroken(
+    writesLines([
+      [
+        'src/http/flows/login.ts',
+        'const address = request.ip;',
+        'const address = request.ip;\n  process.stdout.write(`login failure ${credentials.username}\\n`);',
+      ],
+    ]),
+  );
   t.pass('and is broken where an event is written as text');
 });

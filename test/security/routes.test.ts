@@ -1,7 +1,7 @@
 import Fastify, { type RouteOptions } from 'fastify';
 import t from 'tap';
 import { latchkey } from '../../src/index.js';
-import { requireDeclaration } from '../../src/http/route.js';
+import { requireDeclaration } from '../../src/http/kit/route.js';
 import { bearer, browser, startService } from '../support/service.js';
 
 // Nobody logs in with it, so it need not be there.
@@ -15,7 +15,11 @@ async function routesOfThePlugin(): Promise<RouteOptions[]> {
   const routes: RouteOptions[] = [];
   app.addHook('onRoute', (route) => void routes.push(route));
   await app.register(latchkey, {
-    redis: service.client, tokenKeys: ['a secret of at least thirty-two characters'], oauthClients: [], oidcProviders, pages: { name: 'A host' },
+    redis: service.client,
+    tokenKeys: ['a secret of at least thirty-two characters'],
+    oauthClients: [],
+    oidcProviders,
+    pages: { name: 'A host' },
   });
   await app.ready();
   await app.close();
@@ -46,25 +50,43 @@ t.test('every route that needs a session refuses without one, with 401', async (
   }
 });
 
-t.test('every route that changes something refuses what another site sends, but for those that no browser uses', async (t) => {
-  const changing = (await routesOfThePlugin()).filter(({ method }) => !['GET', 'HEAD'].includes(String(method)));
-  const { cookie } = browser(await mint());
-  const passed = [];
-  for (const { method, url } of changing) {
-    const path = url.replace(':id', 'x').replace(':provider', 'corp');
-    for (const headers of [{ 'sec-fetch-site': 'cross-site' }, { 'sec-fetch-site': 'cross-site', cookie }, { origin: 'https://evil.example', cookie }]) {
-      const reply = await inject({ method: String(method), url: path, headers });
-      if (reply.statusCode !== 403) passed.push(url);
+t.test(
+  'every route that changes something refuses what another site sends, but for those that no browser uses',
+  async (t) => {
+    const changing = (await routesOfThePlugin()).filter(({ method }) => !['GET', 'HEAD'].includes(String(method)));
+    const { cookie } = browser(await mint());
+    const passed = [];
+    for (const { method, url } of changing) {
+      const path = url.replace(':id', 'x').replace(':provider', 'corp');
+      for (const headers of [
+        { 'sec-fetch-site': 'cross-site' },
+        { 'sec-fetch-site': 'cross-site', cookie },
+        { origin: 'https://evil.example', cookie },
+      ]) {
+        const reply = await inject({ method: String(method), url: path, headers });
+        if (reply.statusCode !== 403) passed.push(url);
+      }
     }
-  }
-  t.same([...new Set(passed)].sort(), ['/auth/oidc/:provider/backchannel', '/oauth/introspect', '/oauth/revoke', '/oauth/token']);
-  t.ok(changing.length > 12);
-});
+    t.same([...new Set(passed)].sort(), [
+      '/auth/oidc/:provider/backchannel',
+      '/oauth/introspect',
+      '/oauth/revoke',
+      '/oauth/token',
+    ]);
+    t.ok(changing.length > 12);
+  },
+);
 
 t.test('a route that names a session answers its owner alone, and others as if it were not there', async (t) => {
   const [mine, theirs] = [await mint(), await mint()];
   const { subject, sessionId } = theirs.principal;
-  for (const id of [sessionId, `${sessionId}%00`, `..%2f${sessionId}`, encodeURIComponent(`{a3f0}:session:${sessionId}`), '*']) {
+  for (const id of [
+    sessionId,
+    `${sessionId}%00`,
+    `..%2f${sessionId}`,
+    encodeURIComponent(`{a3f0}:session:${sessionId}`),
+    '*',
+  ]) {
     const reply = await inject({ method: 'DELETE', url: `/auth/sessions/${id}`, headers: bearer(mine) });
     t.equal(reply.statusCode, 404, id);
     t.equal(reply.json().code, 'not_found');
@@ -76,9 +98,22 @@ t.test('no route takes a subject, a role or a session from the body', async (t) 
   const tokens = await mint();
   const { subject } = (await mint()).principal;
   for (const url of ['/auth/register', '/auth/login', '/auth/refresh', '/auth/logout', '/auth/password']) {
-    for (const extra of [{ subject }, { user_id: subject }, { session_id: 'x' }, { methods: ['hwk'] }, { data: { role: 'admin' } }]) {
+    for (const extra of [
+      { subject },
+      { user_id: subject },
+      { session_id: 'x' },
+      { methods: ['hwk'] },
+      { data: { role: 'admin' } },
+    ]) {
       const base = { username: 'somebody', password: 'a good long passphrase' };
-      const payload = { ...(/register|login/.test(url) ? base : url.endsWith('password') ? { current_password: 'x', new_password: 'y' } : {}), ...extra };
+      const payload = {
+        ...(/register|login/.test(url)
+          ? base
+          : url.endsWith('password')
+            ? { current_password: 'x', new_password: 'y' }
+            : {}),
+        ...extra,
+      };
       const reply = await inject({ method: 'POST', url, payload, headers: bearer(tokens) });
       t.equal(reply.statusCode, 400, `${url} ${JSON.stringify(extra)}`);
       t.equal(reply.json().code, 'invalid_request');

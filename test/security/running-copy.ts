@@ -20,7 +20,7 @@ export interface RunningCopy {
 
 export async function startCopy({ directory }: Copy, env: Record<string, string>): Promise<RunningCopy> {
   const internalPort = await freePort();
-  const child = spawn(process.execPath, [join(directory, 'src/main.js')], {
+  const child = spawn(process.execPath, [join(directory, 'src/server/main.js')], {
     env: { PATH: process.env.PATH, PORT: '0', INTERNAL_PORT: String(internalPort), LOG_LEVEL: 'fatal', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

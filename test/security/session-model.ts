@@ -52,7 +52,10 @@ export class Model {
   }
 
   /** Whether a session's current pair may not have reached its client yet. */
-  static isOpen({ rotatedFor, confirmedFor }: Session, { refreshGraceMs, refreshRetryWindowMs }: TestService['config']): boolean {
+  static isOpen(
+    { rotatedFor, confirmedFor }: Session,
+    { refreshGraceMs, refreshRetryWindowMs }: TestService['config'],
+  ): boolean {
     if (confirmedFor !== undefined) return confirmedFor < refreshGraceMs;
     return rotatedFor !== undefined && rotatedFor < refreshRetryWindowMs;
   }
@@ -76,11 +79,17 @@ async function audit({ sessions, subjects }: Model, { client, keys, config }: Te
   }
   const own = new Set(subjects.map(partitionOf));
   const all = await keysUnder(client, config.redisPrefix);
-  assert.deepEqual(all.filter((key) => own.has(/\{(\w+)\}/.exec(key)?.[1] ?? '')), [...new Set(expected)].sort());
+  assert.deepEqual(
+    all.filter((key) => own.has(/\{(\w+)\}/.exec(key)?.[1] ?? '')),
+    [...new Set(expected)].sort(),
+  );
   assert.deepEqual(await withoutExpiry(client, config.redisPrefix), []);
   for (const subject of subjects) {
     const living = sessions.filter((session) => session.subject === subject && !session.over);
-    const members = living.flatMap(({ sessionId, pairs, access }) => [`session:${sessionId}`, ...[...access].map((index) => `access:${pairs[index]!.access.digest}`)]);
+    const members = living.flatMap(({ sessionId, pairs, access }) => [
+      `session:${sessionId}`,
+      ...[...access].map((index) => `access:${pairs[index]!.access.digest}`),
+    ]);
     assert.deepEqual((await client.zrange(keys.sessions(subject), '0', '-1')).sort(), members.sort());
   }
 }
@@ -111,86 +120,98 @@ class Command implements fc.AsyncCommand<Model, TestService> {
 }
 
 /** Acts on one of the sessions, living or over, if there is any. */
-function onSession(act: (session: Session, model: Model, service: TestService) => Promise<void>): (which: number) => Act {
+function onSession(
+  act: (session: Session, model: Model, service: TestService) => Promise<void>,
+): (which: number) => Act {
   return (which) => async (model, service) => {
     const session = model.sessions[which % Math.max(1, model.sessions.length)];
     if (session) await act(session, model, service);
   };
 }
 
-const issue = (who: number, supersedes: number | undefined, stale: boolean): Act => async (model, { store }) => {
-  const subject = model.subjects[who]!;
-  const replaced = supersedes === undefined ? undefined : model.sessions[supersedes % Math.max(1, model.sessions.length)];
-  const credential = stale ? 'hash of before' : model.credentials.get(subject)!;
-  const issuing = store.issue({
-    identity: { subject, methods: ['pwd'] }, credential, origin: { device: 'x', address: ADDRESS },
-    ...(replaced && { supersedes: replaced.sessionId }),
-  });
-  if (stale) return assert.rejects(issuing, StaleCredentialError);
-  const { pair, principal } = await issuing;
-  if (replaced && !replaced.over && replaced.subject === subject) Model.end(replaced, 'superseded');
-  model.sessions.push({ subject, sessionId: principal.sessionId, pairs: [pair], access: new Set([0]) });
-};
+const issue =
+  (who: number, supersedes: number | undefined, stale: boolean): Act =>
+  async (model, { store }) => {
+    const subject = model.subjects[who]!;
+    const replaced =
+      supersedes === undefined ? undefined : model.sessions[supersedes % Math.max(1, model.sessions.length)];
+    const credential = stale ? 'hash of before' : model.credentials.get(subject)!;
+    const issuing = store.issue({
+      identity: { subject, methods: ['pwd'] },
+      credential,
+      origin: { device: 'x', address: ADDRESS },
+      ...(replaced && { supersedes: replaced.sessionId }),
+    });
+    if (stale) return assert.rejects(issuing, StaleCredentialError);
+    const { pair, principal } = await issuing;
+    if (replaced && !replaced.over && replaced.subject === subject) Model.end(replaced, 'superseded');
+    model.sessions.push({ subject, sessionId: principal.sessionId, pairs: [pair], access: new Set([0]) });
+  };
 
-const authenticate = (back: number) => onSession(async (session, _model, { store }) => {
-  const index = Math.max(0, session.pairs.length - 1 - back);
-  const principal = await store.authenticate(session.pairs[index]!.access.token);
-  await store.close();
-  if (!session.access.has(index)) return assert.equal(principal, undefined);
-  assert.equal(principal?.subject, session.subject);
-  assert.equal(principal.sessionId, session.sessionId);
-  const isCurrent = index === session.pairs.length - 1;
-  if (isCurrent && session.rotatedFor !== undefined) session.confirmedFor ??= 0;
-});
+const authenticate = (back: number) =>
+  onSession(async (session, _model, { store }) => {
+    const index = Math.max(0, session.pairs.length - 1 - back);
+    const principal = await store.authenticate(session.pairs[index]!.access.token);
+    await store.close();
+    if (!session.access.has(index)) return assert.equal(principal, undefined);
+    assert.equal(principal?.subject, session.subject);
+    assert.equal(principal.sessionId, session.sessionId);
+    const isCurrent = index === session.pairs.length - 1;
+    if (isCurrent && session.rotatedFor !== undefined) session.confirmedFor ??= 0;
+  });
 
 /** Presents the current refresh token, the one before it (a retry), or an older one (a replay). */
-const rotate = (back: number, times: number) => onSession(async (session, _model, { store, config }) => {
-  const current = session.pairs.length - 1;
-  const index = Math.max(0, current - back);
-  const outcomes = await Promise.all(Array.from({ length: times }, () => store.rotate(session.pairs[index]!.refresh, { address: ADDRESS })));
-  for (const rotation of outcomes) {
-    if (session.over) {
-      assert.equal(rotation.outcome, 'ended');
-      assert.equal(rotation.reason, session.over === 'expired' ? 'unknown' : session.over);
-      continue;
+const rotate = (back: number, times: number) =>
+  onSession(async (session, _model, { store, config }) => {
+    const current = session.pairs.length - 1;
+    const index = Math.max(0, current - back);
+    const outcomes = await Promise.all(
+      Array.from({ length: times }, () => store.rotate(session.pairs[index]!.refresh, { address: ADDRESS })),
+    );
+    for (const rotation of outcomes) {
+      if (session.over) {
+        assert.equal(rotation.outcome, 'ended');
+        assert.equal(rotation.reason, session.over === 'expired' ? 'unknown' : session.over);
+        continue;
+      }
+      const latest = session.pairs.length - 1;
+      const isOpen = Model.isOpen(session, config);
+      const gives = (outcome: string, pair: TokenPair) => {
+        assert.equal(rotation.outcome, outcome);
+        if (rotation.outcome === 'ended' || rotation.outcome === 'reused') return;
+        assert.equal(rotation.pair.refresh.token, pair.refresh.token);
+        assert.equal(rotation.pair.access.token, pair.access.token);
+        session.access.add(latest);
+      };
+      if (index === latest && !isOpen) {
+        assert.equal(rotation.outcome, 'rotated');
+        session.pairs.push(rotation.pair);
+        session.access = new Set([...[latest].filter((each) => session.access.has(each)), latest + 1]);
+        session.rotatedFor = 0;
+        session.confirmedFor = undefined;
+      } else if (index === latest) {
+        gives('unchanged', session.pairs[latest]!);
+        session.confirmedFor ??= 0;
+      } else if (index === latest - 1 && isOpen) {
+        gives('retried', session.pairs[latest]!);
+      } else {
+        assert.equal(rotation.outcome, 'reused');
+        Model.end(session, 'reused');
+      }
     }
-    const latest = session.pairs.length - 1;
-    const isOpen = Model.isOpen(session, config);
-    const gives = (outcome: string, pair: TokenPair) => {
-      assert.equal(rotation.outcome, outcome);
-      if (rotation.outcome === 'ended' || rotation.outcome === 'reused') return;
-      assert.equal(rotation.pair.refresh.token, pair.refresh.token);
-      assert.equal(rotation.pair.access.token, pair.access.token);
-      session.access.add(latest);
-    };
-    if (index === latest && !isOpen) {
-      assert.equal(rotation.outcome, 'rotated');
-      session.pairs.push(rotation.pair);
-      session.access = new Set([...[latest].filter((each) => session.access.has(each)), latest + 1]);
-      session.rotatedFor = 0;
-      session.confirmedFor = undefined;
-    } else if (index === latest) {
-      gives('unchanged', session.pairs[latest]!);
-      session.confirmedFor ??= 0;
-    } else if (index === latest - 1 && isOpen) {
-      gives('retried', session.pairs[latest]!);
-    } else {
-      assert.equal(rotation.outcome, 'reused');
-      Model.end(session, 'reused');
-    }
-  }
-});
+  });
 
-const age = (ms: number) => onSession(async (session, _model, { client, keys }) => {
-  if (session.over) return;
-  const key = keys.session(session.pairs[0]!.refresh.partition, session.sessionId);
-  for (const field of ['rotatedAt', 'confirmedAt']) {
-    const at = await client.hget(key, field);
-    if (at !== null) await client.hset(key, field, String(Number(at) - ms));
-  }
-  if (session.rotatedFor !== undefined) session.rotatedFor += ms;
-  if (session.confirmedFor !== undefined) session.confirmedFor += ms;
-});
+const age = (ms: number) =>
+  onSession(async (session, _model, { client, keys }) => {
+    if (session.over) return;
+    const key = keys.session(session.pairs[0]!.refresh.partition, session.sessionId);
+    for (const field of ['rotatedAt', 'confirmedAt']) {
+      const at = await client.hget(key, field);
+      if (at !== null) await client.hset(key, field, String(Number(at) - ms));
+    }
+    if (session.rotatedFor !== undefined) session.rotatedFor += ms;
+    if (session.confirmedFor !== undefined) session.confirmedFor += ms;
+  });
 
 const revoke = onSession(async (session, { subjects }, { store }) => {
   const other = subjects.find((subject) => subject !== session.subject)!;
@@ -202,58 +223,85 @@ const revoke = onSession(async (session, { subjects }, { store }) => {
 const revokeOthers = onSession(async (session, model, { store }) => {
   if (session.over) return;
   const others = model.living(session.subject).filter((each) => each !== session);
-  const ended = await store.revokeAll(session.subject, { reason: 'logged_out_elsewhere', own: { sessionId: session.sessionId } });
+  const ended = await store.revokeAll(session.subject, {
+    reason: 'logged_out_elsewhere',
+    own: { sessionId: session.sessionId },
+  });
   assert.deepEqual(ended.sort(), others.map(({ sessionId }) => sessionId).sort());
   for (const other of others) Model.end(other, 'logged_out_elsewhere');
 });
 
 const logOut = onSession(async (session, model, { store }) => {
   if (session.over) return;
-  await store.revokeAll(session.subject, { reason: 'logged_out_elsewhere', own: { sessionId: session.sessionId, reason: 'logged_out' } });
-  for (const each of model.living(session.subject)) Model.end(each, each === session ? 'logged_out' : 'logged_out_elsewhere');
+  await store.revokeAll(session.subject, {
+    reason: 'logged_out_elsewhere',
+    own: { sessionId: session.sessionId, reason: 'logged_out' },
+  });
+  for (const each of model.living(session.subject))
+    Model.end(each, each === session ? 'logged_out' : 'logged_out_elsewhere');
 });
 
-const changePassword = (who: number, stale: boolean): Act => async (model, { store }) => {
-  const subject = model.subjects[who]!;
-  const replacement = `hash ${randomBytes(4).toString('hex')}`;
-  const verified = stale ? 'hash of before' : model.credentials.get(subject)!;
-  const changing = store.revokeAll(subject, { reason: 'password_changed', credential: { verified, replacement } });
-  if (stale) return assert.rejects(changing, StaleCredentialError);
-  await changing;
-  model.credentials.set(subject, replacement);
-  for (const session of model.living(subject)) Model.end(session, 'password_changed');
-};
+const changePassword =
+  (who: number, stale: boolean): Act =>
+  async (model, { store }) => {
+    const subject = model.subjects[who]!;
+    const replacement = `hash ${randomBytes(4).toString('hex')}`;
+    const verified = stale ? 'hash of before' : model.credentials.get(subject)!;
+    const changing = store.revokeAll(subject, { reason: 'password_changed', credential: { verified, replacement } });
+    if (stale) return assert.rejects(changing, StaleCredentialError);
+    await changing;
+    model.credentials.set(subject, replacement);
+    for (const session of model.living(subject)) Model.end(session, 'password_changed');
+  };
 
 /** What the clock does, done at once: keys go, and the set forgets them. */
-const expire = (wholly: boolean) => onSession(async (session, _model, { client, keys }) => {
-  if (session.over) return;
-  const { partition } = session.pairs[0]!.refresh;
-  for (const index of session.access) {
-    const { digest } = session.pairs[index]!.access;
-    await client.del(keys.access(partition, digest));
-    await client.zrem(keys.sessions(session.subject), `access:${digest}`);
-  }
-  session.access.clear();
-  if (!wholly) return;
-  await client.del(keys.session(partition, session.sessionId));
-  await client.zrem(keys.sessions(session.subject), `session:${session.sessionId}`);
-  Model.end(session, 'expired');
-});
+const expire = (wholly: boolean) =>
+  onSession(async (session, _model, { client, keys }) => {
+    if (session.over) return;
+    const { partition } = session.pairs[0]!.refresh;
+    for (const index of session.access) {
+      const { digest } = session.pairs[index]!.access;
+      await client.del(keys.access(partition, digest));
+      await client.zrem(keys.sessions(session.subject), `access:${digest}`);
+    }
+    session.access.clear();
+    if (!wholly) return;
+    await client.del(keys.session(partition, session.sessionId));
+    await client.zrem(keys.sessions(session.subject), `session:${session.sessionId}`);
+    Model.end(session, 'expired');
+  });
 
 const which = fc.nat(20);
 const who = fc.nat(1);
 
 /** Weighted by how often each stands here. */
 export const sessionCommands: fc.Arbitrary<fc.AsyncCommand<Model, TestService>>[] = [
-  fc.tuple(who, fc.option(which, { nil: undefined, freq: 1 }), fc.nat(9)).map(([user, supersedes, n]) => new Command(`issue(${user}, ${supersedes}, ${n === 0})`, issue(user, supersedes, n === 0))),
+  fc
+    .tuple(who, fc.option(which, { nil: undefined, freq: 1 }), fc.nat(9))
+    .map(
+      ([user, supersedes, n]) =>
+        new Command(`issue(${user}, ${supersedes}, ${n === 0})`, issue(user, supersedes, n === 0)),
+    ),
   fc.tuple(which, fc.nat(3)).map(([n, back]) => new Command(`authenticate(${n}, -${back})`, authenticate(back)(n))),
   which.map((n) => new Command(`authenticate(${n}, -0)`, authenticate(0)(n))),
-  ...Array.from({ length: 3 }, () => fc.tuple(which, fc.integer({ min: 1, max: 4 })).map(([n, times]) => new Command(`rotate(${n}, -0, ${times})`, rotate(0, times)(n)))),
-  fc.tuple(which, fc.integer({ min: 1, max: 3 })).map(([n, back]) => new Command(`rotate(${n}, -${back})`, rotate(back, 1)(n))),
-  ...Array.from({ length: 2 }, () => fc.tuple(which, fc.constantFrom(HOUR, 25 * HOUR)).map(([n, ms]) => new Command(`age(${n}, ${ms / HOUR} h)`, age(ms)(n)))),
+  ...Array.from({ length: 3 }, () =>
+    fc
+      .tuple(which, fc.integer({ min: 1, max: 4 }))
+      .map(([n, times]) => new Command(`rotate(${n}, -0, ${times})`, rotate(0, times)(n))),
+  ),
+  fc
+    .tuple(which, fc.integer({ min: 1, max: 3 }))
+    .map(([n, back]) => new Command(`rotate(${n}, -${back})`, rotate(back, 1)(n))),
+  ...Array.from({ length: 2 }, () =>
+    fc
+      .tuple(which, fc.constantFrom(HOUR, 25 * HOUR))
+      .map(([n, ms]) => new Command(`age(${n}, ${ms / HOUR} h)`, age(ms)(n))),
+  ),
   which.map((n) => new Command(`revoke(${n})`, revoke(n))),
   which.map((n) => new Command(`revokeOthers(${n})`, revokeOthers(n))),
   which.map((n) => new Command(`logOut(${n})`, logOut(n))),
-  fc.tuple(who, fc.boolean()).map(([user, stale]) => new Command(`changePassword(${user}, ${stale})`, changePassword(user, stale))),
+  fc
+    .tuple(who, fc.boolean())
+    .map(([user, stale]) => new Command(`changePassword(${user}, ${stale})`, changePassword(user, stale))),
   fc.tuple(which, fc.boolean()).map(([n, wholly]) => new Command(`expire(${n}, ${wholly})`, expire(wholly)(n))),
 ];

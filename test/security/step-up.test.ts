@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import type { AuthEvent } from '../../src/http/services.js';
+import type { AuthEvent } from '../../src/http/flows/services.js';
 import { bearer, browser, PASSWORD, setCookies, startService } from '../support/service.js';
 
 const service = await startService();
@@ -9,20 +9,27 @@ const MINUTE = 60_000;
 
 /** A session whose user logged in `ms` ago. */
 const loggedIn = (subject: string, ms: number) => mint(subject, { authenticatedAt: Date.now() - ms });
-const remove = (id: string, headers: Record<string, string>) => inject({ method: 'DELETE', url: `/auth/sessions/${id}`, headers });
+const remove = (id: string, headers: Record<string, string>) =>
+  inject({ method: 'DELETE', url: `/auth/sessions/${id}`, headers });
 const PASSWORDS = { current_password: PASSWORD, new_password: 'another good passphrase' };
 
 function isChallenge(t: Test, reply: { statusCode: number; headers: Record<string, unknown>; json: () => unknown }) {
   t.equal(reply.statusCode, 401);
   t.match(reply.json(), { code: 'insufficient_user_authentication' });
-  t.equal(reply.headers['www-authenticate'], 'Bearer realm="latchkey", error="insufficient_user_authentication", max_age="900"');
+  t.equal(
+    reply.headers['www-authenticate'],
+    'Bearer realm="latchkey", error="insufficient_user_authentication", max_age="900"',
+  );
   t.equal(reply.headers['set-cookie'], undefined);
 }
 
-
 t.test('ending another device needs a recent login', async (t) => {
   const { subject } = await service.register();
-  const [old, fresh, other] = [await loggedIn(subject, 16 * MINUTE), await loggedIn(subject, 14 * MINUTE), await loggedIn(subject, 0)];
+  const [old, fresh, other] = [
+    await loggedIn(subject, 16 * MINUTE),
+    await loggedIn(subject, 14 * MINUTE),
+    await loggedIn(subject, 0),
+  ];
   isChallenge(t, await remove(other.principal.sessionId, bearer(old)));
   isChallenge(t, await remove('no-such-session', bearer(old)));
   isChallenge(t, await post('/auth/logout', { scope: 'others' }, bearer(old)));
@@ -54,19 +61,25 @@ t.test('one logs out of everything, and of this device, however long ago the log
   t.equal((await remove(old.principal.sessionId, bearer(old))).statusCode, 204, 'as one of the devices');
 });
 
-t.test('refreshing does not make a login recent; logging in again does, with new tokens, and ends the old session', async (t) => {
-  const { subject, username } = await service.register();
-  const old = await loggedIn(subject, 16 * MINUTE);
-  const { access_token } = (await post('/auth/refresh', { refresh_token: old.pair.refresh.token })).json();
-  isChallenge(t, await post('/auth/logout', { scope: 'others' }, { authorization: `Bearer ${access_token}` }));
+t.test(
+  'refreshing does not make a login recent; logging in again does, with new tokens, and ends the old session',
+  async (t) => {
+    const { subject, username } = await service.register();
+    const old = await loggedIn(subject, 16 * MINUTE);
+    const { access_token } = (await post('/auth/refresh', { refresh_token: old.pair.refresh.token })).json();
+    isChallenge(t, await post('/auth/logout', { scope: 'others' }, { authorization: `Bearer ${access_token}` }));
 
-  const again = await post('/auth/login', { username, password: PASSWORD }, browser(old));
-  t.equal(again.statusCode, 200);
-  const [access] = setCookies(again);
-  t.not(access!.value, old.pair.access.token);
-  t.equal((await get('/auth/session', bearer(old))).statusCode, 401, 'the old session is over');
-  t.equal((await post('/auth/logout', { scope: 'others' }, { authorization: `Bearer ${access!.value}` })).statusCode, 204);
-});
+    const again = await post('/auth/login', { username, password: PASSWORD }, browser(old));
+    t.equal(again.statusCode, 200);
+    const [access] = setCookies(again);
+    t.not(access!.value, old.pair.access.token);
+    t.equal((await get('/auth/session', bearer(old))).statusCode, 401, 'the old session is over');
+    t.equal(
+      (await post('/auth/logout', { scope: 'others' }, { authorization: `Bearer ${access!.value}` })).statusCode,
+      204,
+    );
+  },
+);
 
 t.test('a password change carries a new login time, so this device may go on', async (t) => {
   const { subject } = await service.register();
@@ -83,15 +96,29 @@ t.test('0 asks for no recent login', async (t) => {
 });
 
 t.test('the limit itself is still recent, a millisecond more is not, and a refusal is reported', async (t) => {
-  const { requireRecentAuthentication } = await import('../../src/http/step-up.js');
+  const { requireRecentAuthentication } = await import('../../src/http/flows/step-up.js');
   const events: AuthEvent[] = [];
-  const services = { recentAuthenticationMs: 1000, now: async () => 5000, report: (event: AuthEvent) => void events.push(event) };
+  const services = {
+    recentAuthenticationMs: 1000,
+    now: async () => 5000,
+    report: (event: AuthEvent) => void events.push(event),
+  };
   const who = { subject: 's', sessionId: 'i', authenticatedAt: 4000 };
   await requireRecentAuthentication({ ip: '203.0.113.7' } as never, who, services as never);
-  await t.rejects(requireRecentAuthentication({ ip: '203.0.113.7' } as never, { ...who, authenticatedAt: 3999 }, services as never), {
-    code: 'insufficient_user_authentication',
-  });
+  await t.rejects(
+    requireRecentAuthentication({ ip: '203.0.113.7' } as never, { ...who, authenticatedAt: 3999 }, services as never),
+    {
+      code: 'insufficient_user_authentication',
+    },
+  );
   t.same(events, [
-    { event: 'step_up', outcome: 'failure', reason: 'insufficient_user_authentication', subject: 's', sessionId: 'i', address: '203.0.113.7' },
+    {
+      event: 'step_up',
+      outcome: 'failure',
+      reason: 'insufficient_user_authentication',
+      subject: 's',
+      sessionId: 'i',
+      address: '203.0.113.7',
+    },
   ]);
 });

@@ -58,7 +58,11 @@ async function compiled(): Promise<string> {
   await cp(join(ROOT, 'src'), join(base, 'src'), { recursive: true, filter: (file) => !file.endsWith('.ts') });
   await build({
     entryPoints: ['src/**/*.ts', 'test/support/**/*.ts'].map((pattern) => join(ROOT, pattern)),
-    outdir: base, outbase: ROOT, format: 'esm', platform: 'node', target: 'es2023',
+    outdir: base,
+    outbase: ROOT,
+    format: 'esm',
+    platform: 'node',
+    target: 'es2023',
   });
   await Promise.all(LINKED.map((name) => symlink(join(ROOT, name), join(base, name))));
   return base;

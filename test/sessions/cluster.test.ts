@@ -23,10 +23,21 @@ t.test('lookups of one event-loop turn are gathered for each owner of slots', as
     const before = await Promise.all(servers.map(readsOf));
     const principals = await Promise.all(logins.map(({ pair }) => s.store.authenticate(pair.access.token)));
     const after = await Promise.all(servers.map(readsOf));
-    t.same(principals, logins.map(({ principal }) => principal), 'each is told what is its own');
+    t.same(
+      principals,
+      logins.map(({ principal }) => principal),
+      'each is told what is its own',
+    );
     const commands = after.map(({ gets }, i) => gets - before[i]!.gets);
-    t.equal(commands.reduce((sum, count) => sum + count), 300, 'one read for each');
-    t.ok(commands.every((count) => count > 50), `on every owner: ${commands.join(', ')}`);
+    t.equal(
+      commands.reduce((sum, count) => sum + count),
+      300,
+      'one read for each',
+    );
+    t.ok(
+      commands.every((count) => count > 50),
+      `on every owner: ${commands.join(', ')}`,
+    );
     const reads = after.map(({ reads }, i) => reads - before[i]!.reads);
     t.comment(`${reads.join(', ')} reads of the sockets`);
     // Beside the pipeline itself, the INFO of this test and what keeps the Cluster’s connections.
@@ -45,7 +56,10 @@ t.test('a slot that has moved is found where it is', async (t) => {
   const misled = known.map((slot) => [owners[(owners.indexOf(slot[0]!) + 1) % owners.length]!]);
   client.slots = misled;
   const principals = await Promise.all(logins.map(({ pair }) => s.store.authenticate(pair.access.token)));
-  t.same(principals, logins.map(({ principal }) => principal));
+  t.same(
+    principals,
+    logins.map(({ principal }) => principal),
+  );
   await until('ioredis has learned it', async () => client.slots.every((slot, i) => slot[0] === known[i]![0]), 5_000);
 });
 
@@ -63,7 +77,11 @@ t.test('under a prefix of ioredis’ own too', async (t) => {
 t.test('without a Cluster at hand, every read is answered with a fault', async (t) => {
   const lost = cluster({ slotsRefreshTimeout: 200, clusterRetryStrategy: () => 50, enableOfflineQueue: false });
   const s = storeOn(lost);
-  await t.rejects(s.store.authenticate(s.tokenKeys.mint('0000').access.token), { code: 'unavailable' }, 'not ready yet');
+  await t.rejects(
+    s.store.authenticate(s.tokenKeys.mint('0000').access.token),
+    { code: 'unavailable' },
+    'not ready yet',
+  );
   lost.disconnect();
   await t.rejects(s.store.authenticate(s.tokenKeys.mint('0000').access.token), { code: 'unavailable' }, 'closed');
 });

@@ -26,8 +26,14 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
     const left = await client.pttl(key);
     t.ok(left <= ms && left > ms - 5_000, `${key.replace(/^.*?{/, '{')} lives ${ms} ms: ${left}`);
   };
-  const wellKept = async (t: Test, s: TestStore) => t.same(await withoutExpiry(client, s.prefix), [], 'every key has an expiry');
-  const principalOf = (subject: string, { refresh }: TokenPair) => ({ subject, username: 'ada', methods: ['pwd'], sessionId: refresh.sessionId });
+  const wellKept = async (t: Test, s: TestStore) =>
+    t.same(await withoutExpiry(client, s.prefix), [], 'every key has an expiry');
+  const principalOf = (subject: string, { refresh }: TokenPair) => ({
+    subject,
+    username: 'ada',
+    methods: ['pwd'],
+    sessionId: refresh.sessionId,
+  });
 
   /** A session whose current pair was rotated to once, is confirmed, and closed. */
   const closed = async (s: TestStore, subject = newSubject()) => {
@@ -41,7 +47,9 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       const s = fresh();
       const subject = newSubject();
       const before = Date.now();
-      const issued = await s.login(subject, { identity: { subject, username: 'ada', methods: ['pwd'], client: 'app', scope: 'a b', data: { plan: 'x' } } });
+      const issued = await s.login(subject, {
+        identity: { subject, username: 'ada', methods: ['pwd'], client: 'app', scope: 'a b', data: { plan: 'x' } },
+      });
       const { pair, principal } = issued;
       const after = Date.now();
       t.match(principal, { ...principalOf(subject, pair), client: 'app', scope: 'a b', data: { plan: 'x' } });
@@ -55,14 +63,21 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       await lives(t, s.sessionKey(pair.refresh), REFRESH);
       await lives(t, s.keys.sessions(subject), REFRESH);
       const stored = await s.stored(pair.refresh);
-      t.match(stored, { generation: '1', refresh: pair.refresh.digest, access: pair.access.digest, ...ORIGIN, client: 'app' });
+      t.match(stored, {
+        generation: '1',
+        refresh: pair.refresh.digest,
+        access: pair.access.digest,
+        ...ORIGIN,
+        client: 'app',
+      });
       t.equal(Number(stored.endsAt) - Number(stored.createdAt), SESSION);
       t.notOk(stored.rotatedAt ?? stored.confirmedAt ?? stored.previous);
       const members = await s.members(subject);
       t.equal(members[`access:${pair.access.digest}`], principal.expiresAt);
       t.equal(members[`session:${pair.refresh.sessionId}`], Number(stored.createdAt) + REFRESH);
       const dump = JSON.stringify([await s.all(), stored, await client.get(s.accessKey(pair))]);
-      for (const token of [pair.access.token, pair.refresh.token]) t.notOk(dump.includes(token.slice(4, 30)), 'Redis knows digests only');
+      for (const token of [pair.access.token, pair.refresh.token])
+        t.notOk(dump.includes(token.slice(4, 30)), 'Redis knows digests only');
       await wellKept(t, s);
     });
 
@@ -82,28 +97,34 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       t.equal((await s.store.list(principal.subject)).length, 2);
     });
 
-    await t.test('is refused when the credential changed since it was verified, or the subject was disabled', async (t) => {
-      const s = fresh();
-      const subject = newSubject();
-      await t.rejects(s.login(subject, { credential: 'phc' }), StaleCredentialError, 'no such user');
-      await client.hset(s.keys.user(subject), 'password', 'phc');
-      await t.rejects(s.login(subject, { credential: 'older' }), { code: 'stale_credential' });
-      const user = s.keys.user(subject).slice(s.prefix.length);
-      t.same(await s.all(), [user], 'nothing was written');
-      await s.login(subject, { credential: 'phc' });
-      await client.hset(s.keys.user(subject), 'disabledAt', '1');
-      const before = await s.all();
-      await t.rejects(s.login(subject, { credential: 'phc' }), StaleCredentialError);
-      await t.rejects(s.login(subject), StaleCredentialError, 'without a credential neither');
-      t.same(await s.all(), before);
-    });
+    await t.test(
+      'is refused when the credential changed since it was verified, or the subject was disabled',
+      async (t) => {
+        const s = fresh();
+        const subject = newSubject();
+        await t.rejects(s.login(subject, { credential: 'phc' }), StaleCredentialError, 'no such user');
+        await client.hset(s.keys.user(subject), 'password', 'phc');
+        await t.rejects(s.login(subject, { credential: 'older' }), { code: 'stale_credential' });
+        const user = s.keys.user(subject).slice(s.prefix.length);
+        t.same(await s.all(), [user], 'nothing was written');
+        await s.login(subject, { credential: 'phc' });
+        await client.hset(s.keys.user(subject), 'disabledAt', '1');
+        const before = await s.all();
+        await t.rejects(s.login(subject, { credential: 'phc' }), StaleCredentialError);
+        await t.rejects(s.login(subject), StaleCredentialError, 'without a credential neither');
+        t.same(await s.all(), before);
+      },
+    );
 
     await t.test('ends the session that it supersedes, if it is the same subject’s', async (t) => {
       const s = fresh();
       const subject = newSubject();
       const { pair: old } = await s.login(subject);
       const { pair } = await s.login(subject, { supersedes: old.refresh.sessionId });
-      t.same(await s.all(), [s.endedKey(old.refresh).slice(s.prefix.length), ...namesOf(subject, pair.refresh.sessionId, pair)].sort());
+      t.same(
+        await s.all(),
+        [s.endedKey(old.refresh).slice(s.prefix.length), ...namesOf(subject, pair.refresh.sessionId, pair)].sort(),
+      );
       t.same(await s.rotate(old.refresh), { outcome: 'ended', reason: 'superseded' });
       t.equal(await s.store.authenticate(old.access.token), undefined);
       await wellKept(t, s);
@@ -120,7 +141,11 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       const { pair } = await s.login(subject);
       const { pair: foreign } = await s.login();
       // What a subject of the same partition would have there.
-      await client.hset(s.keys.session(pair.refresh.partition, 'neighbour'), 'principal', JSON.stringify({ subject: 'neighbour' }));
+      await client.hset(
+        s.keys.session(pair.refresh.partition, 'neighbour'),
+        'principal',
+        JSON.stringify({ subject: 'neighbour' }),
+      );
       await client.pexpire(s.keys.session(pair.refresh.partition, 'neighbour'), 60_000);
       await s.login(subject, { supersedes: 'neighbour' });
       t.equal(await client.exists(s.keys.session(pair.refresh.partition, 'neighbour')), 1);
@@ -169,8 +194,12 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       const s = fresh();
       let data: Record<string, unknown> = {};
       for (let i = 0; i < 1100; i++) data = { data };
-      await t.rejects(s.login(newSubject(), { identity: { subject: 'deep', methods: ['pwd'], data } }), { code: 'invalid_session_data' });
-      await t.rejects(s.login(newSubject(), { identity: { subject: 'lone', methods: ['pwd'], scope: '\ud800' } }), { code: 'invalid_identity' });
+      await t.rejects(s.login(newSubject(), { identity: { subject: 'deep', methods: ['pwd'], data } }), {
+        code: 'invalid_session_data',
+      });
+      await t.rejects(s.login(newSubject(), { identity: { subject: 'lone', methods: ['pwd'], scope: '\ud800' } }), {
+        code: 'invalid_identity',
+      });
       t.same(await s.all(), []);
     });
   });
@@ -190,41 +219,63 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       const s = fresh();
       const { pair } = await s.login();
       const unknown = new TokenKeys(['a key that has never been here, at all']).mint(pair.access.partition);
-      for (const token of ['', 'nonsense', pair.refresh.token, `${pair.access.token} `, pair.access.token.slice(0, -1), unknown.access.token]) {
+      for (const token of [
+        '',
+        'nonsense',
+        pair.refresh.token,
+        `${pair.access.token} `,
+        pair.access.token.slice(0, -1),
+        unknown.access.token,
+      ]) {
         t.equal(await s.store.authenticate(token), undefined);
       }
     });
 
-    await t.test('confirms a rotation at the first use of its access token, once for many simultaneous ones', async (t) => {
-      const s = fresh();
-      const { pair: first } = await s.login();
-      const { pair } = pairOf(await s.rotate(first.refresh));
-      t.notOk((await s.stored(pair.refresh)).confirmedAt);
-      t.match(await client.get(s.accessKey(pair)), /^{"unconfirmed":true,/);
-      const principals = await Promise.all(Array.from({ length: 200 }, () => s.store.authenticate(pair.access.token)));
-      for (const principal of principals) t.notOk('unconfirmed' in principal!, 'which is nobody’s business');
-      await s.use(pair);
-      const { confirmedAt } = await s.stored(pair.refresh);
-      t.ok(Number(confirmedAt) > 0);
-      await lives(t, s.accessKey(pair), ACCESS);
-      await lives(t, s.sessionKey(pair.refresh), REFRESH);
-      await sleep(5);
-      await s.use(pair);
-      await s.use(first);
-      t.equal((await s.stored(pair.refresh)).confirmedAt, confirmedAt, 'at its first use, not at a later one');
-      t.same(s.faults, []);
-    });
+    await t.test(
+      'confirms a rotation at the first use of its access token, once for many simultaneous ones',
+      async (t) => {
+        const s = fresh();
+        const { pair: first } = await s.login();
+        const { pair } = pairOf(await s.rotate(first.refresh));
+        t.notOk((await s.stored(pair.refresh)).confirmedAt);
+        t.match(await client.get(s.accessKey(pair)), /^{"unconfirmed":true,/);
+        const principals = await Promise.all(
+          Array.from({ length: 200 }, () => s.store.authenticate(pair.access.token)),
+        );
+        for (const principal of principals) t.notOk('unconfirmed' in principal!, 'which is nobody’s business');
+        await s.use(pair);
+        const { confirmedAt } = await s.stored(pair.refresh);
+        t.ok(Number(confirmedAt) > 0);
+        await lives(t, s.accessKey(pair), ACCESS);
+        await lives(t, s.sessionKey(pair.refresh), REFRESH);
+        await sleep(5);
+        await s.use(pair);
+        await s.use(first);
+        t.equal((await s.stored(pair.refresh)).confirmedAt, confirmedAt, 'at its first use, not at a later one');
+        t.same(s.faults, []);
+      },
+    );
 
     await t.test('a confirmation that comes too late changes nothing', async (t) => {
       const s = fresh();
       const { first, pair } = await closed(s);
       const { pair: next } = pairOf(await s.rotate(pair.refresh));
-      await client.set(s.accessKey(pair), `{"unconfirmed":true,"sessionId":"${pair.refresh.sessionId}","subject":"x"}`, 'PX', 60_000);
+      await client.set(
+        s.accessKey(pair),
+        `{"unconfirmed":true,"sessionId":"${pair.refresh.sessionId}","subject":"x"}`,
+        'PX',
+        60_000,
+      );
       await s.store.authenticate(pair.access.token);
       await sleep(20);
       t.notOk((await s.stored(next.refresh)).confirmedAt, 'the pair that is current is still not confirmed');
       t.equal((await s.rotate(first.refresh)).outcome, 'reused');
-      await client.set(s.accessKey(next), `{"unconfirmed":true,"sessionId":"${pair.refresh.sessionId}","subject":"x"}`, 'PX', 60_000);
+      await client.set(
+        s.accessKey(next),
+        `{"unconfirmed":true,"sessionId":"${pair.refresh.sessionId}","subject":"x"}`,
+        'PX',
+        60_000,
+      );
       await s.store.authenticate(next.access.token);
       await sleep(20);
       t.equal(await client.exists(s.sessionKey(pair.refresh)), 0, 'no session comes to life again');
@@ -237,7 +288,11 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       const { pair } = await s.login();
       await s.store.revokeByToken(pair.refresh, 'logged_out');
       t.same(await s.rotate(pair.refresh), { outcome: 'ended', reason: 'logged_out' });
-      t.same(await s.rotate(s.tokenKeys.successorOf(pair.refresh).refresh), { outcome: 'ended', reason: 'logged_out' }, 'any token of it');
+      t.same(
+        await s.rotate(s.tokenKeys.successorOf(pair.refresh).refresh),
+        { outcome: 'ended', reason: 'logged_out' },
+        'any token of it',
+      );
       t.same(await s.rotate(s.tokenKeys.mint('0000').refresh), { outcome: 'ended', reason: 'unknown' });
       t.same(await s.all(), [s.endedKey(pair.refresh).slice(s.prefix.length)], 'nothing is written');
     });
@@ -258,7 +313,13 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       t.ok(rotated.refreshExpiresInMs <= REFRESH && rotated.refreshExpiresInMs > REFRESH - 1000);
       t.same(await s.all(), namesOf(principal.subject, pair.refresh.sessionId, first, pair));
       const stored = await s.stored(pair.refresh);
-      t.match(stored, { generation: '2', refresh: pair.refresh.digest, access: pair.access.digest, previous: first.access.digest, address: '198.51.100.7' });
+      t.match(stored, {
+        generation: '2',
+        refresh: pair.refresh.digest,
+        access: pair.access.digest,
+        previous: first.access.digest,
+        address: '198.51.100.7',
+      });
       t.notOk(stored.confirmedAt);
       await lives(t, s.accessKey(first), GRACE);
       await lives(t, s.accessKey(pair), ACCESS);
@@ -281,7 +342,14 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       t.same(await s.all(), namesOf(subject, pair.refresh.sessionId, pair, rotation.pair));
       t.equal(await s.store.authenticate(first.access.token), undefined);
       t.notOk((await s.stored(pair.refresh)).confirmedAt, 'the new pair is unconfirmed');
-      t.same(Object.keys(await s.members(subject)).sort(), [`access:${pair.access.digest}`, `access:${rotation.pair.access.digest}`, `session:${pair.refresh.sessionId}`].sort());
+      t.same(
+        Object.keys(await s.members(subject)).sort(),
+        [
+          `access:${pair.access.digest}`,
+          `access:${rotation.pair.access.digest}`,
+          `session:${pair.refresh.sessionId}`,
+        ].sort(),
+      );
       await wellKept(t, s);
     });
 
@@ -304,7 +372,11 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       await s.backdate(pair.refresh, GRACE - 5_000);
       const again = pairOf(await s.rotate(pair.refresh));
       t.equal(again.outcome, 'unchanged', 'and so it stays for the grace period');
-      t.equal(Number((await s.stored(pair.refresh)).confirmedAt), Number(confirmedAt) - GRACE + 5_000, 'which repeating does not lengthen');
+      t.equal(
+        Number((await s.stored(pair.refresh)).confirmedAt),
+        Number(confirmedAt) - GRACE + 5_000,
+        'which repeating does not lengthen',
+      );
       await s.backdate(pair.refresh, 5_000);
       t.equal((await s.rotate(pair.refresh)).outcome, 'rotated');
     });
@@ -325,25 +397,28 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       await wellKept(t, s);
     });
 
-    await t.test('current or its parent, and open, its access key about to expire: that gets a whole lifetime', async (t) => {
-      const s = fresh();
-      const { pair: first, principal } = await s.login();
-      const { pair } = pairOf(await s.rotate(first.refresh));
-      for (const presented of [pair.refresh, first.refresh]) {
-        await client.pexpire(s.accessKey(pair), ACCESS / 2 + 5_000);
-        const { accessExpiresInMs } = pairOf(await s.rotate(presented));
-        t.ok(accessExpiresInMs > ACCESS / 2 && accessExpiresInMs <= ACCESS / 2 + 5_000, 'half of one is enough');
+    await t.test(
+      'current or its parent, and open, its access key about to expire: that gets a whole lifetime',
+      async (t) => {
+        const s = fresh();
+        const { pair: first, principal } = await s.login();
+        const { pair } = pairOf(await s.rotate(first.refresh));
+        for (const presented of [pair.refresh, first.refresh]) {
+          await client.pexpire(s.accessKey(pair), ACCESS / 2 + 5_000);
+          const { accessExpiresInMs } = pairOf(await s.rotate(presented));
+          t.ok(accessExpiresInMs > ACCESS / 2 && accessExpiresInMs <= ACCESS / 2 + 5_000, 'half of one is enough');
 
-        await client.pexpire(s.accessKey(pair), ACCESS / 2 - 1_000);
-        const renewed = pairOf(await s.rotate(presented));
-        t.same(renewed.pair, pair);
-        t.equal(renewed.accessExpiresInMs, ACCESS);
-        await lives(t, s.accessKey(pair), ACCESS);
-        t.match(await s.store.authenticate(pair.access.token), { expiresAt: renewed.principal.expiresAt });
-        t.equal((await s.members(principal.subject))[`access:${pair.access.digest}`], renewed.principal.expiresAt);
-        await wellKept(t, s);
-      }
-    });
+          await client.pexpire(s.accessKey(pair), ACCESS / 2 - 1_000);
+          const renewed = pairOf(await s.rotate(presented));
+          t.same(renewed.pair, pair);
+          t.equal(renewed.accessExpiresInMs, ACCESS);
+          await lives(t, s.accessKey(pair), ACCESS);
+          t.match(await s.store.authenticate(pair.access.token), { expiresAt: renewed.principal.expiresAt });
+          t.equal((await s.members(principal.subject))[`access:${pair.access.digest}`], renewed.principal.expiresAt);
+          await wellKept(t, s);
+        }
+      },
+    );
 
     await t.test('the parent, while the current pair is open: the successor pair again', async (t) => {
       const s = fresh();
@@ -375,24 +450,29 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       await wellKept(t, s);
     });
 
-    await t.test('the parent, once the current pair is closed: reused, and every key of the session is gone', async (t) => {
-      const s = fresh();
-      const confirmedOnce = await closed(s);
-      t.same(await s.rotate(confirmedOnce.first.refresh), {
-        outcome: 'reused', subject: confirmedOnce.subject, sessionId: confirmedOnce.pair.refresh.sessionId,
-      });
-      t.same(await s.all(), [s.endedKey(confirmedOnce.pair.refresh).slice(s.prefix.length)]);
-      await lives(t, s.endedKey(confirmedOnce.pair.refresh), WEEK);
-      for (const pair of [confirmedOnce.first, confirmedOnce.pair]) {
-        t.equal(await s.store.authenticate(pair.access.token), undefined);
-        t.same(await s.rotate(pair.refresh), { outcome: 'ended', reason: 'reused' }, 'both parties are told');
-      }
+    await t.test(
+      'the parent, once the current pair is closed: reused, and every key of the session is gone',
+      async (t) => {
+        const s = fresh();
+        const confirmedOnce = await closed(s);
+        t.same(await s.rotate(confirmedOnce.first.refresh), {
+          outcome: 'reused',
+          subject: confirmedOnce.subject,
+          sessionId: confirmedOnce.pair.refresh.sessionId,
+        });
+        t.same(await s.all(), [s.endedKey(confirmedOnce.pair.refresh).slice(s.prefix.length)]);
+        await lives(t, s.endedKey(confirmedOnce.pair.refresh), WEEK);
+        for (const pair of [confirmedOnce.first, confirmedOnce.pair]) {
+          t.equal(await s.store.authenticate(pair.access.token), undefined);
+          t.same(await s.rotate(pair.refresh), { outcome: 'ended', reason: 'reused' }, 'both parties are told');
+        }
 
-      const { pair: first } = await s.login();
-      const { pair } = pairOf(await s.rotate(first.refresh));
-      await s.backdate(pair.refresh, DEFAULT_LIFETIMES.refreshRetryWindowMs);
-      t.equal((await s.rotate(first.refresh)).outcome, 'reused', 'a pair that nobody used is not open for ever');
-    });
+        const { pair: first } = await s.login();
+        const { pair } = pairOf(await s.rotate(first.refresh));
+        await s.backdate(pair.refresh, DEFAULT_LIFETIMES.refreshRetryWindowMs);
+        t.equal((await s.rotate(first.refresh)).outcome, 'reused', 'a pair that nobody used is not open for ever');
+      },
+    );
 
     await t.test('unconfirmed beyond the retry window, the current token rotates', async (t) => {
       const s = fresh();
@@ -411,7 +491,13 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       t.same(redone.pair, lost);
       t.equal(redone.accessExpiresInMs, ACCESS);
       const stored = await s.stored(pair.refresh);
-      t.match(stored, { generation: '4', refresh: lost.refresh.digest, access: lost.access.digest, previous: pair.access.digest, address: '198.51.100.7' });
+      t.match(stored, {
+        generation: '4',
+        refresh: lost.refresh.digest,
+        access: lost.access.digest,
+        previous: pair.access.digest,
+        address: '198.51.100.7',
+      });
       t.ok(Number(stored.confirmedAt) > 0, 'its client has it, that is proved');
       t.same(await s.all(), namesOf(subject, pair.refresh.sessionId, pair, lost));
       await lives(t, s.accessKey(pair), GRACE);
@@ -442,24 +528,33 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       const { pair } = await s.login(subject, { identity: { subject, methods: ['pwd'], client: 'app' } });
       const before = await s.stored(pair.refresh);
       t.same(await s.rotate(pair.refresh), { outcome: 'ended', reason: 'unknown' });
-      t.same(await s.store.rotate(pair.refresh, { address: '', client: 'other' }), { outcome: 'ended', reason: 'unknown' });
+      t.same(await s.store.rotate(pair.refresh, { address: '', client: 'other' }), {
+        outcome: 'ended',
+        reason: 'unknown',
+      });
       t.same(await s.stored(pair.refresh), before, 'and nobody else’s asking changes it');
       t.equal((await s.store.rotate(pair.refresh, { address: '', client: 'app' })).outcome, 'rotated');
       const { pair: ours } = await s.login();
-      t.same(await s.store.rotate(ours.refresh, { address: '', client: 'app' }), { outcome: 'ended', reason: 'unknown' });
+      t.same(await s.store.rotate(ours.refresh, { address: '', client: 'app' }), {
+        outcome: 'ended',
+        reason: 'unknown',
+      });
     });
 
-    await t.test('with a grace period of 0, the old access token is dead at once and nothing is forgiven after the first use', async (t) => {
-      const s = fresh({ refreshGraceMs: 0 });
-      const { pair: first, principal } = await s.login();
-      const { pair } = pairOf(await s.rotate(first.refresh));
-      t.equal(await s.store.authenticate(first.access.token), undefined);
-      t.same(await s.all(), namesOf(principal.subject, pair.refresh.sessionId, pair));
-      t.equal((await s.rotate(first.refresh)).outcome, 'retried', 'an answer that was lost still is');
-      await s.use(pair);
-      t.equal((await s.rotate(first.refresh)).outcome, 'reused');
-      t.same(await s.all(), [s.endedKey(pair.refresh).slice(s.prefix.length)]);
-    });
+    await t.test(
+      'with a grace period of 0, the old access token is dead at once and nothing is forgiven after the first use',
+      async (t) => {
+        const s = fresh({ refreshGraceMs: 0 });
+        const { pair: first, principal } = await s.login();
+        const { pair } = pairOf(await s.rotate(first.refresh));
+        t.equal(await s.store.authenticate(first.access.token), undefined);
+        t.same(await s.all(), namesOf(principal.subject, pair.refresh.sessionId, pair));
+        t.equal((await s.rotate(first.refresh)).outcome, 'retried', 'an answer that was lost still is');
+        await s.use(pair);
+        t.equal((await s.rotate(first.refresh)).outcome, 'reused');
+        t.same(await s.all(), [s.endedKey(pair.refresh).slice(s.prefix.length)]);
+      },
+    );
 
     await t.test('never lengthens the life of an old access token', async (t) => {
       const s = fresh({ accessLifetimeMs: 10_000, refreshGraceMs: 30_000 });
@@ -521,8 +616,18 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       await sleep(5);
       const { pair: b } = await s.login(subject, { origin: { device: 'Safari', address: '2001:db8::1' } });
       const listed = await s.store.list(subject);
-      t.same(listed.map(({ sessionId }) => sessionId), [b.refresh.sessionId, a.refresh.sessionId]);
-      t.match(listed[0], { subject, username: 'ada', methods: ['pwd'], device: 'Safari', address: '2001:db8::1', generation: 1 });
+      t.same(
+        listed.map(({ sessionId }) => sessionId),
+        [b.refresh.sessionId, a.refresh.sessionId],
+      );
+      t.match(listed[0], {
+        subject,
+        username: 'ada',
+        methods: ['pwd'],
+        device: 'Safari',
+        address: '2001:db8::1',
+        generation: 1,
+      });
       t.equal(listed[0]!.renewedAt, listed[0]!.createdAt);
       t.equal(listed[0]!.endsAt, listed[0]!.createdAt + SESSION);
       await sleep(5);
@@ -532,7 +637,11 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       t.ok(first!.renewedAt > first!.createdAt);
       t.notMatch(JSON.stringify(listed), new RegExp(`${a.refresh.digest}|${a.access.digest}`));
       await client.del(s.sessionKey(b.refresh));
-      t.same((await s.store.list(subject)).map(({ sessionId }) => sessionId), [a.refresh.sessionId], 'not what was deleted by hand');
+      t.same(
+        (await s.store.list(subject)).map(({ sessionId }) => sessionId),
+        [a.refresh.sessionId],
+        'not what was deleted by hand',
+      );
     });
 
     await t.test('stops at a thousand', async (t) => {
@@ -556,7 +665,10 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       await lives(t, s.endedKey(other.refresh), WEEK);
       t.ok(await s.store.authenticate(pair.access.token));
       t.equal(await s.store.revoke(subject, pair.refresh.sessionId, 'revoked'), true);
-      t.same(await s.all(), [s.endedKey(pair.refresh), s.endedKey(other.refresh)].map((key) => key.slice(s.prefix.length)).sort());
+      t.same(
+        await s.all(),
+        [s.endedKey(pair.refresh), s.endedKey(other.refresh)].map((key) => key.slice(s.prefix.length)).sort(),
+      );
       await wellKept(t, s);
     });
 
@@ -609,7 +721,10 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       t.same(new Set((await s.store.endings(subject)).map(({ sessionId }) => sessionId)), new Set(ended.slice(-10)));
       await s.login(subject);
       await s.store.revokeAll(subject, { reason: 'revoked' });
-      t.same((await s.store.endings(subject)).map(({ reason }) => reason), ['revoked', ...Array<string>(9).fill('logged_out')]);
+      t.same(
+        (await s.store.endings(subject)).map(({ reason }) => reason),
+        ['revoked', ...Array<string>(9).fill('logged_out')],
+      );
     });
   });
 
@@ -626,8 +741,14 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       const { pair: neighbour } = await s.login();
       await client.hset(s.keys.user(subject), 'username', 'ada');
       t.same((await s.store.revokeAll(subject, { reason: 'logged_out' })).sort(), ids(pairs));
-      const left = [...pairs.map(({ refresh }) => s.endedKey(refresh)), s.keys.user(subject)].map((key) => key.slice(s.prefix.length));
-      const others = namesOf((await s.store.authenticate(neighbour.access.token))!.subject, neighbour.refresh.sessionId, neighbour);
+      const left = [...pairs.map(({ refresh }) => s.endedKey(refresh)), s.keys.user(subject)].map((key) =>
+        key.slice(s.prefix.length),
+      );
+      const others = namesOf(
+        (await s.store.authenticate(neighbour.access.token))!.subject,
+        neighbour.refresh.sessionId,
+        neighbour,
+      );
       t.same(await s.all(), [...left, ...others].sort());
       for (const pair of pairs) {
         t.equal(await s.store.authenticate(pair.access.token), undefined);
@@ -643,19 +764,37 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       const { subject, pairs } = await three(s);
       const [own, ...others] = pairs;
       const { pair: next } = pairOf(await s.rotate(own.refresh));
-      t.same((await s.store.revokeAll(subject, { reason: 'logged_out_elsewhere', own: { sessionId: own.refresh.sessionId } })).sort(), ids(others));
+      t.same(
+        (
+          await s.store.revokeAll(subject, {
+            reason: 'logged_out_elsewhere',
+            own: { sessionId: own.refresh.sessionId },
+          })
+        ).sort(),
+        ids(others),
+      );
       t.ok(await s.store.authenticate(own.access.token), 'requests in flight still pass');
       t.ok(await s.store.authenticate(next.access.token));
-      t.same((await s.all()).filter((key) => !key.includes(':ended:')), namesOf(subject, own.refresh.sessionId, own, next));
+      t.same(
+        (await s.all()).filter((key) => !key.includes(':ended:')),
+        namesOf(subject, own.refresh.sessionId, own, next),
+      );
       await lives(t, s.keys.sessions(subject), REFRESH);
 
       const { pair: other } = await s.login(subject);
-      const ended = await s.store.revokeAll(subject, { reason: 'logged_out_elsewhere', own: { sessionId: own.refresh.sessionId, reason: 'logged_out' } });
+      const ended = await s.store.revokeAll(subject, {
+        reason: 'logged_out_elsewhere',
+        own: { sessionId: own.refresh.sessionId, reason: 'logged_out' },
+      });
       t.same(ended.sort(), ids([own, other]));
       t.same(await s.rotate(next.refresh), { outcome: 'ended', reason: 'logged_out' });
       t.same(await s.rotate(other.refresh), { outcome: 'ended', reason: 'logged_out_elsewhere' });
       t.equal((await s.all()).filter((key) => !key.includes(':ended:')).length, 0);
-      t.same(await s.store.revokeAll(subject, { reason: 'revoked', own: { sessionId: own.refresh.sessionId } }), [], 'an own session that is over spares nothing');
+      t.same(
+        await s.store.revokeAll(subject, { reason: 'revoked', own: { sessionId: own.refresh.sessionId } }),
+        [],
+        'an own session that is over spares nothing',
+      );
     });
 
     await t.test('sets a new credential as it ends them, if the verified one still stands', async (t) => {
@@ -670,11 +809,15 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       t.equal((await s.store.list(subject)).length, 3, 'nothing was changed');
 
       t.same((await change('phc-1', 'phc-2')).sort(), ids(pairs));
-      const { password, passwordChangedAt } = (await client.hgetall(user));
+      const { password, passwordChangedAt } = await client.hgetall(user);
       t.equal(password, 'phc-2');
       t.ok(Math.abs(Number(passwordChangedAt) - Date.now()) < 5_000);
       t.same(await s.rotate(pairs[0].refresh), { outcome: 'ended', reason: 'password_changed' });
-      await t.rejects(s.login(subject, { credential: 'phc-1' }), StaleCredentialError, 'a login with the old one is refused');
+      await t.rejects(
+        s.login(subject, { credential: 'phc-1' }),
+        StaleCredentialError,
+        'a login with the old one is refused',
+      );
       t.same(await change('phc-1', 'phc-2'), [], 'whoever lost the answer may ask again');
       await t.rejects(change('phc-1', 'phc-3'), StaleCredentialError);
     });
@@ -687,9 +830,14 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       let calls = 0;
       const evalsha = (...words: Parameters<RedisClient['evalsha']>) =>
         calls++ === 0 ? client.evalsha(...words) : Promise.reject(new Error('Connection is closed.'));
-      const breaking = new Proxy(client, { get: (target, name) => (name === 'evalsha' ? evalsha : (Reflect.get(target, name) as unknown)) });
+      const breaking = new Proxy(client, {
+        get: (target, name) => (name === 'evalsha' ? evalsha : (Reflect.get(target, name) as unknown)),
+      });
       const cut = new SessionStore({ lookups: client, scripts: breaking }, s.options);
-      const request = { reason: 'logged_out_elsewhere', own: { sessionId: own.refresh.sessionId, reason: 'logged_out' } } as const;
+      const request = {
+        reason: 'logged_out_elsewhere',
+        own: { sessionId: own.refresh.sessionId, reason: 'logged_out' },
+      } as const;
       await t.rejects(cut.revokeAll(subject, request), { code: 'unavailable' });
       t.equal(calls, 2);
       t.ok((await s.store.list(subject)).length < 100, 'some have ended');
@@ -705,7 +853,10 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       const { pair } = await s.login(subject);
       await client.zadd(s.keys.sessions(subject), Date.now() - 1, 'session:expired');
       t.same(await s.store.revokeAll(subject, { reason: 'revoked' }), [pair.refresh.sessionId]);
-      t.same((await s.store.endings(subject)).map(({ sessionId }) => sessionId), [pair.refresh.sessionId]);
+      t.same(
+        (await s.store.endings(subject)).map(({ sessionId }) => sessionId),
+        [pair.refresh.sessionId],
+      );
     });
 
     await t.test('a thousand sessions, in chunks', async (t) => {
@@ -719,7 +870,10 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       t.equal((await s.store.list(subject)).length, 1);
       t.ok(await s.store.authenticate(own.access.token));
       await Promise.all(Array.from({ length: 999 }, () => s.login(subject)));
-      const all = await s.store.revokeAll(subject, { reason: 'revoked', credential: { verified: 'phc-1', replacement: 'phc-2' } });
+      const all = await s.store.revokeAll(subject, {
+        reason: 'revoked',
+        credential: { verified: 'phc-1', replacement: 'phc-2' },
+      });
       t.equal(new Set(all).size, 1_000);
       const left = await s.all();
       t.equal(left.filter((key) => key.includes(':ended:')).length, 1_999);
@@ -738,8 +892,13 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
         await client.set(s.keys.access(own.access.partition, digest), '{}', 'PX', 60_000);
         await client.zadd(set, Date.now() + 3 * ACCESS, `access:${digest}`);
       }
-      t.same(await s.store.revokeAll(subject, { reason: 'revoked', own: { sessionId: own.refresh.sessionId } }), [hidden.refresh.sessionId]);
-      t.same(await s.all(), [s.endedKey(hidden.refresh).slice(s.prefix.length), ...namesOf(subject, own.refresh.sessionId, own)].sort());
+      t.same(await s.store.revokeAll(subject, { reason: 'revoked', own: { sessionId: own.refresh.sessionId } }), [
+        hidden.refresh.sessionId,
+      ]);
+      t.same(
+        await s.all(),
+        [s.endedKey(hidden.refresh).slice(s.prefix.length), ...namesOf(subject, own.refresh.sessionId, own)].sort(),
+      );
       await client.del(s.sessionKey(own.refresh));
       t.same(await s.store.revokeAll(subject, { reason: 'revoked' }), [own.refresh.sessionId]);
       t.equal(await s.store.authenticate(own.access.token), undefined, 'its session was deleted by hand');

@@ -1,5 +1,11 @@
 import t from 'tap';
-import { checkIdentity, checkSessionData, InvalidSessionDataError, mergePatch, patched } from '../../src/sessions/data.js';
+import {
+  checkIdentity,
+  checkSessionData,
+  InvalidSessionDataError,
+  mergePatch,
+  patched,
+} from '../../src/sessions/data.js';
 import type { SessionData } from '../../src/sessions/session.js';
 
 t.test('a merge patch does what the examples of RFC 7396, appendix A, say', async (t) => {
@@ -12,7 +18,11 @@ t.test('a merge patch does what the examples of RFC 7396, appendix A, say', asyn
     [{ a: 'c' }, { a: ['b'] }, { a: ['b'] }],
     [{ a: { b: 'c' } }, { a: { b: 'd', c: null } }, { a: { b: 'd' } }],
     [{ a: [{ b: 'c' }] }, { a: [1] }, { a: [1] }],
-    [['a', 'b'], ['c', 'd'], ['c', 'd']],
+    [
+      ['a', 'b'],
+      ['c', 'd'],
+      ['c', 'd'],
+    ],
     [{ a: 'b' }, ['c'], ['c']],
     [{ a: 'foo' }, null, null],
     [{ a: 'foo' }, 'bar', 'bar'],
@@ -20,7 +30,8 @@ t.test('a merge patch does what the examples of RFC 7396, appendix A, say', asyn
     [[1, 2], { a: 'b', c: null }, { a: 'b' }],
     [{}, { a: { bb: { ccc: null } } }, { a: { bb: {} } }],
   ];
-  for (const [target, patch, result] of examples) t.strictSame(mergePatch(target, patch), result, JSON.stringify(patch));
+  for (const [target, patch, result] of examples)
+    t.strictSame(mergePatch(target, patch), result, JSON.stringify(patch));
 });
 
 t.test('a member of any name is a member: no prototype is touched', async (t) => {
@@ -39,10 +50,21 @@ t.test('data is at most 2,048 bytes of JSON, nested 8 deep', async (t) => {
   t.throws(() => checkSessionData(nested(9)), InvalidSessionDataError);
   t.throws(() => checkSessionData({ a: [[[[[[[[]]]]]]]] }), InvalidSessionDataError, 'lists count too');
   t.throws(() => checkSessionData(bytes(2049)), InvalidSessionDataError);
-  t.throws(() => checkSessionData({ a: 'é'.repeat(1021) }), InvalidSessionDataError, 'bytes are counted, not characters');
-  t.throws(() => patched({ a: 'x'.repeat(1500) }, { b: 'x'.repeat(600) }), InvalidSessionDataError, 'as it would be in the end');
+  t.throws(
+    () => checkSessionData({ a: 'é'.repeat(1021) }),
+    InvalidSessionDataError,
+    'bytes are counted, not characters',
+  );
+  t.throws(
+    () => patched({ a: 'x'.repeat(1500) }, { b: 'x'.repeat(600) }),
+    InvalidSessionDataError,
+    'as it would be in the end',
+  );
   t.same(patched({ a: 'x'.repeat(2000) }, { a: null, b: 'x'.repeat(2000) }), { b: 'x'.repeat(2000) });
-  t.equal(new InvalidSessionDataError().message, 'The data of a session is a JSON object of at most 2048 bytes of well-formed Unicode, nested at most 8 deep');
+  t.equal(
+    new InvalidSessionDataError().message,
+    'The data of a session is a JSON object of at most 2048 bytes of well-formed Unicode, nested at most 8 deep',
+  );
   let deep: unknown = {};
   for (let i = 0; i < 100_000; i++) deep = [deep];
   t.throws(() => patched(undefined, { deep }), InvalidSessionDataError, 'a patch too');
@@ -54,11 +76,18 @@ t.test('text is well-formed Unicode, wherever it stands', async (t) => {
     t.throws(() => checkSessionData({ [lone]: 1 }), InvalidSessionDataError, 'a name too');
     t.throws(() => patched({}, { a: lone }), InvalidSessionDataError);
     for (const member of ['username', 'client', 'scope'] as const) {
-      t.throws(() => checkIdentity({ methods: [], [member]: lone }), { code: 'invalid_identity', message: `The ${member} of a session must be well-formed Unicode` });
+      t.throws(() => checkIdentity({ methods: [], [member]: lone }), {
+        code: 'invalid_identity',
+        message: `The ${member} of a session must be well-formed Unicode`,
+      });
     }
-    t.throws(() => checkIdentity({ methods: ['pwd', lone] }), { message: 'The methods of a session must be well-formed Unicode' });
+    t.throws(() => checkIdentity({ methods: ['pwd', lone] }), {
+      message: 'The methods of a session must be well-formed Unicode',
+    });
     t.throws(() => checkIdentity({ methods: [], data: { a: lone } }), InvalidSessionDataError);
   }
   const text = ['🐙', '\\ud800', '\\\\ud800', '\\u', '\u0000', '\n'].join('');
-  t.doesNotThrow(() => checkIdentity({ username: text, methods: [text], client: text, scope: text, data: { [text]: text } }));
+  t.doesNotThrow(() =>
+    checkIdentity({ username: text, methods: [text], client: text, scope: text, data: { [text]: text } }),
+  );
 });

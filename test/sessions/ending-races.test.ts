@@ -32,7 +32,8 @@ t.test('a refresh that races a logout leaves nothing alive', async (t) => {
       if (round % 3 === 0) await leaving.store.revoke(subject, pair.refresh.sessionId, 'logged_out');
       else if (round % 3 === 1) await leaving.store.revokeByToken(pair.refresh, 'logged_out');
       else await leaving.store.revokeAll(subject, { reason: 'logged_out' });
-      if (await leaving.store.authenticate(pair.access.token)) t.fail(`round ${round}: alive after the logout was answered`);
+      if (await leaving.store.authenticate(pair.access.token))
+        t.fail(`round ${round}: alive after the logout was answered`);
     };
     await Promise.all([refresh(), logout()]);
     await Promise.all(
@@ -44,7 +45,10 @@ t.test('a refresh that races a logout leaves nothing alive', async (t) => {
     );
   });
   await Promise.all(stores.map(({ store }) => store.close()));
-  t.ok(won.refresh > 100 && won.logout > 100, `both win: ${won.refresh} refreshed twice first, ${won.logout} were too late`);
+  t.ok(
+    won.refresh > 100 && won.logout > 100,
+    `both win: ${won.refresh} refreshed twice first, ${won.logout} were too late`,
+  );
   t.same(await livingKeys(s), [], 'no key is left but reasons');
   t.same(await stop(), []);
 });
@@ -95,14 +99,18 @@ t.test('refreshes that race the eviction of their session, and one another’s',
   const subject = newSubject();
   const ended = new Set<string>();
   const living = new Map<string, TokenPair>();
-  await inRounds(500 * LONG, async () => {
-    const { pair, evicted } = await s.login(subject);
-    living.set(pair.refresh.sessionId, pair);
-    for (const id of evicted) ended.add(id);
-    await anyMoment();
-    const rotation = await s.rotate(pair.refresh);
-    if ('pair' in rotation) living.set(pair.refresh.sessionId, rotation.pair);
-  }, 8);
+  await inRounds(
+    500 * LONG,
+    async () => {
+      const { pair, evicted } = await s.login(subject);
+      living.set(pair.refresh.sessionId, pair);
+      for (const id of evicted) ended.add(id);
+      await anyMoment();
+      const rotation = await s.rotate(pair.refresh);
+      if ('pair' in rotation) living.set(pair.refresh.sessionId, rotation.pair);
+    },
+    8,
+  );
   await sleep(10);
   const left = await s.store.list(subject);
   t.equal(left.length, 2);

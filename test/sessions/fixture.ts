@@ -77,14 +77,34 @@ export function storeOn(client: RedisClient, settings: StoreSettings = {}) {
   };
 
   return {
-    client, store, options, keys, tokenKeys, prefix, faults, login, rotate, rotations, use, backdate, sessionKey, accessKey, endedKey,
+    client,
+    store,
+    options,
+    keys,
+    tokenKeys,
+    prefix,
+    faults,
+    login,
+    rotate,
+    rotations,
+    use,
+    backdate,
+    sessionKey,
+    accessKey,
+    endedKey,
     /** Every key, without the prefix; but for the list of recent endings, which tests of its own are about. */
-    all: async () => (await keysUnder(client, prefix)).map((key) => key.slice(prefix.length)).filter((key) => !key.includes(':endings:')),
+    all: async () =>
+      (await keysUnder(client, prefix))
+        .map((key) => key.slice(prefix.length))
+        .filter((key) => !key.includes(':endings:')),
     /** The fields of a session, as stored. */
     stored: (token: RefreshToken) => client.hgetall(sessionKey(token)),
     /** The members of a subject's session set with their scores. */
     members: async (subject: string) => {
-      const members = (await client.call('ZRANGE', keys.sessions(subject), '0', '-1', 'WITHSCORES')) as [string, string][];
+      const members = (await client.call('ZRANGE', keys.sessions(subject), '0', '-1', 'WITHSCORES')) as [
+        string,
+        string,
+      ][];
       return Object.fromEntries(members.map(([member, score]) => [member, Number(score)]));
     },
   };

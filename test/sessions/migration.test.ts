@@ -18,12 +18,18 @@ async function halfMoved(moved: (keys: Moving) => string[]) {
   const s = storeOn(client);
   const subject = newSubject();
   const tokens = await s.login(subject);
-  const keys = { set: s.keys.sessions(subject), session: s.sessionKey(tokens.pair.refresh), access: s.accessKey(tokens.pair) };
+  const keys = {
+    set: s.keys.sessions(subject),
+    session: s.sessionKey(tokens.pair.refresh),
+    access: s.accessKey(tokens.pair),
+  };
   const slot = slotOf(keys.set);
   const from = nodes.find(({ host, port }) => client.slots[slot]![0] === `${host}:${port}`)!;
   const to = nodes.find((node) => node !== from)!;
   const [source, target] = [from.client(), to.client()];
-  const [fromId, toId] = await Promise.all([source, target].map((node) => node.call('CLUSTER', 'MYID') as Promise<string>));
+  const [fromId, toId] = await Promise.all(
+    [source, target].map((node) => node.call('CLUSTER', 'MYID') as Promise<string>),
+  );
   await target.call('CLUSTER', 'SETSLOT', slot, 'IMPORTING', fromId!);
   await source.call('CLUSTER', 'SETSLOT', slot, 'MIGRATING', toId!);
   const move = async (names: string[]) => {

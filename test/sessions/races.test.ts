@@ -14,7 +14,9 @@ t.test('64 callers present the same refresh token at once: one and the same pair
   const stop = auditingExpiries(client, s.prefix);
   let { pair } = await s.login();
   for (let round = 1; round <= 1_000 * LONG; round++) {
-    const answers = await Promise.all(Array.from({ length: 64 }, (_, i) => stores[i % stores.length]!.rotate(pair.refresh)));
+    const answers = await Promise.all(
+      Array.from({ length: 64 }, (_, i) => stores[i % stores.length]!.rotate(pair.refresh)),
+    );
     const pairs = answers.map((answer) => pairOf(answer).pair);
     const next = pairs[0]!;
     const outcomes = answers.map(({ outcome }) => outcome).sort();
@@ -25,7 +27,8 @@ t.test('64 callers present the same refresh token at once: one and the same pair
       outcomes.filter((outcome) => outcome === 'retried').length !== 63;
     if (wrong) t.fail(`round ${round}: ${outcomes.join()}`);
     const stored = await s.stored(next.refresh);
-    if (stored.generation !== String(round + 1) || stored.refresh !== next.refresh.digest) t.fail(`round ${round}: ${JSON.stringify(stored)}`);
+    if (stored.generation !== String(round + 1) || stored.refresh !== next.refresh.digest)
+      t.fail(`round ${round}: ${JSON.stringify(stored)}`);
     if (!(await s.store.authenticate(next.access.token))) t.fail(`round ${round}: the access token does not work`);
     await s.store.close();
     await s.backdate(next.refresh, GRACE);
@@ -61,7 +64,10 @@ t.test('a forged token is none: it sends nothing to Redis and ends nothing', asy
     const token = `lkr_${forged.toString('base64url')}`;
     if (token !== pair.refresh.token && s.store.parseRefreshToken(token)) t.fail(token);
   }
-  t.equal(s.store.parseRefreshToken(new TokenKeys([`not ${SECRET}`]).mint(pair.refresh.partition).refresh.token), undefined);
+  t.equal(
+    s.store.parseRefreshToken(new TokenKeys([`not ${SECRET}`]).mint(pair.refresh.partition).refresh.token),
+    undefined,
+  );
   t.notMatch(await client.info('commandstats'), /cmdstat_(evalsha|eval|mget|get|hget)/);
   t.same(await s.stored(pair.refresh), before);
 });

@@ -27,15 +27,22 @@ t.test('nor by failovers that lose the last writes', async (t) => {
   t.ok(seen.rotations > 300 && seen.failovers > 200 && seen.redone > 5, 'there was something to get wrong');
 });
 
-t.test('a stolen refresh token is found out as soon as either presents a token whose successor has been in use for longer than the grace period', async (t) => {
-  // Each session that ends leaves its reason, and the test's clock walks over all keys: many short runs take less than a long one.
-  for (let round = 0; round < (LONG ? 20 : 1); round++) {
-    const { violations, ...seen } = await run({ thief: true, seed: SEED + round, messages: Math.min(MESSAGES, 20_000) });
-    t.same(violations, []);
-    t.comment(JSON.stringify(seen));
-    t.ok(seen.foundOut > 50, 'and then no key of the session is left');
-  }
-});
+t.test(
+  'a stolen refresh token is found out as soon as either presents a token whose successor has been in use for longer than the grace period',
+  async (t) => {
+    // Each session that ends leaves its reason, and the test's clock walks over all keys: many short runs take less than a long one.
+    for (let round = 0; round < (LONG ? 20 : 1); round++) {
+      const { violations, ...seen } = await run({
+        thief: true,
+        seed: SEED + round,
+        messages: Math.min(MESSAGES, 20_000),
+      });
+      t.same(violations, []);
+      t.comment(JSON.stringify(seen));
+      t.ok(seen.foundOut > 50, 'and then no key of the session is left');
+    }
+  },
+);
 
 t.test('with a rule weakened, the simulation fails', async (t) => {
   const parent = 'if nextRefresh == stored.refresh and open then';
@@ -46,11 +53,26 @@ t.test('with a rule weakened, the simulation fails', async (t) => {
   const weakened: [string, Partial<Scenario>, Change][] = [
     ['the parent is never forgiven', {}, [parent, 'if false then']],
     ['there is no grace period', {}, [confirmedGrace, 'return false']],
-    ['a pair is open for the grace period after it was made, used or not', {}, [unconfirmed, 'return now - stored.rotatedAt < tonumber(grace)']],
+    [
+      'a pair is open for the grace period after it was made, used or not',
+      {},
+      [unconfirmed, 'return now - stored.rotatedAt < tonumber(grace)'],
+    ],
     ['a lost rotation is not redone', { failovers: true }, [later, 'if false then']],
     ['the parent is forgiven for ever', { thief: true }, [parent, 'if nextRefresh == stored.refresh then']],
-    ['the grace period is ten times as long', { thief: true }, [confirmedGrace, 'return now - stored.confirmedAt < 10 * grace']],
-    ['what is older is answered with the current pair', { thief: true }, [ending, "if not open then return advance('rotated', current + 1, nextRefresh, nextAccess, false) end finish(sessions, { sessionId }, 'reused')"]],
+    [
+      'the grace period is ten times as long',
+      { thief: true },
+      [confirmedGrace, 'return now - stored.confirmedAt < 10 * grace'],
+    ],
+    [
+      'what is older is answered with the current pair',
+      { thief: true },
+      [
+        ending,
+        "if not open then return advance('rotated', current + 1, nextRefresh, nextAccess, false) end finish(sessions, { sessionId }, 'reused')",
+      ],
+    ],
     ['a key of the session is forgotten', { thief: true }, ["if access then names[2] = 'access:' .. access end", '']],
   ];
   for (const [name, scenario, change] of weakened) {

@@ -51,7 +51,10 @@ interface Holder {
  * another; a Redis that fails over and loses its last writes; and a thief who once copied the refresh token.
  * The same seed gives the same run.
  */
-export async function simulate(redis: TestRedis, { seed, messages, failovers = false, thief = false, changes = [] }: Scenario): Promise<Outcome> {
+export async function simulate(
+  redis: TestRedis,
+  { seed, messages, failovers = false, thief = false, changes = [] }: Scenario,
+): Promise<Outcome> {
   const client = await new VirtualRedis(redis, 'sim:', changes).ready();
   const s = storeOn(client, { prefix: 'sim:', ...LIFETIMES });
   const random = randomNumbers(seed);
@@ -103,37 +106,52 @@ export async function simulate(redis: TestRedis, { seed, messages, failovers = f
     const request = (holder: Holder) => {
       const { pair } = holder;
       if (holder.accessExpiresAt <= client.now || chance(0.1)) return refresh(holder);
-      send(async () => {
-        await reaches();
-        const passed = (await s.store.authenticate(pair.access.token)) !== undefined;
-        await s.store.close();
-        if (passed) use(pair.refresh.generation);
-        send(() => (passed ? rest(holder) : refresh(holder)), () => rest(holder));
-      }, () => rest(holder));
+      send(
+        async () => {
+          await reaches();
+          const passed = (await s.store.authenticate(pair.access.token)) !== undefined;
+          await s.store.close();
+          if (passed) use(pair.refresh.generation);
+          send(
+            () => (passed ? rest(holder) : refresh(holder)),
+            () => rest(holder),
+          );
+        },
+        () => rest(holder),
+      );
     };
 
     const refresh = (holder: Holder) => {
       const presented = holder.pair.refresh;
-      send(async () => {
-        await reaches();
-        const known = Number(await client.hget(s.sessionKey(presented), 'generation'));
-        const rotation = await s.rotate(presented);
-        if (presented.generation > known && 'pair' in rotation) result.redone++;
-        judge(holder, presented.generation, rotation);
-        if (!('pair' in rotation)) return finish(rotation);
-        const { pair, principal } = rotation;
-        if (!made.has(pair.refresh.generation)) made.set(pair.refresh.generation, client.now);
-        use(presented.generation);
-        if (rotation.outcome === 'rotated') result.rotations++;
-        else result.repeated++;
-        send(() => {
-          // Unchanged writes the access cookie only.
-          holder.pair = { access: pair.access, refresh: rotation.outcome === 'unchanged' ? holder.pair.refresh : pair.refresh };
-          holder.accessExpiresAt = principal.expiresAt;
-          if (chance(0.8)) request(holder);
-          else rest(holder);
-        }, () => (chance(0.7) ? refresh(holder) : rest(holder)));
-      }, () => (chance(0.7) ? refresh(holder) : rest(holder)));
+      send(
+        async () => {
+          await reaches();
+          const known = Number(await client.hget(s.sessionKey(presented), 'generation'));
+          const rotation = await s.rotate(presented);
+          if (presented.generation > known && 'pair' in rotation) result.redone++;
+          judge(holder, presented.generation, rotation);
+          if (!('pair' in rotation)) return finish(rotation);
+          const { pair, principal } = rotation;
+          if (!made.has(pair.refresh.generation)) made.set(pair.refresh.generation, client.now);
+          use(presented.generation);
+          if (rotation.outcome === 'rotated') result.rotations++;
+          else result.repeated++;
+          send(
+            () => {
+              // Unchanged writes the access cookie only.
+              holder.pair = {
+                access: pair.access,
+                refresh: rotation.outcome === 'unchanged' ? holder.pair.refresh : pair.refresh,
+              };
+              holder.accessExpiresAt = principal.expiresAt;
+              if (chance(0.8)) request(holder);
+              else rest(holder);
+            },
+            () => (chance(0.7) ? refresh(holder) : rest(holder)),
+          );
+        },
+        () => (chance(0.7) ? refresh(holder) : rest(holder)),
+      );
     };
 
     const use = (generation: number) => {
@@ -149,7 +167,8 @@ export async function simulate(redis: TestRedis, { seed, messages, failovers = f
       if (!thief && signedOut) result.violations.push(`${told}: an innocent user was signed out`);
       if (thief && !signedOut && closedFor >= 0) result.violations.push(`${told}: a token came back unnoticed`);
       const forgotten = client.now - (made.get(generation + 1) ?? client.now) >= LIFETIMES.refreshRetryWindowMs;
-      if (thief && signedOut && closedFor < 0 && !forgotten) result.violations.push(`${told}: nobody did anything wrong`);
+      if (thief && signedOut && closedFor < 0 && !forgotten)
+        result.violations.push(`${told}: nobody did anything wrong`);
     };
 
     const finish = async ({ outcome }: Rotation) => {
@@ -199,4 +218,3 @@ function randomNumbers(seed: number): () => number {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
 }
-

@@ -19,14 +19,19 @@ async function commandsOf(during: () => Promise<unknown>): Promise<Record<string
   await client.config('RESETSTAT');
   await during();
   const calls = [...(await client.info('commandstats')).matchAll(/cmdstat_([^:]+):calls=(\d+)/g)];
-  return Object.fromEntries(calls.map(([, command, count]) => [command!, Number(count)]).filter(([command]) => command !== 'config|resetstat'));
+  return Object.fromEntries(
+    calls.map(([, command, count]) => [command!, Number(count)]).filter(([command]) => command !== 'config|resetstat'),
+  );
 }
 
 /** The keys that Redis was asked for. */
 async function readsOf(during: () => Promise<unknown>): Promise<number> {
   await client.config('RESETSTAT');
   await during();
-  return [...(await client.info('stats')).matchAll(/keyspace_(?:hits|misses):(\d+)/g)].reduce((sum, [, count]) => sum + Number(count), 0);
+  return [...(await client.info('stats')).matchAll(/keyspace_(?:hits|misses):(\d+)/g)].reduce(
+    (sum, [, count]) => sum + Number(count),
+    0,
+  );
 }
 
 t.test('a lookup is one read', async (t) => {
@@ -35,14 +40,24 @@ t.test('a lookup is one read', async (t) => {
   t.same(await commandsOf(() => s.store.authenticate(pair.access.token)), { mget: 1 });
 });
 
-t.test('a principal, which several requests may hold, is frozen to the bottom, and null in its data is no obstacle', async (t) => {
-  const s = storeOn(client);
-  const data = { nothing: null, list: [{ deep: null }] };
-  const { pair } = await s.login('frozen', { identity: { subject: 'frozen', methods: ['pwd'], data } });
-  const principal = (await s.store.authenticate(pair.access.token))!;
-  t.strictSame(principal.data, data);
-  for (const each of [principal, principal.methods, principal.data!, principal.data!.list, (principal.data!.list as object[])[0]]) t.ok(Object.isFrozen(each));
-});
+t.test(
+  'a principal, which several requests may hold, is frozen to the bottom, and null in its data is no obstacle',
+  async (t) => {
+    const s = storeOn(client);
+    const data = { nothing: null, list: [{ deep: null }] };
+    const { pair } = await s.login('frozen', { identity: { subject: 'frozen', methods: ['pwd'], data } });
+    const principal = (await s.store.authenticate(pair.access.token))!;
+    t.strictSame(principal.data, data);
+    for (const each of [
+      principal,
+      principal.methods,
+      principal.data!,
+      principal.data!.list,
+      (principal.data!.list as object[])[0],
+    ])
+      t.ok(Object.isFrozen(each));
+  },
+);
 
 t.test('a request without a well-formed token never reaches Redis', async (t) => {
   const s = storeOn(client);
@@ -62,14 +77,23 @@ t.test('the lookups of one event-loop turn are gathered into MGETs of at most 12
   const s = storeOn(client);
   const logins = await Promise.all(Array.from({ length: 300 }, () => s.login()));
   const unknown = s.tokenKeys.mint('0000').access.token;
-  for (const [count, commands] of [[1, 1], [128, 1], [129, 2], [300, 3]] as const) {
+  for (const [count, commands] of [
+    [1, 1],
+    [128, 1],
+    [129, 2],
+    [300, 3],
+  ] as const) {
     const asked = logins.slice(0, count);
     let principals: unknown[] = [];
     const calls = await commandsOf(async () => {
       principals = await Promise.all(asked.map(({ pair }) => s.store.authenticate(pair.access.token)));
     });
     t.same(calls, { mget: commands }, `${count} lookups`);
-    t.same(principals, asked.map(({ principal }) => principal), 'each is told what is its own');
+    t.same(
+      principals,
+      asked.map(({ principal }) => principal),
+      'each is told what is its own',
+    );
   }
   t.equal(await s.store.authenticate(unknown), undefined);
 });
@@ -79,8 +103,15 @@ t.test('what is shown again shares a read until that is sent, and never after', 
   const logins = await Promise.all(Array.from({ length: 129 }, () => s.login()));
   const [first, ...others] = logins.map(({ pair }) => pair.access.token) as [string, ...string[]];
 
-  t.equal(await readsOf(() => Promise.all([first, others[0]!, first, first].map((token) => s.store.authenticate(token)))), 2);
-  t.equal(await readsOf(() => s.store.authenticate(first).then(() => s.store.authenticate(first))), 2, 'an answer is never kept');
+  t.equal(
+    await readsOf(() => Promise.all([first, others[0]!, first, first].map((token) => s.store.authenticate(token)))),
+    2,
+  );
+  t.equal(
+    await readsOf(() => s.store.authenticate(first).then(() => s.store.authenticate(first))),
+    2,
+    'an answer is never kept',
+  );
 
   const whileItIsAway = await readsOf(async () => {
     const early = s.store.authenticate(first);
@@ -89,14 +120,21 @@ t.test('what is shown again shares a read until that is sent, and never after', 
   });
   t.equal(whileItIsAway, 2, 'nor is a read shared whose answer is on its way');
 
-  const asSoonAsItIsSent = await readsOf(() => Promise.all([first, ...others, first].map((token) => s.store.authenticate(token))));
+  const asSoonAsItIsSent = await readsOf(() =>
+    Promise.all([first, ...others, first].map((token) => s.store.authenticate(token))),
+  );
   t.equal(asSoonAsItIsSent, 130, 'nor one that went early, with a full batch');
 });
 
 t.test('no request can change what another is told', async (t) => {
   const s = storeOn(client);
-  const { pair } = await s.login('', { identity: { subject: newSubject(), methods: ['pwd'], data: { cart: { items: [1] } } } });
-  const [one, another] = await Promise.all([s.store.authenticate(pair.access.token), s.store.authenticate(pair.access.token)]);
+  const { pair } = await s.login('', {
+    identity: { subject: newSubject(), methods: ['pwd'], data: { cart: { items: [1] } } },
+  });
+  const [one, another] = await Promise.all([
+    s.store.authenticate(pair.access.token),
+    s.store.authenticate(pair.access.token),
+  ]);
   t.throws(() => Object.assign(one!, { subject: 'somebody else' }), TypeError);
   t.throws(() => (one!.methods as string[]).push('otp'), TypeError);
   t.throws(() => (one!.data!.cart as { items: number[] }).items.push(2), TypeError);
@@ -110,7 +148,10 @@ t.test('a rotation is one script, its confirmation another one, however many use
   await s.use(warm);
   await s.backdate(warm.refresh, DEFAULT_LIFETIMES.refreshGraceMs);
   let next = warm;
-  t.match(await commandsOf(async () => ({ pair: next } = pairOf(await s.rotate(warm.refresh)))), { evalsha: 1, eval: undefined });
+  t.match(await commandsOf(async () => ({ pair: next } = pairOf(await s.rotate(warm.refresh)))), {
+    evalsha: 1,
+    eval: undefined,
+  });
   const calls = await commandsOf(async () => {
     await Promise.all(Array.from({ length: 200 }, () => s.store.authenticate(next.access.token)));
     await s.store.close();
@@ -161,7 +202,11 @@ t.test('in a Redis that is out of memory', async (t) => {
     const before = await everything();
     await full(async () => {
       await t.rejects(one.login(subject), { code: 'unavailable' }, 'with one to evict');
-      await t.rejects(s.login(subject, { supersedes: pair.refresh.sessionId }), { code: 'unavailable' }, 'with one to supersede');
+      await t.rejects(
+        s.login(subject, { supersedes: pair.refresh.sessionId }),
+        { code: 'unavailable' },
+        'with one to supersede',
+      );
       await t.rejects(s.login(), { code: 'unavailable' });
     });
     t.same(await everything(), before);
@@ -175,7 +220,11 @@ t.test('in a Redis that is out of memory', async (t) => {
       await full(async () => (rotation = await s.rotate(refresh)));
       const { pair, outcome, principal } = pairOf(rotation!);
       t.equal(outcome, 'rotated');
-      t.match(await s.stored(refresh), { refresh: pair.refresh.digest, access: pair.access.digest, generation: `${pair.refresh.generation}` });
+      t.match(await s.stored(refresh), {
+        refresh: pair.refresh.digest,
+        access: pair.access.digest,
+        generation: `${pair.refresh.generation}`,
+      });
       t.same(await s.use(pair), principal);
       t.ok((await s.members(principal.subject))[`access:${pair.access.digest}`]);
       t.same(await withoutExpiry(client, s.prefix), []);
@@ -202,19 +251,36 @@ t.test('in a Redis that is out of memory', async (t) => {
     const subject = newSubject();
     await client.hset(s.keys.user(subject), 'password', 'phc-1');
     const logins = await Promise.all(Array.from({ length: 6 }, () => s.login(subject)));
-    const [a, b, c, d, e, f] = logins.map(({ pair }) => pair) as [TokenPair, TokenPair, TokenPair, TokenPair, TokenPair, TokenPair];
+    const [a, b, c, d, e, f] = logins.map(({ pair }) => pair) as [
+      TokenPair,
+      TokenPair,
+      TokenPair,
+      TokenPair,
+      TokenPair,
+      TokenPair,
+    ];
     const [, spentBy] = (await s.rotations(c, 1)) as [TokenPair, TokenPair];
     await full(async () => {
       t.equal(await s.store.revoke(subject, a.refresh.sessionId, 'revoked'), true);
       t.ok(await s.store.revokeByToken(b.refresh, 'logged_out'));
       t.equal((await s.rotate(c.refresh)).outcome, 'reused');
       await s.store.revokeAll(subject, { reason: 'logged_out_elsewhere', own: { sessionId: d.refresh.sessionId } });
-      await s.store.revokeAll(subject, { reason: 'password_changed', credential: { verified: 'phc-1', replacement: 'phc-2' } });
+      await s.store.revokeAll(subject, {
+        reason: 'password_changed',
+        credential: { verified: 'phc-1', replacement: 'phc-2' },
+      });
       await s.store.revokeAll(subject, { reason: 'logged_out' });
       for (const pair of [a, b, c, spentBy, d, e, f]) t.equal(await s.store.authenticate(pair.access.token), undefined);
     });
     const reasons = await Promise.all([a, b, c, d, e, f].map(({ refresh }) => client.get(s.endedKey(refresh))));
-    t.same(reasons, ['revoked', 'logged_out', 'reused', 'password_changed', 'logged_out_elsewhere', 'logged_out_elsewhere']);
+    t.same(reasons, [
+      'revoked',
+      'logged_out',
+      'reused',
+      'password_changed',
+      'logged_out_elsewhere',
+      'logged_out_elsewhere',
+    ]);
     t.equal(await client.hget(s.keys.user(subject), 'password'), 'phc-2');
     t.equal((await s.all()).filter((key) => key.includes(a.refresh.sessionId) && !key.includes(':ended:')).length, 0);
   });
@@ -229,48 +295,53 @@ t.test('the limit may be lowered by thousands', async (t) => {
   t.equal((await s.store.list(subject)).length, 5);
 });
 
-t.test('a server that is killed and started again with its append-only file still has all that was acknowledged', async (t) => {
-  const durable = await startRedis();
-  t.teardown(() => durable.stop());
-  const s = storeOn(durable.client({ maxRetriesPerRequest: null }));
-  const subject = newSubject();
-  await durable.client().hset(s.keys.user(subject), 'password', 'phc-1');
+t.test(
+  'a server that is killed and started again with its append-only file still has all that was acknowledged',
+  async (t) => {
+    const durable = await startRedis();
+    t.teardown(() => durable.stop());
+    const s = storeOn(durable.client({ maxRetriesPerRequest: null }));
+    const subject = newSubject();
+    await durable.client().hset(s.keys.user(subject), 'password', 'phc-1');
 
-  for (let round = 0; round < 3; round++) {
-    const rotated = new Map<string, TokenPair>();
-    const revoked: TokenPair[] = [];
-    let working = true;
-    const worker = async () => {
-      while (working) {
-        const { pair } = await s.login(newSubject());
-        const { pair: next } = pairOf(await s.rotate(pair.refresh));
-        rotated.set(next.refresh.sessionId, next);
-        if (rotated.size % 2 === 0) continue;
-        await s.store.revokeByToken(next.refresh, 'logged_out');
-        revoked.push(next);
-        rotated.delete(next.refresh.sessionId);
+    for (let round = 0; round < 3; round++) {
+      const rotated = new Map<string, TokenPair>();
+      const revoked: TokenPair[] = [];
+      let working = true;
+      const worker = async () => {
+        while (working) {
+          const { pair } = await s.login(newSubject());
+          const { pair: next } = pairOf(await s.rotate(pair.refresh));
+          rotated.set(next.refresh.sessionId, next);
+          if (rotated.size % 2 === 0) continue;
+          await s.store.revokeByToken(next.refresh, 'logged_out');
+          revoked.push(next);
+          rotated.delete(next.refresh.sessionId);
+        }
+      };
+      const workers = Array.from({ length: 8 }, () =>
+        worker().catch((error: unknown) => t.match(error, { code: 'unavailable' })),
+      );
+      await until('enough was rotated and revoked', async () => rotated.size > 30 && revoked.length > 30);
+      await durable.kill();
+      working = false;
+      const known = new Map(rotated);
+      const dead = [...revoked];
+      await durable.restart();
+      await Promise.all(workers);
+
+      t.comment(`${known.size} rotations, ${dead.length} revocations`);
+      for (const pair of known.values()) {
+        const stored = await s.stored(pair.refresh);
+        // Its revocation may have been written while its answer was lost.
+        if (!stored.refresh) t.equal(await durable.client().get(s.endedKey(pair.refresh)), 'logged_out');
+        else if (stored.refresh !== pair.refresh.digest) t.fail('an acknowledged rotation is lost');
       }
-    };
-    const workers = Array.from({ length: 8 }, () => worker().catch((error: unknown) => t.match(error, { code: 'unavailable' })));
-    await until('enough was rotated and revoked', async () => rotated.size > 30 && revoked.length > 30);
-    await durable.kill();
-    working = false;
-    const known = new Map(rotated);
-    const dead = [...revoked];
-    await durable.restart();
-    await Promise.all(workers);
-
-    t.comment(`${known.size} rotations, ${dead.length} revocations`);
-    for (const pair of known.values()) {
-      const stored = await s.stored(pair.refresh);
-      // Its revocation may have been written while its answer was lost.
-      if (!stored.refresh) t.equal(await durable.client().get(s.endedKey(pair.refresh)), 'logged_out');
-      else if (stored.refresh !== pair.refresh.digest) t.fail('an acknowledged rotation is lost');
+      for (const pair of dead) {
+        if (await s.store.authenticate(pair.access.token)) t.fail('what was revoked lives again');
+        t.same(await s.rotate(pair.refresh), { outcome: 'ended', reason: 'logged_out' });
+      }
+      t.same(await withoutExpiry(durable.client(), s.prefix), []);
     }
-    for (const pair of dead) {
-      if (await s.store.authenticate(pair.access.token)) t.fail('what was revoked lives again');
-      t.same(await s.rotate(pair.refresh), { outcome: 'ended', reason: 'logged_out' });
-    }
-    t.same(await withoutExpiry(durable.client(), s.prefix), []);
-  }
-});
+  },
+);

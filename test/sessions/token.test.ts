@@ -92,7 +92,10 @@ t.test('the standard base64 alphabet is another one', async (t) => {
   let seen = 0;
   for (let i = 0; i < 200; i++) {
     const { access, refresh } = keys.mint('ffff');
-    for (const [token, parse] of [[access.token, parseAccessToken], [refresh.token, (s: string) => keys.parse(s)]] as const) {
+    for (const [token, parse] of [
+      [access.token, parseAccessToken],
+      [refresh.token, (s: string) => keys.parse(s)],
+    ] as const) {
       const standard = `${token.slice(0, 4)}${token.slice(4).replaceAll('-', '+').replaceAll('_', '/')}`;
       if (standard === token) continue;
       seen++;
@@ -103,7 +106,10 @@ t.test('the standard base64 alphabet is another one', async (t) => {
 });
 
 t.test('one wrong bit anywhere is found by the checksum', async (t) => {
-  for (const [token, parse] of [[access, parseAccessToken], [refresh, (s: string) => keys.parse(s)]] as const) {
+  for (const [token, parse] of [
+    [access, parseAccessToken],
+    [refresh, (s: string) => keys.parse(s)],
+  ] as const) {
     const bytes = bytesOf(token);
     for (let bit = 0; bit < bytes.length * 8; bit++) {
       const wrong = Buffer.from(bytes);
@@ -117,7 +123,12 @@ t.test('one wrong bit anywhere is found by the checksum', async (t) => {
 t.test('with its checksum made right, an altered refresh token is found by the MAC', async (t) => {
   t.equal(keys.parse(framed('lkr_', bytesOf(refresh)))?.token, refresh, 'the checksum alone can be made by anybody');
   for (const [part, from, to] of [
-    ['key id', 0, 4], ['partition', 4, 6], ['session id', 6, 22], ['generation', 22, 26], ['secret', 26, 58], ['MAC', 58, 90],
+    ['key id', 0, 4],
+    ['partition', 4, 6],
+    ['session id', 6, 22],
+    ['generation', 22, 26],
+    ['secret', 26, 58],
+    ['MAC', 58, 90],
   ] as const) {
     for (let index = from; index < to; index++) {
       if (keys.parse(altered(index)) || keys.parse(altered(index, 0x80))) t.fail(`${part}, byte ${index}`);
@@ -139,7 +150,11 @@ t.test('keys roll: add the new one last, move it first, drop the old one', async
   const added = new TokenKeys([SECRET, OTHER]);
   t.same(added.parse(old.refresh.token), old.refresh);
   const during = added.mint('0001');
-  t.same(keys.parse(during.refresh.token), during.refresh, 'the old key still signs: processes that have one key know it');
+  t.same(
+    keys.parse(during.refresh.token),
+    during.refresh,
+    'the old key still signs: processes that have one key know it',
+  );
 
   const moved = new TokenKeys([OTHER, SECRET]);
   const young = moved.mint('0001');
@@ -154,31 +169,37 @@ t.test('keys roll: add the new one last, move it first, drop the old one', async
   t.throws(() => new TokenKeys([SECRET, OTHER, SECRET]), /share an id/, 'a key is listed once');
 });
 
-t.test('the successor and the access token follow from the refresh token and the key, and from nothing else', async (t) => {
-  const elsewhere = new TokenKeys([SECRET]);
-  const parsed = elsewhere.parse(refresh)!;
-  t.same(elsewhere.pairOf(parsed), pair);
-  t.same(elsewhere.successorOf(parsed), keys.successorOf(pair.refresh));
+t.test(
+  'the successor and the access token follow from the refresh token and the key, and from nothing else',
+  async (t) => {
+    const elsewhere = new TokenKeys([SECRET]);
+    const parsed = elsewhere.parse(refresh)!;
+    t.same(elsewhere.pairOf(parsed), pair);
+    t.same(elsewhere.successorOf(parsed), keys.successorOf(pair.refresh));
 
-  const next = keys.successorOf(pair.refresh);
-  t.equal(next.refresh.generation, 2);
-  t.equal(next.refresh.sessionId, pair.refresh.sessionId);
-  t.equal(next.refresh.partition, 'a3f0');
-  t.same(keys.parse(next.refresh.token), next.refresh);
-  t.same(parseAccessToken(next.access.token), next.access);
-  const key = Buffer.from(hkdfSync('sha256', SECRET, 'latchkey', 'token key', 32));
-  t.same(bytesOf(next.refresh.token).subarray(26, 58), createHmac('sha256', key).update('refresh').update(refresh).digest());
-  t.same(bytesOf(access).subarray(2, 34), createHmac('sha256', key).update('access').update(refresh).digest());
+    const next = keys.successorOf(pair.refresh);
+    t.equal(next.refresh.generation, 2);
+    t.equal(next.refresh.sessionId, pair.refresh.sessionId);
+    t.equal(next.refresh.partition, 'a3f0');
+    t.same(keys.parse(next.refresh.token), next.refresh);
+    t.same(parseAccessToken(next.access.token), next.access);
+    const key = Buffer.from(hkdfSync('sha256', SECRET, 'latchkey', 'token key', 32));
+    t.same(
+      bytesOf(next.refresh.token).subarray(26, 58),
+      createHmac('sha256', key).update('refresh').update(refresh).digest(),
+    );
+    t.same(bytesOf(access).subarray(2, 34), createHmac('sha256', key).update('access').update(refresh).digest());
 
-  const chain = new Set<string>();
-  let current = pair;
-  for (let i = 0; i < 1000; i++) {
-    chain.add(current.refresh.token).add(current.access.token);
-    current = keys.successorOf(current.refresh);
-  }
-  t.equal(chain.size, 2000, 'no token comes twice');
-  t.equal(current.refresh.generation, 1001);
-});
+    const chain = new Set<string>();
+    let current = pair;
+    for (let i = 0; i < 1000; i++) {
+      chain.add(current.refresh.token).add(current.access.token);
+      current = keys.successorOf(current.refresh);
+    }
+    t.equal(chain.size, 2000, 'no token comes twice');
+    t.equal(current.refresh.generation, 1001);
+  },
+);
 
 t.test('a generation never overflows', async (t) => {
   const key = Buffer.from(hkdfSync('sha256', SECRET, 'latchkey', 'token key', 32));
@@ -210,15 +231,21 @@ t.test('whatever else is presented is turned away, without an error', async () =
   const bytes = fc.uint8Array({ maxLength: 200 }).map((array) => Buffer.from(array).toString('base64url'));
   const exactly = (count: number) =>
     fc.uint8Array({ minLength: count, maxLength: count }).map((array) => Buffer.from(array));
-  const prefixed = fc.tuple(fc.constantFrom('lka_', 'lkr_', ''), fc.oneof(text, bytes)).map(([prefix, rest]) => prefix + rest);
+  const prefixed = fc
+    .tuple(fc.constantFrom('lka_', 'lkr_', ''), fc.oneof(text, bytes))
+    .map(([prefix, rest]) => prefix + rest);
   const checked = fc.oneof(
     exactly(38).map((random) => framed('lkr_', random)),
     exactly(REFRESH_BYTES).map((random) => framed('lkr_', random)),
-    exactly(REFRESH_BYTES).map((random) => framed('lkr_', Buffer.concat([bytesOf(refresh).subarray(0, 26), random.subarray(26)]))),
+    exactly(REFRESH_BYTES).map((random) =>
+      framed('lkr_', Buffer.concat([bytesOf(refresh).subarray(0, 26), random.subarray(26)])),
+    ),
   );
-  const lengthened = fc.tuple(fc.constantFrom('lka_', 'lkr_'), fc.constantFrom(51, 126)).chain(([prefix, length]) =>
-    fc.string({ unit: 'binary', minLength: length, maxLength: length }).map((rest) => prefix + rest),
-  );
+  const lengthened = fc
+    .tuple(fc.constantFrom('lka_', 'lkr_'), fc.constantFrom(51, 126))
+    .chain(([prefix, length]) =>
+      fc.string({ unit: 'binary', minLength: length, maxLength: length }).map((rest) => prefix + rest),
+    );
   fc.assert(
     fc.property(fc.oneof(prefixed, checked, lengthened), (token) => {
       return parseAccessToken(token) === undefined && keys.parse(token) === undefined;
@@ -229,7 +256,10 @@ t.test('whatever else is presented is turned away, without an error', async () =
 
 t.test('a key that could be guessed is none', async (t) => {
   for (const secrets of [[''], ['x'.repeat(31)], [SECRET, 'short'], []]) {
-    t.throws(() => new TokenKeys(secrets as unknown as [string]), { name: 'RangeError', message: 'Token keys are one or more secrets of at least 32 characters' });
+    t.throws(() => new TokenKeys(secrets as unknown as [string]), {
+      name: 'RangeError',
+      message: 'Token keys are one or more secrets of at least 32 characters',
+    });
   }
   t.ok(new TokenKeys(['x'.repeat(32)]));
 });

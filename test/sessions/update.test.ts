@@ -11,9 +11,14 @@ const client = redis.client();
 t.test('data is changed field by field, at once in the living access tokens, their times as they were', async (t) => {
   const s = storeOn(client);
   const subject = newSubject();
-  const { pair, principal } = await s.login(subject, { identity: { subject, methods: ['pwd'], data: { plan: 'x', seat: 1 } } });
+  const { pair, principal } = await s.login(subject, {
+    identity: { subject, methods: ['pwd'], data: { plan: 'x', seat: 1 } },
+  });
   await client.pexpire(s.accessKey(pair), 300_000);
-  t.same(await s.store.update(subject, principal.sessionId, { plan: null, cart: { items: [] } }), { seat: 1, cart: { items: [] } });
+  t.same(await s.store.update(subject, principal.sessionId, { plan: null, cart: { items: [] } }), {
+    seat: 1,
+    cart: { items: [] },
+  });
   t.strictSame(await s.store.authenticate(pair.access.token), { ...principal, data: { seat: 1, cart: { items: [] } } });
   const left = await client.pttl(s.accessKey(pair));
   t.ok(left > 295_000 && left <= 300_000, 'the expiry stays');
@@ -52,24 +57,29 @@ t.test('of 64 patches at once none is lost', async (t) => {
   t.same(Object.keys((await s.store.authenticate(pair.access.token))!.data!).sort(), names.sort());
 });
 
-t.test('a session of someone else, one that has ended, and one that ends meanwhile are not found and not made again', async (t) => {
-  const s = storeOn(client);
-  const subject = newSubject();
-  const { principal } = await s.login(subject);
-  const { sessionId } = principal;
-  // Somebody else's sessions are in the same partition only by chance: put there by hand.
-  const other = newSubject();
-  await client.copy(s.keys.session(partition(s, subject), sessionId), s.keys.session(partition(s, other), sessionId));
-  t.equal(await s.store.update(other, sessionId, { a: 1 }), undefined);
-  t.equal(await s.store.get(other, sessionId), undefined);
+t.test(
+  'a session of someone else, one that has ended, and one that ends meanwhile are not found and not made again',
+  async (t) => {
+    const s = storeOn(client);
+    const subject = newSubject();
+    const { principal } = await s.login(subject);
+    const { sessionId } = principal;
+    // Somebody else's sessions are in the same partition only by chance: put there by hand.
+    const other = newSubject();
+    await client.copy(s.keys.session(partition(s, subject), sessionId), s.keys.session(partition(s, other), sessionId));
+    t.equal(await s.store.update(other, sessionId, { a: 1 }), undefined);
+    t.equal(await s.store.get(other, sessionId), undefined);
 
-  const updating = Promise.all(Array.from({ length: 20 }, (_, i) => s.store.update(subject, sessionId, { [`f${i}`]: 1 })));
-  await s.store.revoke(subject, sessionId, 'revoked');
-  t.ok((await updating).includes(undefined));
-  t.equal(await s.store.update(subject, sessionId, { a: 1 }), undefined);
-  t.equal(await s.store.get(subject, sessionId), undefined);
-  t.notOk((await s.all()).some((key) => key.startsWith(`{${partition(s, subject)}}:session:`)));
-});
+    const updating = Promise.all(
+      Array.from({ length: 20 }, (_, i) => s.store.update(subject, sessionId, { [`f${i}`]: 1 })),
+    );
+    await s.store.revoke(subject, sessionId, 'revoked');
+    t.ok((await updating).includes(undefined));
+    t.equal(await s.store.update(subject, sessionId, { a: 1 }), undefined);
+    t.equal(await s.store.get(subject, sessionId), undefined);
+    t.notOk((await s.all()).some((key) => key.startsWith(`{${partition(s, subject)}}:session:`)));
+  },
+);
 
 t.test('what is too large is refused, at the beginning and by a patch, and changes nothing', async (t) => {
   const s = storeOn(client);

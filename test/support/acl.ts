@@ -28,7 +28,10 @@ export async function addUser(admin: Redis, user: 'latchkey' | 'operator', prefi
 export async function refusals(admin: Redis): Promise<string[]> {
   const log = (await admin.call('ACL', 'LOG')) as string[][];
   return log.map((entry) => {
-    const fields = Object.fromEntries(entry.flatMap((name, i) => (i % 2 ? [] : [[name, entry[i + 1]]]))) as Record<string, string>;
+    const fields = Object.fromEntries(entry.flatMap((name, i) => (i % 2 ? [] : [[name, entry[i + 1]]]))) as Record<
+      string,
+      string
+    >;
     return `${fields.username}: ${fields.reason}, ${fields.object}`;
   });
 }

@@ -12,7 +12,9 @@ export async function keysUnder(client: Client, prefix: string): Promise<string[
 
 /** The keys that would stay for ever although they are neither a user record nor a login name. */
 export async function withoutExpiry(client: Client, prefix: string): Promise<string[]> {
-  const names = (await keysUnder(client, prefix)).filter((key) => !/^({[0-9a-f]{4}}:user|login):/.test(key.slice(prefix.length)));
+  const names = (await keysUnder(client, prefix)).filter(
+    (key) => !/^({[0-9a-f]{4}}:user|login):/.test(key.slice(prefix.length)),
+  );
   const ttls = await Promise.all(names.map((key) => client.pttl(key)));
   return names.filter((_, i) => ttls[i] === -1);
 }

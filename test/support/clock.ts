@@ -19,7 +19,9 @@ export async function movableClock(directory: string): Promise<MovableClock> {
   const library = join(directory, 'clock.so');
   const file = join(directory, 'clock-offset');
   await run('cc', ['-O2', '-shared', '-fPIC', '-o', library, SHIM]).catch((error: Error) => {
-    throw new Error(`A Redis with a movable clock needs a C compiler (apt install gcc libc6-dev): ${error.message}`, { cause: error });
+    throw new Error(`A Redis with a movable clock needs a C compiler (apt install gcc libc6-dev): ${error.message}`, {
+      cause: error,
+    });
   });
   await writeOffset(file, 0n);
   return {

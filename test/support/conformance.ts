@@ -31,7 +31,9 @@ export function holdToDocument(app: FastifyInstance, tell: (violation: string) =
     judge ??= judgeOf(app.swagger() as unknown as Document);
     const violation = judge(request, reply, payload);
     if (violation === undefined) return;
-    tellers.get(app)!(`${request.method} ${request.routeOptions.url ?? request.url} answered ${reply.statusCode}: ${violation}`);
+    tellers.get(app)!(
+      `${request.method} ${request.routeOptions.url ?? request.url} answered ${reply.statusCode}: ${violation}`,
+    );
   });
 }
 
@@ -53,7 +55,10 @@ function judgeOf(document: Document) {
   ajv.addSchema(document, 'openapi.json');
   const validators = new Map<string, ValidateFunction>();
   const validatorAt = (...path: string[]) => {
-    const pointer = path.map((name) => name.replaceAll('~', '~0').replaceAll('/', '~1')).map(encodeURIComponent).join('/');
+    const pointer = path
+      .map((name) => name.replaceAll('~', '~0').replaceAll('/', '~1'))
+      .map(encodeURIComponent)
+      .join('/');
     const known = validators.get(pointer);
     if (known) return known;
     const validator = ajv.compile({ $ref: `openapi.json#/${pointer}` });
@@ -61,7 +66,11 @@ function judgeOf(document: Document) {
     return validator;
   };
 
-  return ({ method, is404, routeOptions }: FastifyRequest, reply: FastifyReply, payload: unknown): string | undefined => {
+  return (
+    { method, is404, routeOptions }: FastifyRequest,
+    reply: FastifyReply,
+    payload: unknown,
+  ): string | undefined => {
     const [type = ''] = String(reply.getHeader('content-type') ?? '').split(';');
     const invalid = (validate: ValidateFunction) => {
       if (typeof payload !== 'string') return 'the body is no text';
@@ -69,7 +78,9 @@ function judgeOf(document: Document) {
     };
     // What no route answers: a path that is not there, or a path that is no path.
     if (is404 || routeOptions.url === undefined) {
-      return type === 'application/problem+json' ? invalid(validatorAt('components', 'schemas', 'Problem')) : `its content type is ${type}`;
+      return type === 'application/problem+json'
+        ? invalid(validatorAt('components', 'schemas', 'Problem'))
+        : `its content type is ${type}`;
     }
     if (routeOptions.schema === undefined || routeOptions.schema.hide) return undefined;
 
@@ -77,9 +88,11 @@ function judgeOf(document: Document) {
     const verb = method === 'HEAD' ? 'get' : method.toLowerCase();
     const response = document.paths[path]?.[verb]?.responses[reply.statusCode];
     if (!response) return 'the status is not documented';
-    for (const name of Object.keys(response.headers ?? {})) if (!reply.hasHeader(name)) return `the header ${name} is not there`;
+    for (const name of Object.keys(response.headers ?? {}))
+      if (!reply.hasHeader(name)) return `the header ${name} is not there`;
     if (reply.statusCode === 204) return undefined;
-    if (!response.content) return payload === undefined || payload === null || payload === '' ? undefined : 'no body is documented';
+    if (!response.content)
+      return payload === undefined || payload === null || payload === '' ? undefined : 'no body is documented';
     if (!(type in response.content)) return `the content type ${type} is not documented`;
     if (method === 'HEAD') return undefined;
     return invalid(validatorAt('paths', path, verb, 'responses', String(reply.statusCode), 'content', type, 'schema'));

@@ -8,7 +8,11 @@ export interface RawReply {
 }
 
 /** Sends bytes to a server as they are, and reads its first answer until it closes the connection or `patienceMs` are over. */
-export async function rawRequest(url: string, bytes: string | Buffer, { patienceMs = 5_000 } = {}): Promise<RawReply | undefined> {
+export async function rawRequest(
+  url: string,
+  bytes: string | Buffer,
+  { patienceMs = 5_000 } = {},
+): Promise<RawReply | undefined> {
   const { hostname, port } = new URL(url);
   const received: Buffer[] = [];
   await new Promise<void>((resolve) => {
@@ -22,6 +26,8 @@ export async function rawRequest(url: string, bytes: string | Buffer, { patience
   const [statusLine = '', ...lines] = head.split('\r\n');
   const status = /^HTTP\/1\.1 (\d{3})/.exec(statusLine)?.[1];
   if (status === undefined) return undefined;
-  const headers = Object.fromEntries(lines.map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]));
+  const headers = Object.fromEntries(
+    lines.map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]),
+  );
   return { status: Number(status), headers, body: body.join('\r\n\r\n') };
 }

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
 import type { Redis } from 'ioredis';
-import { type AppConfig, internalApp, type OnEvent, publicApp } from '../../src/app.js';
-import { loadConfig } from '../../src/config.js';
+import { type AppConfig, internalApp, type OnEvent, publicApp } from '../../src/server/apps.js';
+import { loadConfig } from '../../src/server/config/config.js';
 import { connect, waitUntilReady } from '../../src/redis/connect.js';
 import { Keys } from '../../src/redis/keys.js';
 import type { IssuedTokens } from '../../src/sessions/session.js';
@@ -30,7 +30,11 @@ export interface TestService {
   store: SessionStore;
   /** A request to the public app, without a network. */
   inject: (request: InjectOptions) => Promise<LightMyRequestResponse>;
-  post: (url: string, payload?: InjectOptions['payload'], headers?: Record<string, string>) => Promise<LightMyRequestResponse>;
+  post: (
+    url: string,
+    payload?: InjectOptions['payload'],
+    headers?: Record<string, string>,
+  ) => Promise<LightMyRequestResponse>;
   get: (url: string, headers?: Record<string, string>) => Promise<LightMyRequestResponse>;
   /** Registers a user of a name that nobody has. */
   register: (username?: string) => Promise<{ subject: string; username: string }>;
@@ -83,7 +87,17 @@ export async function startService(
   const post: TestService['post'] = (path, payload, headers = {}) =>
     inject({ method: 'POST', url: path, headers, ...(payload !== undefined && { payload }) });
   return {
-    app, internal, url, internalUrl, redis, client, config, keys, store, inject, post,
+    app,
+    internal,
+    url,
+    internalUrl,
+    redis,
+    client,
+    config,
+    keys,
+    store,
+    inject,
+    post,
     get: (path, headers = {}) => inject({ method: 'GET', url: path, headers }),
     async register(username = `user-${randomBytes(6).toString('hex')}`) {
       const reply = await post('/auth/register', { username, password: PASSWORD });
@@ -116,7 +130,10 @@ export async function startService(
       await Promise.all([app.close(), internal.close(), store.close()]);
       for (const each of Object.values(clients)) each.disconnect();
       redis.resume();
-      const refused = client.status === 'ready' ? (await refusals(client)).filter((each) => each.startsWith(`${user.username}:`)) : [];
+      const refused =
+        client.status === 'ready'
+          ? (await refusals(client)).filter((each) => each.startsWith(`${user.username}:`))
+          : [];
       if (!given) await redis.stop();
       else client.disconnect();
       if (refused.length > 0) throw new Error(`users.acl refused the service: ${refused.join('; ')}`);
@@ -130,7 +147,10 @@ export function bearer({ pair }: IssuedTokens): { authorization: string } {
 }
 
 /** What a browser sends of ours: its cookies, from a page of this very origin. */
-export function browser({ pair }: IssuedTokens, only?: 'access' | 'refresh'): { cookie: string; 'sec-fetch-site': string } {
+export function browser(
+  { pair }: IssuedTokens,
+  only?: 'access' | 'refresh',
+): { cookie: string; 'sec-fetch-site': string } {
   const cookies = [
     ...(only === 'refresh' ? [] : [`${ACCESS_COOKIE}=${pair.access.token}`]),
     ...(only === 'access' ? [] : [`${REFRESH_COOKIE}=${pair.refresh.token}`]),
@@ -150,7 +170,11 @@ export function setCookies(reply: Pick<LightMyRequestResponse, 'headers'>): SetC
   return [reply.headers['set-cookie'] ?? []].flat().map((header) => {
     const [pair, ...attributes] = header.split('; ').map((part) => part.split('='));
     const [name = '', value = ''] = pair ?? [];
-    return { name, value, attributes: Object.fromEntries(attributes.map(([key = '', word = '']) => [key.toLowerCase(), word])) };
+    return {
+      name,
+      value,
+      attributes: Object.fromEntries(attributes.map(([key = '', word = '']) => [key.toLowerCase(), word])),
+    };
   });
 }
 

@@ -3,8 +3,8 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Webhook } from 'standardwebhooks';
 import t from 'tap';
-import { type OnEvent, webhooksOf } from '../../src/app.js';
-import { webhookEvent } from '../../src/http/webhook-event.js';
+import { type OnEvent, webhooksOf } from '../../src/server/apps.js';
+import { webhookEvent } from '../../src/http/flows/webhook-event.js';
 import { until } from '../support/redis/waiting.js';
 import { PASSWORD, startService } from '../support/service.js';
 
@@ -25,12 +25,18 @@ t.test('the service tells its endpoints what happens, and no token or password',
 
   const { config, client, register, post, close } = await startService({}, { onEvent: (event) => onEvent(event) });
   t.teardown(close);
-  const webhooks = webhooksOf({ ...config, webhooks: [{ url, secrets: [secret] }] }, { lookups: client, scripts: client }, (error) => t.fail(error.message))!;
+  const webhooks = webhooksOf(
+    { ...config, webhooks: [{ url, secrets: [secret] }] },
+    { lookups: client, scripts: client },
+    (error) => t.fail(error.message),
+  )!;
   t.teardown(() => webhooks.close());
   const onEvent: OnEvent = (event) => webhooks.publish(webhookEvent(event)!);
 
   const { subject, username } = await register();
-  const { session, access_token } = (await post('/auth/login', { username, password: PASSWORD, transport: 'bearer' })).json();
+  const { session, access_token } = (
+    await post('/auth/login', { username, password: PASSWORD, transport: 'bearer' })
+  ).json();
   await post('/auth/logout', undefined, { authorization: `Bearer ${access_token}` });
   await until('all is told', async () => told.length === 3);
   const byType = Object.fromEntries(told.map(({ type, data }) => [type, data]));
@@ -45,5 +51,8 @@ t.test('the service tells its endpoints what happens, and no token or password',
 t.test('without WEBHOOKS there are none', async (t) => {
   const { config, client, close } = await startService();
   t.teardown(close);
-  t.equal(webhooksOf(config, { lookups: client, scripts: client }, () => undefined), undefined);
+  t.equal(
+    webhooksOf(config, { lookups: client, scripts: client }, () => undefined),
+    undefined,
+  );
 });

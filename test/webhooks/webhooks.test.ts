@@ -6,7 +6,12 @@ import { Webhook } from 'standardwebhooks';
 import t, { type Test } from 'tap';
 import { Keys } from '../../src/redis/keys.js';
 import type { RedisClient } from '../../src/redis/script.js';
-import { type WebhookEndpoint, type WebhookEvent, Webhooks, type WebhooksOptions } from '../../src/webhooks/webhooks.js';
+import {
+  type WebhookEndpoint,
+  type WebhookEvent,
+  Webhooks,
+  type WebhooksOptions,
+} from '../../src/webhooks/webhooks.js';
 import { withoutExpiry } from '../support/audit.js';
 import { startCluster, startRedis } from '../support/redis.js';
 import { until } from '../support/redis/waiting.js';
@@ -26,7 +31,13 @@ type Answer = (response: ServerResponse, message: Message) => void;
 async function startReceiver(t: Test) {
   const secret = `whsec_${randomBytes(32).toString('base64')}`;
   const messages: Message[] = [];
-  const receiver = { messages, secret, answer: ((response) => response.end()) as Answer, url: '', server: undefined as unknown as Server };
+  const receiver = {
+    messages,
+    secret,
+    answer: ((response) => response.end()) as Answer,
+    url: '',
+    server: undefined as unknown as Server,
+  };
   receiver.server = createServer((request, response) => {
     let body = '';
     request.setEncoding('utf8').on('data', (text: string) => (body += text));
@@ -45,7 +56,10 @@ async function startReceiver(t: Test) {
   return receiver;
 }
 
-const status = (code: number): Answer => (response) => response.writeHead(code).end('what it says is of no matter');
+const status =
+  (code: number): Answer =>
+  (response) =>
+    response.writeHead(code).end('what it says is of no matter');
 const typesOf = (messages: Message[]) => messages.map(({ body }) => (JSON.parse(body) as WebhookEvent).type);
 const event = (type: string): WebhookEvent => ({ type, data: { subject: 'ada' } });
 
@@ -66,7 +80,8 @@ function fresh(t: Test, on: RedisClient = client, keys = new Keys(`${randomBytes
 }
 
 const endpoint = ({ url, secret }: { url: string; secret: string }): WebhookEndpoint => ({ url, secrets: [secret] });
-const within = (what: string, done: () => boolean | Promise<boolean>, ms = 20_000) => until(what, async () => done(), ms);
+const within = (what: string, done: () => boolean | Promise<boolean>, ms = 20_000) =>
+  until(what, async () => done(), ms);
 
 t.test('an event reaches its endpoint, signed, at once, and is kept no longer', async (t) => {
   const receiver = await startReceiver(t);
@@ -81,7 +96,10 @@ t.test('an event reaches its endpoint, signed, at once, and is kept no longer', 
     data: { subject: 'ada', session_id: 'x' },
   });
   t.match(headers, { 'content-type': 'application/json', 'user-agent': 'latchkey', 'webhook-id': /^evt_[\w-]{22}$/ });
-  t.throws(() => new Webhook(`whsec_${randomBytes(32).toString('base64')}`).verify(body, headers as Record<string, string>), 'a wrong secret tells');
+  t.throws(
+    () => new Webhook(`whsec_${randomBytes(32).toString('base64')}`).verify(body, headers as Record<string, string>),
+    'a wrong secret tells',
+  );
   await within('it is forgotten', async () => (await kept()) === 0);
   const ttl = await client.pttl(key);
   t.ok(ttl > 6.9 * 86_400_000 && ttl <= 7 * 86_400_000);
@@ -94,7 +112,14 @@ t.test('a receiver that fails for a while gets every event in the end, each by t
   const { start, kept, faults } = fresh(t);
   const warnings = t.capture(process, 'emitWarning');
   let failing = 0;
-  const ways: Answer[] = [status(500), (response) => response.destroy(), () => undefined, status(302), status(404), status(199 + 200)];
+  const ways: Answer[] = [
+    status(500),
+    (response) => response.destroy(),
+    () => undefined,
+    status(302),
+    status(404),
+    status(199 + 200),
+  ];
   receiver.answer = (response, message) => ways[failing++ % ways.length]!(response, message);
   const webhooks = start([endpoint(receiver)], { retryDelaysMs: Array.from({ length: 60 }, () => 300) });
   const types = Array.from({ length: 40 }, (_, i) => `event.${i}`);
@@ -109,7 +134,9 @@ t.test('a receiver that fails for a while gets every event in the end, each by t
   await within('each arrives', async () => new Set(typesOf(delivered)).size === 40 && (await kept()) === 0, 60_000);
   t.same([...new Set(typesOf(delivered))].sort(), types.sort());
   for (const type of types) {
-    const ids = receiver.messages.filter(({ body }) => body.includes(`"${type}"`)).map(({ headers }) => headers['webhook-id']);
+    const ids = receiver.messages
+      .filter(({ body }) => body.includes(`"${type}"`))
+      .map(({ headers }) => headers['webhook-id']);
     t.equal(new Set(ids).size, 1, `${type} can be told from another of its kind`);
   }
   t.same(faults, []);
@@ -157,7 +184,9 @@ t.test('what a process took and did not finish, another takes over', async (t) =
 t.test('several processes share the work, and an event goes to one of them', async (t) => {
   const receiver = await startReceiver(t);
   const { start, kept } = fresh(t);
-  const processes = Array.from({ length: 4 }, () => start([endpoint(receiver)], { timeoutMs: 5_000, retryDelaysMs: [10_000] }));
+  const processes = Array.from({ length: 4 }, () =>
+    start([endpoint(receiver)], { timeoutMs: 5_000, retryDelaysMs: [10_000] }),
+  );
   for (let i = 0; i < 200; i++) processes[i % 4]!.publish(event(`e.${i}`));
   await within('all arrive', async () => receiver.messages.length >= 200 && (await kept()) === 0);
   await sleep(500);
@@ -168,12 +197,17 @@ t.test('an event is given up when it was refused often enough, and it is told', 
   const receiver = await startReceiver(t);
   receiver.answer = (response, { body }) => response.writeHead(body.includes('bad') ? 500 : 200).end();
   const { start, kept, faults } = fresh(t);
-  const webhooks = start([{ url: `${receiver.url}?token=hush`, secrets: [receiver.secret] }], { retryDelaysMs: [250, 250] });
+  const webhooks = start([{ url: `${receiver.url}?token=hush`, secrets: [receiver.secret] }], {
+    retryDelaysMs: [250, 250],
+  });
   webhooks.publish(event('bad'));
   webhooks.publish(event('good'));
   await within('it is given up', async () => faults.length === 1 && (await kept()) === 0);
   t.equal(typesOf(receiver.messages).filter((type) => type === 'bad').length, 3);
-  t.match(faults[0], { code: 'webhook_undelivered', message: /^http:\/\/127\.0\.0\.1:\d+\/hooks refused evt_\S+ 3 times: it is given up$/ });
+  t.match(faults[0], {
+    code: 'webhook_undelivered',
+    message: /^http:\/\/127\.0\.0\.1:\d+\/hooks refused evt_\S+ 3 times: it is given up$/,
+  });
 });
 
 t.test('an endpoint that is added gets what comes from then on', async (t) => {
@@ -222,7 +256,10 @@ t.test('events wait for a Redis that is away, so many of them, and nobody waits 
   t.match(faults.at(-1), { code: 'webhook_undelivered', message: /too\.many is dropped/ });
   await server.start();
   const added = async () => {
-    const info = (await server.client().xinfo('STREAM', key).catch(() => [])) as unknown[];
+    const info = (await server
+      .client()
+      .xinfo('STREAM', key)
+      .catch(() => [])) as unknown[];
     return info[info.indexOf('entries-added') + 1];
   };
   await within('all are in the stream', async () => (await added()) === 10_000);

@@ -14,7 +14,10 @@ const form = element<HTMLFormElement>('login');
 
 form.addEventListener('submit', async (event) => {
   event.preventDefault();
-  const { username, password, action } = Object.fromEntries(new FormData(form, event.submitter)) as Record<string, string>;
+  const { username, password, action } = Object.fromEntries(new FormData(form, event.submitter)) as Record<
+    string,
+    string
+  >;
   try {
     if (action === 'register') await client.register({ username, password });
     await showAccount(await client.login({ username, password }));
@@ -53,7 +56,12 @@ function deviceItem(device: Device): HTMLElement {
   else {
     const button = document.createElement('button');
     button.textContent = 'Log out';
-    button.addEventListener('click', () => client.endSession(device.id).then(() => item.remove(), (error) => say(textOf(error))));
+    button.addEventListener('click', () =>
+      client.endSession(device.id).then(
+        () => item.remove(),
+        (error) => say(textOf(error)),
+      ),
+    );
     item.append(button);
   }
   return item;

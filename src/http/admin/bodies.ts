@@ -1,10 +1,15 @@
 import { type Static, Type } from '@sinclair/typebox';
 import type { Session } from '../../sessions/session.js';
-import { seconds } from '../tokens.js';
+import { seconds } from '../kit/token-response.js';
 
 export const SubjectParams = Type.Object({ subject: Type.String() }, { additionalProperties: false });
-export const SessionParams = Type.Object({ subject: Type.String(), id: Type.String({ maxLength: 64 }) }, { additionalProperties: false });
-export const Data = Type.Record(Type.String(), Type.Unknown(), { description: "The application's own, at most 2,048 bytes of JSON" });
+export const SessionParams = Type.Object(
+  { subject: Type.String(), id: Type.String({ maxLength: 64 }) },
+  { additionalProperties: false },
+);
+export const Data = Type.Record(Type.String(), Type.Unknown(), {
+  description: "The application's own, at most 2,048 bytes of JSON",
+});
 
 /** One session, as operators and back ends see it. Instants are seconds since 1970. */
 export const AdminSession = Type.Object(

@@ -1,8 +1,8 @@
 import { Type } from '@sinclair/typebox';
-import type { App } from '../route.js';
-import { seconds } from '../tokens.js';
+import type { App } from '../kit/route.js';
+import { seconds } from '../kit/token-response.js';
 import { SubjectParams } from './bodies.js';
-import type { AdminServices } from './index.js';
+import type { AdminServices } from './services.js';
 
 const Disabled = Type.Object({ disabled_at: Type.Integer({ description: 'Since when, in seconds since 1970' }) });
 
@@ -35,7 +35,13 @@ export function disable(app: App, { sessions, users, report }: AdminServices): v
     '/subjects/:subject/enable',
     {
       config: { needs: 'users:write', fails: ['invalid_subject'] },
-      schema: { summary: 'Enable a subject', operationId: 'enableSubject', tags: ['admin'], params: SubjectParams, response: { 204: Type.Null() } },
+      schema: {
+        summary: 'Enable a subject',
+        operationId: 'enableSubject',
+        tags: ['admin'],
+        params: SubjectParams,
+        response: { 204: Type.Null() },
+      },
     },
     async (request, reply) => {
       const { subject } = request.params;

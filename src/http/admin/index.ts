@@ -1,34 +1,16 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { AdminScope } from '../../admin-scope.js';
-import type { Users } from '../../identity/users.js';
-import type { SessionStore } from '../../sessions/store.js';
-import { Problem } from '../problem.js';
-import { requireDeclaration } from '../route.js';
-import type { AuthEvent } from '../services.js';
-import { compileValidator } from '../validate.js';
+import type { AdminScope } from '../kit/route.js';
+import { Problem } from '../kit/problem.js';
+import { requireDeclaration } from '../kit/route.js';
+import { compileValidator } from '../kit/validator.js';
 import { disable } from './disable.js';
-import type { AdminKeys } from './keys.js';
 import { mint } from './mint.js';
+import type { AdminServices } from './services.js';
 import { session } from './session.js';
 import { sessions } from './sessions.js';
 import { subject } from './subject.js';
 import { users } from './users.js';
-
-declare module 'fastify' {
-  interface FastifyRequest {
-    /** The name of the API key that sends this request. */
-    adminKey: string;
-  }
-}
-
-/** What the admin routes stand on. */
-export interface AdminServices {
-  readonly sessions: Pick<SessionStore, 'issue' | 'list' | 'get' | 'update' | 'revoke' | 'revokeAll'>;
-  readonly users: Users;
-  readonly adminKeys: AdminKeys;
-  readonly report: (event: AuthEvent) => void;
-}
 
 const BEARER = /^bearer +([^ ]+) *$/i;
 
@@ -57,14 +39,17 @@ function requireKey(request: FastifyRequest, { adminKeys, report }: AdminService
   const presented = BEARER.exec(request.headers.authorization ?? '')?.[1];
   const key = presented === undefined ? undefined : adminKeys.find(presented);
   if (!key) {
-    if (presented !== undefined) report({ event: 'admin_access', outcome: 'failure', reason: 'unknown_key', address: request.ip });
+    if (presented !== undefined)
+      report({ event: 'admin_access', outcome: 'failure', reason: 'unknown_key', address: request.ip });
     throw new Problem('admin_key_required', { headers: { 'www-authenticate': 'Bearer realm="latchkey admin"' } });
   }
   const needed = request.routeOptions.config.needs as AdminScope;
   if (!key.scopes.includes(needed)) {
     const challenge = `Bearer realm="latchkey admin", error="insufficient_scope", scope="${needed}"`;
-    throw new Problem('admin_scope_required', { detail: `The API key needs the scope ${needed}.`, headers: { 'www-authenticate': challenge } });
+    throw new Problem('admin_scope_required', {
+      detail: `The API key needs the scope ${needed}.`,
+      headers: { 'www-authenticate': challenge },
+    });
   }
   return key.name;
 }
-

@@ -1,6 +1,6 @@
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { crc32 } from 'node:zlib';
-import type { AdminScope } from '../../admin-scope.js';
+import type { AdminScope } from '../kit/route.js';
 
 /** An API key as it is configured: never the key itself. */
 export interface AdminKey {

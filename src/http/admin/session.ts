@@ -1,8 +1,8 @@
 import { Type } from '@sinclair/typebox';
-import { Problem } from '../problem.js';
-import type { App } from '../route.js';
+import { Problem } from '../kit/problem.js';
+import type { App } from '../kit/route.js';
 import { AdminSession, adminSession, Data, SessionParams } from './bodies.js';
-import type { AdminServices } from './index.js';
+import type { AdminServices } from './services.js';
 
 const PATH = '/subjects/:subject/sessions/:id';
 const Patch = Type.Object({ data: Data }, { additionalProperties: false });
@@ -13,7 +13,13 @@ export function session(app: App, { sessions, report }: AdminServices): void {
     PATH,
     {
       config: { needs: 'sessions:read', fails: ['invalid_subject', 'not_found'] },
-      schema: { summary: 'Read a session', operationId: 'readSession', tags: ['admin'], params: SessionParams, response: { 200: AdminSession } },
+      schema: {
+        summary: 'Read a session',
+        operationId: 'readSession',
+        tags: ['admin'],
+        params: SessionParams,
+        response: { 200: AdminSession },
+      },
     },
     async (request) => {
       const session = await sessions.get(request.params.subject, request.params.id);
@@ -30,7 +36,8 @@ export function session(app: App, { sessions, report }: AdminServices): void {
         summary: "Change a session's data",
         operationId: 'patchSession',
         tags: ['admin'],
-        description: '`data` is a merge patch (RFC 7396): each field that it names is set, or removed by null; the others stay.',
+        description:
+          '`data` is a merge patch (RFC 7396): each field that it names is set, or removed by null; the others stay.',
         params: SessionParams,
         body: Patch,
         response: { 200: Type.Object({ data: Data }) },
@@ -40,7 +47,14 @@ export function session(app: App, { sessions, report }: AdminServices): void {
       const { subject, id: sessionId } = request.params;
       const data = await sessions.update(subject, sessionId, request.body.data);
       if (!data) throw new Problem('not_found');
-      report({ event: 'session_update', outcome: 'success', actor: request.adminKey, subject, sessionId, address: request.ip });
+      report({
+        event: 'session_update',
+        outcome: 'success',
+        actor: request.adminKey,
+        subject,
+        sessionId,
+        address: request.ip,
+      });
       return { data };
     },
   );
@@ -49,13 +63,27 @@ export function session(app: App, { sessions, report }: AdminServices): void {
     PATH,
     {
       config: { needs: 'sessions:write', fails: ['invalid_subject', 'not_found'] },
-      schema: { summary: 'End a session', operationId: 'endSubjectSession', tags: ['admin'], params: SessionParams, response: { 204: Type.Null() } },
+      schema: {
+        summary: 'End a session',
+        operationId: 'endSubjectSession',
+        tags: ['admin'],
+        params: SessionParams,
+        response: { 204: Type.Null() },
+      },
     },
     async (request, reply) => {
       const { subject, id: sessionId } = request.params;
       const reason = 'revoked';
       if (!(await sessions.revoke(subject, sessionId, reason))) throw new Problem('not_found');
-      report({ event: 'session_end', outcome: 'success', reason, actor: request.adminKey, subject, sessionId, address: request.ip });
+      report({
+        event: 'session_end',
+        outcome: 'success',
+        reason,
+        actor: request.adminKey,
+        subject,
+        sessionId,
+        address: request.ip,
+      });
       return reply.code(204).send(null);
     },
   );

@@ -1,8 +1,8 @@
 import { Type } from '@sinclair/typebox';
-import type { App } from '../route.js';
-import { seconds } from '../tokens.js';
+import type { App } from '../kit/route.js';
+import { seconds } from '../kit/token-response.js';
 import { SubjectParams } from './bodies.js';
-import type { AdminServices } from './index.js';
+import type { AdminServices } from './services.js';
 
 const Subject = Type.Object(
   {
@@ -20,7 +20,13 @@ export function subject(app: App, { users }: AdminServices): void {
     '/subjects/:subject',
     {
       config: { needs: 'users:read', fails: ['invalid_subject'] },
-      schema: { summary: 'Read what is known of a subject', operationId: 'readSubject', tags: ['admin'], params: SubjectParams, response: { 200: Subject } },
+      schema: {
+        summary: 'Read what is known of a subject',
+        operationId: 'readSubject',
+        tags: ['admin'],
+        params: SubjectParams,
+        response: { 200: Subject },
+      },
     },
     async (request) => {
       const { subject } = request.params;

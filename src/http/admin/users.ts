@@ -1,12 +1,16 @@
 import { Type } from '@sinclair/typebox';
-import type { App } from '../route.js';
-import { seconds } from '../tokens.js';
-import type { AdminServices } from './index.js';
+import type { App } from '../kit/route.js';
+import { seconds } from '../kit/token-response.js';
+import type { AdminServices } from './services.js';
 
 const Query = Type.Object(
   {
-    username: Type.Optional(Type.String({ maxLength: 254, description: 'The beginning of the username; without it, all' })),
-    cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 32, description: 'From the answer before; for the next part' })),
+    username: Type.Optional(
+      Type.String({ maxLength: 254, description: 'The beginning of the username; without it, all' }),
+    ),
+    cursor: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 32, description: 'From the answer before; for the next part' }),
+    ),
   },
   { additionalProperties: false },
 );
@@ -19,7 +23,9 @@ const Found = Type.Object({
       disabled_at: Type.Optional(Type.Integer()),
     }),
   ),
-  cursor: Type.Optional(Type.String({ description: 'Where to go on; absent at the end. A part may be empty and not the last' })),
+  cursor: Type.Optional(
+    Type.String({ description: 'Where to go on; absent at the end. A part may be empty and not the last' }),
+  ),
 });
 
 /** Finds users by the beginning of their names, a part at a time, in no order. */
@@ -28,7 +34,13 @@ export function users(app: App, { users }: AdminServices): void {
     '/users',
     {
       config: { needs: 'users:read', fails: ['invalid_cursor'] },
-      schema: { summary: 'Find users', operationId: 'findUsers', tags: ['admin'], querystring: Query, response: { 200: Found } },
+      schema: {
+        summary: 'Find users',
+        operationId: 'findUsers',
+        tags: ['admin'],
+        querystring: Query,
+        response: { 200: Found },
+      },
     },
     async (request) => {
       const { username = '', cursor } = request.query;

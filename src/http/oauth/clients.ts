@@ -1,6 +1,6 @@
 import { hash, timingSafeEqual } from 'node:crypto';
-import { OAuthError } from './errors.js';
-import type { Form } from './form.js';
+import { OAuthError } from '../kit/oauth-error.js';
+import type { Form } from '../kit/forms.js';
 
 /** A program that refreshes, introspects or revokes tokens (RFC 6749 section 2). */
 export interface OAuthClient {
@@ -27,14 +27,18 @@ export class OAuthClients {
    *
    * @throws {OAuthError} `invalid_request` for two ways at once, else `invalid_client`.
    */
-  authenticate(authorization: string | undefined, { client_id: idInBody, client_secret: secretInBody }: Form): OAuthClient {
+  authenticate(
+    authorization: string | undefined,
+    { client_id: idInBody, client_secret: secretInBody }: Form,
+  ): OAuthClient {
     if (authorization === undefined) {
       if (idInBody === undefined) throw invalidClient();
       return this.#verified(idInBody, secretInBody);
     }
     if (secretInBody !== undefined) throw new OAuthError('invalid_request', 'The client authenticates in two ways.');
     const { id, secret } = basicCredentials(authorization);
-    if (idInBody !== undefined && idInBody !== id) throw new OAuthError('invalid_request', 'The request names two clients.');
+    if (idInBody !== undefined && idInBody !== id)
+      throw new OAuthError('invalid_request', 'The request names two clients.');
     return this.#verified(id, secret);
   }
 
@@ -54,7 +58,9 @@ export function requireConfidential(client: OAuthClient): void {
 }
 
 function invalidClient(): OAuthError {
-  return new OAuthError('invalid_client', 'The client is unknown, or did not authenticate as it must.', { headers: CHALLENGE });
+  return new OAuthError('invalid_client', 'The client is unknown, or did not authenticate as it must.', {
+    headers: CHALLENGE,
+  });
 }
 
 /** Both halves are form-encoded before they are joined. */

@@ -1,35 +1,27 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
-import { PROTECTIVE_HEADERS, sending } from '../headers.js';
-import { requireDeclaration } from '../route.js';
-import type { Services } from '../services.js';
-import { compileValidator } from '../validate.js';
-import { type OAuthClient, type OAuthClients, requireConfidential } from './clients.js';
-import { oauthErrorHandler } from './errors.js';
-import { type Form, parseForm } from './form.js';
-import { introspect } from './introspect.js';
+import { PROTECTIVE_HEADERS, sending } from '../kit/headers.js';
+import { requireDeclaration } from '../kit/route.js';
+import { compileValidator } from '../kit/validator.js';
+import { requireConfidential } from './clients.js';
+import { oauthErrorHandler } from '../kit/oauth-error.js';
+import { type Form, parseForm } from '../kit/forms.js';
+import { introspect } from './introspection.js';
 import { metadata } from './metadata.js';
-import { revoke } from './revoke.js';
+import { revoke } from './revocation.js';
+import type { OAuthServices } from './services.js';
 import { token } from './token.js';
-
-declare module 'fastify' {
-  interface FastifyRequest {
-    /** The OAuth client that authenticated; null where the route does not need one. */
-    oauthClient: OAuthClient | null;
-  }
-}
-
-/** What the OAuth endpoints stand on. */
-export interface OAuthServices extends Pick<Services, 'sessions' | 'origins' | 'report'> {
-  readonly clients: OAuthClients;
-}
 
 /** Adds the OAuth endpoints to an instance of their own. They take form-encoded bodies and never look at a cookie. */
 export async function oauthRoutes(instance: FastifyInstance, services: OAuthServices): Promise<void> {
   const app = instance.withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(compileValidator);
   app.decorateRequest('oauthClient', null);
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string' }, async (_request: unknown, body: string) => parseForm(body));
+  app.addContentTypeParser(
+    'application/x-www-form-urlencoded',
+    { parseAs: 'string' },
+    async (_request: unknown, body: string) => parseForm(body),
+  );
   app.setErrorHandler(oauthErrorHandler);
 
   app.addHook('onRoute', requireDeclaration);

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
-import type { App } from '../route.js';
-import type { OAuthServices } from './index.js';
+import type { App } from '../kit/route.js';
+import type { OAuthServices } from './services.js';
 
 const Methods = Type.Array(Type.String());
 
@@ -26,7 +26,8 @@ export function metadata(app: App, services: OAuthServices): void {
       config: { needs: 'nothing' },
       schema: {
         summary: 'Discover the OAuth endpoints',
-        description: 'Authorization server metadata (RFC 8414). There is no authorization endpoint, so it supports no response type.',
+        description:
+          'Authorization server metadata (RFC 8414). There is no authorization endpoint, so it supports no response type.',
         tags: ['oauth'],
         response: { 200: Reply },
       },

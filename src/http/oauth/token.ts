@@ -1,15 +1,17 @@
 import { Type } from '@sinclair/typebox';
-import { rotate } from '../refresh.js';
-import type { App } from '../route.js';
-import { seconds } from '../tokens.js';
-import { ClientCredentials } from './credentials.js';
-import { OAuthError } from './errors.js';
-import type { OAuthServices } from './index.js';
+import { rotate } from '../flows/refresh.js';
+import type { App } from '../kit/route.js';
+import { seconds } from '../kit/token-response.js';
+import { ClientCredentials } from './client-credentials.js';
+import { OAuthError } from '../kit/oauth-error.js';
+import type { OAuthServices } from './services.js';
 
 const Body = Type.Object({
   grant_type: Type.String({ description: 'refresh_token' }),
   refresh_token: Type.Optional(Type.String()),
-  scope: Type.Optional(Type.String({ description: 'The scope that was granted, or nothing: a narrower one is refused' })),
+  scope: Type.Optional(
+    Type.String({ description: 'The scope that was granted, or nothing: a narrower one is refused' }),
+  ),
   ...ClientCredentials,
 });
 
@@ -32,7 +34,8 @@ export function token(app: App, services: OAuthServices): void {
       config: { needs: 'client', fails: ['invalid_grant', 'unsupported_grant_type', 'invalid_scope'] },
       schema: {
         summary: 'Refresh',
-        description: 'Answers a refresh token with a new pair (RFC 6749 section 6). The client keeps the refresh token that comes back.',
+        description:
+          'Answers a refresh token with a new pair (RFC 6749 section 6). The client keeps the refresh token that comes back.',
         body: Body,
         response: { 200: Reply },
       },
@@ -40,8 +43,10 @@ export function token(app: App, services: OAuthServices): void {
     async (request) => {
       const client = request.oauthClient!;
       const { grant_type, refresh_token, scope } = request.body;
-      if (grant_type !== 'refresh_token') throw new OAuthError('unsupported_grant_type', 'The only grant type is refresh_token.');
-      if (refresh_token === undefined) throw new OAuthError('invalid_request', 'The parameter refresh_token is missing.');
+      if (grant_type !== 'refresh_token')
+        throw new OAuthError('unsupported_grant_type', 'The only grant type is refresh_token.');
+      if (refresh_token === undefined)
+        throw new OAuthError('invalid_request', 'The parameter refresh_token is missing.');
       const presented = services.sessions.parseRefreshToken(refresh_token);
       if (!presented) throw invalidGrant();
       if (scope !== undefined) {
@@ -64,7 +69,10 @@ export function token(app: App, services: OAuthServices): void {
 }
 
 function invalidGrant(): OAuthError {
-  return new OAuthError('invalid_grant', 'The refresh token is invalid, expired, revoked, or was issued to another client.');
+  return new OAuthError(
+    'invalid_grant',
+    'The refresh token is invalid, expired, revoked, or was issued to another client.',
+  );
 }
 
 /** A session has one scope from its beginning to its end, so this cannot change before the rotation. */

@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { translatingFaults } from '../../redis/fault.js';
-import { readCookie } from '../cookies.js';
-import type { OidcServices } from './index.js';
+import { translatingFaults } from '../../redis/faults.js';
+import { readCookie } from '../kit/cookies.js';
+import type { OidcServices } from './services.js';
 
 const LIFETIME_MS = 10 * 60_000;
 const BINDING = /^[\w-]{43}$/;
@@ -34,7 +34,9 @@ export async function begin(
 ): Promise<void> {
   const binding = presentedBinding(request, cookies.oidc) ?? randomBytes(32).toString('base64url');
   const record: Attempt = { ...attempt, browser: digestOf(binding) };
-  await translatingFaults(() => redis.set(keys.oidc('login', digestOf(state)), JSON.stringify(record), 'PX', LIFETIME_MS));
+  await translatingFaults(() =>
+    redis.set(keys.oidc('login', digestOf(state)), JSON.stringify(record), 'PX', LIFETIME_MS),
+  );
   cookies.setOidc(reply, binding, LIFETIME_MS);
 }
 

@@ -2,17 +2,17 @@ import { Type } from '@sinclair/typebox';
 import { randomBytes } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { authorizationCodeGrant, type IDToken } from 'openid-client';
-import { requireUser } from '../authenticate.js';
-import { originOf } from '../device.js';
-import { asProblem } from '../errors.js';
-import { livingSession } from '../log-in.js';
-import { Problem } from '../problem.js';
-import { providerLoginOf } from '../provider-login.js';
-import { reportMadeRoom } from '../report.js';
-import type { App } from '../route.js';
-import { handOver } from '../tokens.js';
+import { requireUser } from '../flows/authenticate.js';
+import { originOf } from '../kit/device.js';
+import { asProblem } from '../kit/error-handler.js';
+import { livingSession } from '../flows/login.js';
+import { Problem } from '../kit/problem.js';
+import { providerLoginOf } from '../flows/provider-login.js';
+import { reportMadeRoom } from '../flows/audit.js';
+import type { App } from '../kit/route.js';
+import { handOver } from '../kit/token-response.js';
 import { type Attempt, take } from './attempt.js';
-import type { OidcServices } from './index.js';
+import type { OidcServices } from './services.js';
 import type { Discovered } from './providers.js';
 import { remember } from './session-there.js';
 import { Params, Redirect } from './start.js';
@@ -46,9 +46,15 @@ export function callback(app: App, services: OidcServices): void {
         const problem = asProblem(error);
         if (problem.status >= 500) throw error;
         const { reason = problem.code } = problem.extensions as { reason?: string };
-        const attempted = attempt?.link === undefined ? ({ event: 'login' } as const) : ({ event: 'account_link', subject: attempt.link.subject } as const);
+        const attempted =
+          attempt?.link === undefined
+            ? ({ event: 'login' } as const)
+            : ({ event: 'account_link', subject: attempt.link.subject } as const);
         report({ ...attempted, outcome: 'failure', reason, address: request.ip });
-        const query = new URLSearchParams({ reason: problem.code, ...(attempt && attempt.link === undefined && { to: attempt.to }) });
+        const query = new URLSearchParams({
+          reason: problem.code,
+          ...(attempt && attempt.link === undefined && { to: attempt.to }),
+        });
         return reply.redirect(`${loginPage}?${query.toString()}`, 303);
       }
     },
@@ -83,7 +89,12 @@ export function callback(app: App, services: OidcServices): void {
 }
 
 /** What the ID token says, once all of it was checked (OpenID Connect Core 1.0 section 3.1.3.7, RFC 9207, RFC 7636). */
-async function claimsOf(request: FastifyRequest, { configuration }: Discovered, attempt: Attempt, state: string): Promise<IDToken> {
+async function claimsOf(
+  request: FastifyRequest,
+  { configuration }: Discovered,
+  attempt: Attempt,
+  state: string,
+): Promise<IDToken> {
   const url = new URL(attempt.redirectUri);
   url.search = new URL(request.url, url).search;
   try {
@@ -112,7 +123,8 @@ async function subjectOf(
   if (link !== undefined) {
     const { subject } = await requireUser(request, services);
     // Its holder has logged in there for this, whatever became of what was asked for on the way.
-    if (authTime * 1000 < link.begunAt - CLOCK_TOLERANCE_MS) throw new Problem('provider_login_failed', { reason: 'old_login' });
+    if (authTime * 1000 < link.begunAt - CLOCK_TOLERANCE_MS)
+      throw new Problem('provider_login_failed', { reason: 'old_login' });
     if (subject !== link.subject || (await links.link(account, subject, provider)) !== subject) {
       throw new Problem('provider_login_failed', { reason: 'linked_to_another' });
     }

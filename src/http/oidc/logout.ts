@@ -1,12 +1,20 @@
 import { Type } from '@sinclair/typebox';
 import { buildEndSessionUrl } from 'openid-client';
-import type { App } from '../route.js';
-import { LONGEST_PATH } from '../routes/continue.js';
-import type { OidcServices } from './index.js';
+import { MAX_PATH_LENGTH } from '../kit/local-path.js';
+import type { App } from '../kit/route.js';
+
+import type { OidcServices } from './services.js';
 import { originFor, Params, Redirect } from './start.js';
 
 const Query = Type.Object(
-  { sid: Type.Optional(Type.String({ maxLength: LONGEST_PATH, description: 'The session there, from `oidc.sid` in the data of the session that has ended here' })) },
+  {
+    sid: Type.Optional(
+      Type.String({
+        maxLength: MAX_PATH_LENGTH,
+        description: 'The session there, from `oidc.sid` in the data of the session that has ended here',
+      }),
+    ),
+  },
   { additionalProperties: false },
 );
 
@@ -23,7 +31,10 @@ export function logout(app: App, { providers, origins, loginPage }: OidcServices
       if (configuration.serverMetadata().end_session_endpoint === undefined) return reply.redirect(loginPage, 303);
       const back = new URL(loginPage, originFor(request, origins)).href;
       const { sid } = request.query;
-      const url = buildEndSessionUrl(configuration, { post_logout_redirect_uri: back, ...(sid !== undefined && { logout_hint: sid }) });
+      const url = buildEndSessionUrl(configuration, {
+        post_logout_redirect_uri: back,
+        ...(sid !== undefined && { logout_hint: sid }),
+      });
       return reply.redirect(url.href, 303);
     },
   );

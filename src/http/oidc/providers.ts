@@ -1,8 +1,8 @@
 import { createRemoteJWKSet, type JWTVerifyGetKey } from 'jose';
 import { allowInsecureRequests, type Configuration, discovery } from 'openid-client';
 import { UnavailableError } from '../../errors.js';
-import { isLocalHost } from '../../local-host.js';
-import { Problem } from '../problem.js';
+import { isLoopbackHost } from '../../options.js';
+import { Problem } from '../kit/problem.js';
 
 const TIMEOUT_SECONDS = 5;
 
@@ -54,8 +54,13 @@ async function discover(provider: OidcProvider): Promise<Discovered> {
   const issuer = new URL(provider.issuer);
   const execute = isLocal(issuer) ? [allowInsecureRequests] : [];
   try {
-    const configuration = await discovery(issuer, provider.clientId, provider.clientSecret, undefined, { execute, timeout: TIMEOUT_SECONDS });
-    const keys = createRemoteJWKSet(new URL(configuration.serverMetadata().jwks_uri!), { timeoutDuration: TIMEOUT_SECONDS * 1000 });
+    const configuration = await discovery(issuer, provider.clientId, provider.clientSecret, undefined, {
+      execute,
+      timeout: TIMEOUT_SECONDS,
+    });
+    const keys = createRemoteJWKSet(new URL(configuration.serverMetadata().jwks_uri!), {
+      timeoutDuration: TIMEOUT_SECONDS * 1000,
+    });
     return { provider, configuration, keys };
   } catch (error) {
     throw new UnavailableError(`The provider ${provider.name} cannot be discovered`, { cause: error });
@@ -63,5 +68,5 @@ async function discover(provider: OidcProvider): Promise<Discovered> {
 }
 
 function isLocal({ protocol, hostname }: URL): boolean {
-  return protocol === 'http:' && isLocalHost(hostname);
+  return protocol === 'http:' && isLoopbackHost(hostname);
 }

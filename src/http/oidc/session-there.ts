@@ -1,6 +1,6 @@
-import { translatingFaults } from '../../redis/fault.js';
+import { translatingFaults } from '../../redis/faults.js';
 import { digestOf } from './attempt.js';
-import type { OidcServices } from './index.js';
+import type { OidcServices } from './services.js';
 
 const SLACK_MS = 60_000;
 
@@ -16,7 +16,11 @@ export interface SessionThere {
  * Remembers whose a session at a provider is, until every session that begins here with it is over. It says nothing of whether
  * one lives, so it need not be true together with what does; it comes before it, so that no session is without it.
  */
-export async function remember(there: SessionThere, subject: string, { redis, keys, sessionLifetimeMs }: Stores): Promise<void> {
+export async function remember(
+  there: SessionThere,
+  subject: string,
+  { redis, keys, sessionLifetimeMs }: Stores,
+): Promise<void> {
   await translatingFaults(() => redis.set(keyOf(there, keys), subject, 'PX', sessionLifetimeMs + SLACK_MS));
 }
 

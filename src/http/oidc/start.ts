@@ -1,16 +1,26 @@
 import { Type } from '@sinclair/typebox';
-import { buildAuthorizationUrl, calculatePKCECodeChallenge, randomNonce, randomPKCECodeVerifier, randomState } from 'openid-client';
-import { requireUser } from '../authenticate.js';
-import { localPath } from '../local-path.js';
-import type { App } from '../route.js';
-import { LONGEST_PATH } from '../routes/continue.js';
-import { requireFreshAuthentication } from '../step-up.js';
+import {
+  buildAuthorizationUrl,
+  calculatePKCECodeChallenge,
+  randomNonce,
+  randomPKCECodeVerifier,
+  randomState,
+} from 'openid-client';
+import { requireUser } from '../flows/authenticate.js';
+import { localPath, MAX_PATH_LENGTH } from '../kit/local-path.js';
+import type { App } from '../kit/route.js';
+
+import { requireFreshAuthentication } from '../flows/step-up.js';
 import { begin } from './attempt.js';
-import type { OidcServices } from './index.js';
+import type { OidcServices } from './services.js';
 
 export const Params = Type.Object({ provider: Type.String({ maxLength: 64 }) });
 const Query = Type.Object(
-  { to: Type.Optional(Type.String({ maxLength: LONGEST_PATH })), link: Type.Optional(Type.Literal('1')), prompt: Type.Optional(Type.Literal('login')) },
+  {
+    to: Type.Optional(Type.String({ maxLength: MAX_PATH_LENGTH })),
+    link: Type.Optional(Type.Literal('1')),
+    prompt: Type.Optional(Type.Literal('login')),
+  },
   { additionalProperties: false },
 );
 export const Redirect = Type.Unsafe<undefined>({
@@ -23,7 +33,17 @@ export function start(app: App, services: OidcServices): void {
   app.get(
     '/oidc/:provider',
     {
-      config: { needs: 'nothing', fails: ['not_found', 'authentication_required', 'invalid_token', 'insufficient_scope', 'insufficient_user_authentication', 'too_many_requests'] },
+      config: {
+        needs: 'nothing',
+        fails: [
+          'not_found',
+          'authentication_required',
+          'invalid_token',
+          'insufficient_scope',
+          'insufficient_user_authentication',
+          'too_many_requests',
+        ],
+      },
       schema: { summary: 'Log in with a provider', params: Params, querystring: Query, response: { 303: Redirect } },
     },
     async (request, reply) => {
@@ -40,7 +60,10 @@ export function start(app: App, services: OidcServices): void {
       await services.throttle.admitProviderLogin(request.ip);
 
       const [state, nonce, verifier] = [randomState(), randomNonce(), randomPKCECodeVerifier()];
-      const redirectUri = new URL(`${app.prefix}/oidc/${encodeURIComponent(name)}/callback`, originFor(request, services.origins)).href;
+      const redirectUri = new URL(
+        `${app.prefix}/oidc/${encodeURIComponent(name)}/callback`,
+        originFor(request, services.origins),
+      ).href;
       const url = buildAuthorizationUrl(discovered.configuration, {
         redirect_uri: redirectUri,
         scope: 'openid',
@@ -67,7 +90,10 @@ export function start(app: App, services: OidcServices): void {
 }
 
 /** The origin that the browser is at, if it is ours; else the first of ours. */
-export function originFor({ protocol, host }: { protocol: string; host: string }, origins: ReadonlySet<string>): string {
+export function originFor(
+  { protocol, host }: { protocol: string; host: string },
+  origins: ReadonlySet<string>,
+): string {
   const asked = `${protocol}://${host}`;
   const [first = asked] = origins;
   return origins.has(asked) ? asked : first;

@@ -85,7 +85,10 @@ function passwordSection({ strings, base }: PageContext, name: string, minimumLe
 function linksSection(context: PageContext, { providers, links }: AccountPage): string {
   const { strings, base } = context;
   const linked = links.map((link) => linkedAccount(context, link));
-  const more = providers.map(({ name }) => html`<a class="button quiet" href="${base}/link/${encodeURIComponent(name)}">${strings.linkAccount(name)}</a>`);
+  const more = providers.map(
+    ({ name }) =>
+      html`<a class="button quiet" href="${base}/link/${encodeURIComponent(name)}">${strings.linkAccount(name)}</a>`,
+  );
   return html`<section aria-labelledby="links"><h2 id="links">${strings.linkAccounts}</h2>
 !${linked.length === 0 ? '' : html`<ul class="devices">!${linked.join('')}</ul>`}
 <p class="hint">${strings.linkAccountNote}</p>
@@ -101,9 +104,16 @@ function linkedAccount(context: PageContext, { id, provider, linkedAt }: Link): 
 }
 
 /** Says that the session here is over, and leads on to the provider that it began with. */
-export function loggedOutPage(context: PageContext, { provider, href }: { readonly provider: string; readonly href: string }): string {
+export function loggedOutPage(
+  context: PageContext,
+  { provider, href }: { readonly provider: string; readonly href: string },
+): string {
   const { strings } = context;
-  return layout(context, strings.logOut, html`!${notice('info', strings.reasons.logged_out)}<p><a href="${href}">${strings.logOutAt(provider)}</a></p>`);
+  return layout(
+    context,
+    strings.logOut,
+    html`!${notice('info', strings.reasons.logged_out)}<p><a href="${href}">${strings.logOutAt(provider)}</a></p>`,
+  );
 }
 
 function endingsSection(context: PageContext, endings: readonly Ending[]): string {
@@ -121,6 +131,10 @@ function labelOf({ strings }: PageContext, device: string): string {
 
 /** In UTC for those without a script; `pages.js` shows the reader's own time. */
 function instant({ strings }: PageContext, ms: number): string {
-  const text = new Intl.DateTimeFormat(strings.language, { dateStyle: 'medium', timeStyle: 'short', timeZone: 'UTC' }).format(ms);
+  const text = new Intl.DateTimeFormat(strings.language, {
+    dateStyle: 'medium',
+    timeStyle: 'short',
+    timeZone: 'UTC',
+  }).format(ms);
   return html`<time datetime="${new Date(ms).toISOString()}">${text} UTC</time>`;
 }

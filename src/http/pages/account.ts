@@ -1,18 +1,30 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Principal } from '../../sessions/session.js';
-import { changePassword } from '../change-password.js';
-import { asProblem } from '../errors.js';
-import { logOut } from '../log-out.js';
-import { Problem } from '../problem.js';
-import { providerLoginOf } from '../provider-login.js';
-import type { App } from '../route.js';
-import { requireFreshAuthentication, requireRecentAuthentication } from '../step-up.js';
-import { handOver } from '../tokens.js';
-import { unlink } from '../unlink.js';
+import { changePassword } from '../flows/change-password.js';
+import { asProblem } from '../kit/error-handler.js';
+import { logOut } from '../flows/logout.js';
+import { Problem } from '../kit/problem.js';
+import { providerLoginOf } from '../flows/provider-login.js';
+import type { App } from '../kit/route.js';
+import { requireFreshAuthentication, requireRecentAuthentication } from '../flows/step-up.js';
+import { handOver } from '../kit/token-response.js';
+import { unlink } from '../flows/unlink.js';
 import { accountPage, loggedOutPage } from './account-page.js';
 import type { ProviderButton } from './credentials-form.js';
-import { ACCOUNT, contextFor, errorText, known, onward, type PagesOptions, sendPage, sender, toLogin, turnedAway, visitorOf } from './pages.js';
+import {
+  ACCOUNT,
+  contextFor,
+  errorText,
+  known,
+  onward,
+  type PagesOptions,
+  sendPage,
+  sender,
+  toLogin,
+  turnedAway,
+  visitorOf,
+} from './pages.js';
 
 const Query = Type.Object({ done: Type.Optional(Type.String()) });
 const LogoutForm = Type.Object(
@@ -37,11 +49,24 @@ export function account(app: App, options: PagesOptions): void {
     { subject, sessionId: own, username: name = subject }: Principal,
     { status, ...page }: { info?: string | undefined; error?: string; status?: number },
   ) => {
-    const [living, endings, linked = []] = await Promise.all([sessions.list(subject), sessions.endings(subject), links?.list(subject)]);
+    const [living, endings, linked = []] = await Promise.all([
+      sessions.list(subject),
+      sessions.endings(subject),
+      links?.list(subject),
+    ]);
     const minimumLength = users && passwordMinLength;
     return sendPage(
       reply,
-      accountPage(contextFor(request, options), { ...page, name, own, sessions: living, endings, minimumLength, providers, links: linked }),
+      accountPage(contextFor(request, options), {
+        ...page,
+        name,
+        own,
+        sessions: living,
+        endings,
+        minimumLength,
+        providers,
+        links: linked,
+      }),
       status,
     );
   };
@@ -50,24 +75,30 @@ export function account(app: App, options: PagesOptions): void {
     const visitor = await visitorOf(request, services);
     // The refresh cookie is not sent here; what can read it comes back, or goes to the login page and says why.
     if (!visitor) return onward(reply, options, request.url);
-    return show(request, reply, visitor, { info: known(contextFor(request, options).strings.done, request.query.done) });
+    return show(request, reply, visitor, {
+      info: known(contextFor(request, options).strings.done, request.query.done),
+    });
   });
 
-  app.post(`${base}/form/logout`, { config: { needs: 'nothing' }, schema: { body: LogoutForm } }, async (request, reply) => {
-    const { scope } = request.body;
-    try {
-      const { data } = await logOut(request, reply, services, { scope });
-      if (scope === 'others') return reply.redirect(`${ACCOUNT}?done=others_ended`, 303);
-      cookies.noteLogout(reply);
-      const { provider: name, sid } = providerLoginOf(data);
-      const provider = providers.find((each) => each.name === name);
-      return provider ? onToProvider(request, reply, provider, sid) : toLogin(reply, services, 'logged_out');
-    } catch (error) {
-      const away = turnedAway(reply, options, asProblem(error));
-      if (!away) throw error;
-      return away;
-    }
-  });
+  app.post(
+    `${base}/form/logout`,
+    { config: { needs: 'nothing' }, schema: { body: LogoutForm } },
+    async (request, reply) => {
+      const { scope } = request.body;
+      try {
+        const { data } = await logOut(request, reply, services, { scope });
+        if (scope === 'others') return reply.redirect(`${ACCOUNT}?done=others_ended`, 303);
+        cookies.noteLogout(reply);
+        const { provider: name, sid } = providerLoginOf(data);
+        const provider = providers.find((each) => each.name === name);
+        return provider ? onToProvider(request, reply, provider, sid) : toLogin(reply, services, 'logged_out');
+      } catch (error) {
+        const away = turnedAway(reply, options, asProblem(error));
+        if (!away) throw error;
+        return away;
+      }
+    },
+  );
 
   app.post(`${base}/form/end`, { config: { needs: 'nothing' }, schema: { body: EndForm } }, (request, reply) =>
     onAccount(request, reply, async (visitor) => {
@@ -81,15 +112,27 @@ export function account(app: App, options: PagesOptions): void {
     }),
   );
 
-  app.get(`${base}/link/:provider`, { config: { needs: 'nothing' }, schema: { params: LinkParams } }, async (request, reply) => {
-    const provider = providers.find(({ name }) => name === request.params.provider);
-    if (!provider) return reply.callNotFound();
-    const again = `${base}/link/${encodeURIComponent(provider.name)}`;
-    return onAccount(request, reply, async (visitor) => {
-      await requireFreshAuthentication(request, visitor, services);
-      return reply.redirect(`${provider.href}?${new URLSearchParams({ link: '1', to: `${ACCOUNT}?done=linked` }).toString()}`, 303);
-    }, again);
-  });
+  app.get(
+    `${base}/link/:provider`,
+    { config: { needs: 'nothing' }, schema: { params: LinkParams } },
+    async (request, reply) => {
+      const provider = providers.find(({ name }) => name === request.params.provider);
+      if (!provider) return reply.callNotFound();
+      const again = `${base}/link/${encodeURIComponent(provider.name)}`;
+      return onAccount(
+        request,
+        reply,
+        async (visitor) => {
+          await requireFreshAuthentication(request, visitor, services);
+          return reply.redirect(
+            `${provider.href}?${new URLSearchParams({ link: '1', to: `${ACCOUNT}?done=linked` }).toString()}`,
+            303,
+          );
+        },
+        again,
+      );
+    },
+  );
 
   if (links) {
     app.post(`${base}/form/unlink`, { config: { needs: 'nothing' }, schema: { body: UnlinkForm } }, (request, reply) =>
@@ -102,25 +145,41 @@ export function account(app: App, options: PagesOptions): void {
   }
 
   if (users) {
-    app.post(`${base}/form/password`, { config: { needs: 'nothing' }, schema: { body: PasswordForm } }, (request, reply) =>
-      onAccount(request, reply, async (principal) => {
-        const { current_password: current, new_password: replacement } = request.body;
-        await requireRecentAuthentication(request, principal, services);
-        const tokens = await changePassword(request, reply, services, users, { principal, current, replacement });
-        handOver(reply, cookies, tokens, { transport: 'cookie' });
-        return reply.redirect(`${ACCOUNT}?done=password_changed`, 303);
-      }),
+    app.post(
+      `${base}/form/password`,
+      { config: { needs: 'nothing' }, schema: { body: PasswordForm } },
+      (request, reply) =>
+        onAccount(request, reply, async (principal) => {
+          const { current_password: current, new_password: replacement } = request.body;
+          await requireRecentAuthentication(request, principal, services);
+          const tokens = await changePassword(request, reply, services, users, { principal, current, replacement });
+          handOver(reply, cookies, tokens, { transport: 'cookie' });
+          return reply.redirect(`${ACCOUNT}?done=password_changed`, 303);
+        }),
     );
   }
 
   /** By a page in between: a browser does not follow a form of ours to another site, by a redirect neither (`form-action`). */
-  function onToProvider(request: FastifyRequest, reply: FastifyReply, { name, href: start }: ProviderButton, sid: string | undefined) {
+  function onToProvider(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { name, href: start }: ProviderButton,
+    sid: string | undefined,
+  ) {
     const href = `${start}/logout${sid === undefined ? '' : `?${new URLSearchParams({ sid }).toString()}`}`;
-    return sendPage(reply.header('refresh', `0;url=${href}`), loggedOutPage(contextFor(request, options), { provider: name, href }));
+    return sendPage(
+      reply.header('refresh', `0;url=${href}`),
+      loggedOutPage(contextFor(request, options), { provider: name, href }),
+    );
   }
 
   /** Acts for whoever posts a form of the account page, which says what went wrong; who has to log in first is sent there. */
-  async function onAccount(request: FastifyRequest, reply: FastifyReply, act: (visitor: Principal) => Promise<FastifyReply>, again = ACCOUNT) {
+  async function onAccount(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    act: (visitor: Principal) => Promise<FastifyReply>,
+    again = ACCOUNT,
+  ) {
     let visitor: Principal | undefined;
     try {
       visitor = await sender(request, reply, services);

@@ -26,7 +26,9 @@ export function loginPage(
   page: CredentialsPage & { readonly providers: readonly ProviderButton[]; readonly registration: boolean },
 ): string {
   const { strings, base } = context;
-  const buttons = page.providers.map(({ name, href }) => html`<a class="button" href="${beginning(href, page)}">${strings.loginWith(name)}</a>`);
+  const buttons = page.providers.map(
+    ({ name, href }) => html`<a class="button" href="${beginning(href, page)}">${strings.loginWith(name)}</a>`,
+  );
   return layout(
     context,
     strings.login,
@@ -66,11 +68,17 @@ function usernameField({ strings }: PageContext, page: CredentialsPage): string 
 }
 
 /** The field that is to be filled in has the focus, and is read out together with the page's message. */
-function focus(field: 'username' | 'password', { error, info, username, usernameIsWrong }: CredentialsPage, hint?: string): string {
+function focus(
+  field: 'username' | 'password',
+  { error, info, username, usernameIsWrong }: CredentialsPage,
+  hint?: string,
+): string {
   const hasFocus = field === (username === undefined || usernameIsWrong ? 'username' : 'password');
   const message = hasFocus && (error === undefined ? info && 'info' : 'error');
   const descriptions = [message, hint].filter(Boolean).join(' ');
-  return [hasFocus && 'autofocus', descriptions !== '' && `aria-describedby="${descriptions}"`].filter(Boolean).join(' ');
+  return [hasFocus && 'autofocus', descriptions !== '' && `aria-describedby="${descriptions}"`]
+    .filter(Boolean)
+    .join(' ');
 }
 
 function beginning(href: string, { to, again }: CredentialsPage): string {

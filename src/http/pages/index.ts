@@ -4,11 +4,11 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
 import { html } from 'ghtml';
-import { enableCookies } from '../cookies.js';
-import { asProblem, logFault } from '../errors.js';
-import { requireDeclaration } from '../route.js';
-import { requireSameOrigin } from '../same-origin.js';
-import { compileValidator } from '../validate.js';
+import { enableCookies } from '../kit/cookies.js';
+import { asProblem, logFault } from '../kit/error-handler.js';
+import { requireDeclaration } from '../kit/route.js';
+import { requireSameOrigin } from '../kit/same-origin.js';
+import { compileValidator } from '../kit/validator.js';
 import { account } from './account.js';
 import { layout, notice } from './layout.js';
 import { loadAssets } from './load-assets.js';
@@ -75,10 +75,14 @@ export async function pageRoutes(instance: FastifyInstance, given: Omit<PagesOpt
     );
   }
   // The address bar holds where a form was posted, and is asked for again.
-  app.get(`${base}/form/:form`, { config: { needs: 'nothing' }, schema: { params: FormName } }, async (request, reply) => {
-    const { form } = request.params;
-    return reply.redirect(form === 'login' || form === 'register' ? `/${form}` : ACCOUNT, 303);
-  });
+  app.get(
+    `${base}/form/:form`,
+    { config: { needs: 'nothing' }, schema: { params: FormName } },
+    async (request, reply) => {
+      const { form } = request.params;
+      return reply.redirect(form === 'login' || form === 'register' ? `/${form}` : ACCOUNT, 303);
+    },
+  );
   login(app, options);
   if (services.users) register(app, options, services.users);
   account(app, options);

@@ -33,7 +33,14 @@ export async function loadAssets(
   const isCompiled = existsSync(client);
   const stylesheets = new Map<string, URL | string>([['pages.css', STYLESHEET]]);
   if (brandStylesheet !== undefined) stylesheets.set('brand.css', brandStylesheet);
-  const scripts = new Map<string, URL | string>(isCompiled ? [['pages.js', SCRIPT], ['client.js', client]] : []);
+  const scripts = new Map<string, URL | string>(
+    isCompiled
+      ? [
+          ['pages.js', SCRIPT],
+          ['client.js', client],
+        ]
+      : [],
+  );
 
   const files = await Promise.all([
     ...[...stylesheets].map(([name, file]) => asset(name, 'text/css; charset=utf-8', file)),

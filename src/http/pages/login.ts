@@ -1,15 +1,18 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { asProblem, logFault } from '../errors.js';
-import { inTurn } from '../in-turn.js';
-import { localPath } from '../local-path.js';
-import { logIn } from '../log-in.js';
-import type { App } from '../route.js';
-import { handOver } from '../tokens.js';
+import { asProblem, logFault } from '../kit/error-handler.js';
+import { inTurn } from '../kit/admission-queue.js';
+import { localPath } from '../kit/local-path.js';
+import { logIn } from '../flows/login.js';
+import type { App } from '../kit/route.js';
+import { handOver } from '../kit/token-response.js';
 import { type CredentialsPage, loginPage } from './credentials-form.js';
 import { ACCOUNT, contextFor, errorText, known, type PagesOptions, sendPage, visitorOf } from './pages.js';
 
-const Query = Type.Object({ reason: Type.Optional(Type.String()), to: Type.Optional(Type.String({ maxLength: 2048 })) });
+const Query = Type.Object({
+  reason: Type.Optional(Type.String()),
+  to: Type.Optional(Type.String({ maxLength: 2048 })),
+});
 const Form = Type.Object(
   { username: Type.String(), password: Type.String(), to: Type.Optional(Type.String({ maxLength: 2048 })) },
   { additionalProperties: false },
@@ -28,20 +31,33 @@ export function login(app: App, options: PagesOptions): void {
     const visitor = await visitorOf(request, services);
     if (visitor && reason === undefined) return reply.redirect(destination ?? ACCOUNT, 303);
     const info = known(contextFor(request, options).strings.reasons, reason);
-    return show(request, reply, { info, username: visitor?.username, to: destination, again: reason === 'insufficient_user_authentication' });
+    return show(request, reply, {
+      info,
+      username: visitor?.username,
+      to: destination,
+      again: reason === 'insufficient_user_authentication',
+    });
   });
 
-  app.post(`${base}/form/login`, { config: { needs: 'nothing' }, onRequest: inTurn(), schema: { body: Form } }, async (request, reply) => {
-    const { to, ...credentials } = request.body;
-    const destination = to === undefined ? ACCOUNT : localPath(to);
-    try {
-      handOver(reply, services.cookies, await logIn(request, reply, services, credentials), { transport: 'cookie' });
-      return reply.redirect(destination, 303);
-    } catch (error) {
-      const problem = asProblem(error);
-      logFault(error, problem, request, reply);
-      const page = { error: errorText(contextFor(request, options).strings, problem), username: credentials.username, to };
-      return show(request, reply.headers(problem.headers), page, problem.status);
-    }
-  });
+  app.post(
+    `${base}/form/login`,
+    { config: { needs: 'nothing' }, onRequest: inTurn(), schema: { body: Form } },
+    async (request, reply) => {
+      const { to, ...credentials } = request.body;
+      const destination = to === undefined ? ACCOUNT : localPath(to);
+      try {
+        handOver(reply, services.cookies, await logIn(request, reply, services, credentials), { transport: 'cookie' });
+        return reply.redirect(destination, 303);
+      } catch (error) {
+        const problem = asProblem(error);
+        logFault(error, problem, request, reply);
+        const page = {
+          error: errorText(contextFor(request, options).strings, problem),
+          username: credentials.username,
+          to,
+        };
+        return show(request, reply.headers(problem.headers), page, problem.status);
+      }
+    },
+  );
 }

@@ -1,11 +1,11 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import Negotiator from 'negotiator';
 import type { Principal } from '../../sessions/session.js';
-import { presentedAccessToken } from '../credentials.js';
-import type { Problem } from '../problem.js';
-import { refreshed } from '../refresh.js';
-import type { Services } from '../services.js';
-import { handOver } from '../tokens.js';
+import { presentedAccessToken } from '../kit/presented-tokens.js';
+import type { Problem } from '../kit/problem.js';
+import { refreshed } from '../flows/refresh.js';
+import type { Services } from '../flows/services.js';
+import { handOver } from '../kit/token-response.js';
 import type { ProviderButton } from './credentials-form.js';
 import type { Brand, PageContext } from './layout.js';
 import type { Assets } from './load-assets.js';
@@ -26,7 +26,10 @@ export interface PagesOptions {
 export const ACCOUNT = '/account';
 
 /** A page's context in the language that its reader prefers. */
-export function contextFor({ raw }: FastifyRequest, { brand, assets, base, services: { loginPage } }: PagesOptions): PageContext {
+export function contextFor(
+  { raw }: FastifyRequest,
+  { brand, assets, base, services: { loginPage } }: PagesOptions,
+): PageContext {
   return { brand, assets, base, loginPage, strings: stringsFor(new Negotiator(raw).language(LANGUAGES)) };
 }
 
@@ -35,7 +38,10 @@ export function sendPage(reply: FastifyReply, page: string, status = 200): Fasti
 }
 
 /** Who reads a page, by the access token; that of an OAuth client is nobody's here. */
-export async function visitorOf(request: FastifyRequest, { sessions, cookies }: Services): Promise<Principal | undefined> {
+export async function visitorOf(
+  request: FastifyRequest,
+  { sessions, cookies }: Services,
+): Promise<Principal | undefined> {
   const presented = presentedAccessToken(request, cookies);
   const principal = presented && (await sessions.authenticate(presented.token));
   return principal?.client === undefined ? principal : undefined;
@@ -65,7 +71,12 @@ export function onward(reply: FastifyReply, { base }: PagesOptions, to: string):
 }
 
 /** Sends whoever has to log in first to where they read why, and then on; undefined for every other problem. */
-export function turnedAway(reply: FastifyReply, options: PagesOptions, { code, extensions }: Problem, to = ACCOUNT): FastifyReply | undefined {
+export function turnedAway(
+  reply: FastifyReply,
+  options: PagesOptions,
+  { code, extensions }: Problem,
+  to = ACCOUNT,
+): FastifyReply | undefined {
   switch (code) {
     case 'reauthentication_required':
       return toLogin(reply, options.services, String(extensions.reason), to);

@@ -1,13 +1,13 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Users } from '../../identity/users.js';
-import { asProblem, logFault } from '../errors.js';
-import { inTurn } from '../in-turn.js';
-import { logIn } from '../log-in.js';
-import { Problem } from '../problem.js';
-import type { App } from '../route.js';
-import { signUp } from '../sign-up.js';
-import { handOver } from '../tokens.js';
+import { asProblem, logFault } from '../kit/error-handler.js';
+import { inTurn } from '../kit/admission-queue.js';
+import { logIn } from '../flows/login.js';
+import { Problem } from '../kit/problem.js';
+import type { App } from '../kit/route.js';
+import { signUp } from '../flows/register.js';
+import { handOver } from '../kit/token-response.js';
 import { type CredentialsPage, registerPage } from './credentials-form.js';
 import { ACCOUNT, contextFor, errorText, type PagesOptions, sendPage } from './pages.js';
 
@@ -25,16 +25,24 @@ export function register(app: App, options: PagesOptions, users: Users): void {
     return show(request, reply, {});
   });
 
-  app.post(`${base}/form/register`, { config: { needs: 'nothing' }, onRequest: inTurn(), schema: { body: Form } }, async (request, reply) => {
-    try {
-      await signUp(request, reply, services, users, request.body);
-      handOver(reply, services.cookies, await logIn(request, reply, services, request.body), { transport: 'cookie' });
-      return reply.redirect(ACCOUNT, 303);
-    } catch (error) {
-      const problem = asProblem(error);
-      logFault(error, problem, request, reply);
-      const page = { error: errorText(contextFor(request, options).strings, problem), username: request.body.username, usernameIsWrong: ABOUT_THE_USERNAME.has(problem.code) };
-      return show(request, reply.headers(problem.headers), page, problem.status);
-    }
-  });
+  app.post(
+    `${base}/form/register`,
+    { config: { needs: 'nothing' }, onRequest: inTurn(), schema: { body: Form } },
+    async (request, reply) => {
+      try {
+        await signUp(request, reply, services, users, request.body);
+        handOver(reply, services.cookies, await logIn(request, reply, services, request.body), { transport: 'cookie' });
+        return reply.redirect(ACCOUNT, 303);
+      } catch (error) {
+        const problem = asProblem(error);
+        logFault(error, problem, request, reply);
+        const page = {
+          error: errorText(contextFor(request, options).strings, problem),
+          username: request.body.username,
+          usernameIsWrong: ABOUT_THE_USERNAME.has(problem.code),
+        };
+        return show(request, reply.headers(problem.headers), page, problem.status);
+      }
+    },
+  );
 }

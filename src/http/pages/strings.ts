@@ -51,7 +51,8 @@ const en = {
     logged_out_elsewhere: 'You were logged out from another device.',
     password_changed: 'Your password was changed on another device. Log in with the new one.',
     superseded: 'You logged in again, which ended the session before.',
-    reused: 'You were logged out to be safe: an old copy of your login was used, perhaps by somebody else. Log in again, and change your password if you did not expect this.',
+    reused:
+      'You were logged out to be safe: an old copy of your login was used, perhaps by somebody else. Log in again, and change your password if you did not expect this.',
     evicted: 'You were logged out here because you logged in on many other devices.',
     revoked: 'Your session was ended by an administrator.',
     missing: 'Log in to go on.',
@@ -144,7 +145,8 @@ const de: Strings = {
     logged_out_elsewhere: 'Sie wurden von einem anderen Gerät aus abgemeldet.',
     password_changed: 'Ihr Passwort wurde auf einem anderen Gerät geändert. Melden Sie sich mit dem neuen an.',
     superseded: 'Sie haben sich neu angemeldet; die vorige Sitzung ist damit beendet.',
-    reused: 'Sie wurden vorsichtshalber abgemeldet: Eine alte Kopie Ihrer Anmeldung wurde benutzt, vielleicht von jemand anderem. Melden Sie sich neu an und ändern Sie Ihr Passwort, wenn Sie das nicht erwartet haben.',
+    reused:
+      'Sie wurden vorsichtshalber abgemeldet: Eine alte Kopie Ihrer Anmeldung wurde benutzt, vielleicht von jemand anderem. Melden Sie sich neu an und ändern Sie Ihr Passwort, wenn Sie das nicht erwartet haben.',
     evicted: 'Sie wurden hier abgemeldet, weil Sie sich auf vielen anderen Geräten angemeldet haben.',
     revoked: 'Ihre Sitzung wurde von der Verwaltung beendet.',
     missing: 'Melden Sie sich an, um fortzufahren.',

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-const MAIN = fileURLToPath(new URL('../../../dist/main.js', import.meta.url));
+const MAIN = fileURLToPath(new URL('../../../dist/server/main.js', import.meta.url));
 
 /** The service as it is built and run, on its own redis-server. */
 export interface BuiltService {
@@ -17,10 +17,18 @@ export interface BuiltService {
 
 /** @param environment over what makes it run beside others. */
 export async function startBuiltService(environment: Record<string, string> = {}): Promise<BuiltService> {
-  if (!existsSync(MAIN)) throw new Error('There is no dist/main.js: npm run build');
+  if (!existsSync(MAIN)) throw new Error('There is no dist/server/main.js: npm run build');
   const directory = await mkdtemp(join(tmpdir(), 'latchkey-built-'));
   const service = spawn(process.execPath, [MAIN], {
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, PORT: '0', INTERNAL_PORT: '0', LOG_LEVEL: 'warn', DATA_DIRECTORY: directory, ...environment },
+    env: {
+      PATH: process.env.PATH,
+      HOME: process.env.HOME,
+      PORT: '0',
+      INTERNAL_PORT: '0',
+      LOG_LEVEL: 'warn',
+      DATA_DIRECTORY: directory,
+      ...environment,
+    },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const exited = once(service, 'exit');

@@ -20,9 +20,13 @@ export async function servingClient(): Promise<(app: FastifyInstance) => void> {
       reply
         .header('content-security-policy', CSP)
         .type('text/html')
-        .send('<!doctype html><html lang="en"><title>A page</title><script type="module" src="/page.js"></script>'));
+        .send('<!doctype html><html lang="en"><title>A page</title><script type="module" src="/page.js"></script>'),
+    );
     app.get('/latchkey-client.js', (_request, reply) => reply.type('text/javascript').send(script));
     app.get('/page.js', (_request, reply) =>
-      reply.type('text/javascript').send("import { createClient } from '/latchkey-client.js';\nwindow.createClient = createClient;"));
+      reply
+        .type('text/javascript')
+        .send("import { createClient } from '/latchkey-client.js';\nwindow.createClient = createClient;"),
+    );
   };
 }

@@ -40,7 +40,13 @@ export async function startSite(
   const serving = redis.client({ commandTimeout: REDIS_TIMEOUT_MS, maxRetriesPerRequest: 0 });
   const redisPrefix = 'site:';
   const app = Fastify({ forceCloseConnections: true });
-  await app.register(latchkey, { redis: serving, tokenKeys: [SECRET], redisPrefix, onEvent: () => undefined, ...options });
+  await app.register(latchkey, {
+    redis: serving,
+    tokenKeys: [SECRET],
+    redisPrefix,
+    onEvent: () => undefined,
+    ...options,
+  });
 
   /** Forward authentication, within the process. */
   const guarded = async (request: FastifyRequest, reply: FastifyReply) => {
@@ -75,7 +81,10 @@ export async function startSite(
   const { port } = app.server.address() as AddressInfo;
 
   const site: Site = {
-    app, port, redis, client,
+    app,
+    port,
+    redis,
+    client,
     losesAnswersTo: undefined,
     async register() {
       const credentials = { username: `user-${randomBytes(6).toString('hex')}`, password: PASSWORD };

@@ -52,7 +52,11 @@ export async function holdToForwardAuth(t: Test, proxy: Proxy): Promise<void> {
     .replaceAll('127.0.0.1:3000', new URL(service.url).host)
     .replaceAll('127.0.0.1:4000', `${HOST}:${(app.address() as AddressInfo).port}`)
     .replaceAll(/\b8080\b/g, String(port));
-  const child = spawn(proxy.name, await proxy.start(directory, configuration), { cwd: directory, env: { ...process.env, HOME: directory }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(proxy.name, await proxy.start(directory, configuration), {
+    cwd: directory,
+    env: { ...process.env, HOME: directory },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => (output += data.toString()));
   t.teardown(async () => {
@@ -65,20 +69,33 @@ export async function holdToForwardAuth(t: Test, proxy: Proxy): Promise<void> {
   await listening(port, child, () => output);
 
   /** `headers` as pairs, so that a name can be there twice and is sent as it is written. */
-  function ask(path: string, headers: Record<string, string> | (readonly [string, string])[] = {}, { method = 'GET', body = '' } = {}): Promise<Answer> {
+  function ask(
+    path: string,
+    headers: Record<string, string> | (readonly [string, string])[] = {},
+    { method = 'GET', body = '' } = {},
+  ): Promise<Answer> {
     const pairs = Array.isArray(headers) ? headers : Object.entries(headers);
-    const raw = [['Host', `${HOST}:${port}`], ...(body ? [['Content-Length', String(body.length)]] : []), ...pairs].flat();
+    const raw = [
+      ['Host', `${HOST}:${port}`],
+      ...(body ? [['Content-Length', String(body.length)]] : []),
+      ...pairs,
+    ].flat();
     seen.length = 0;
     return new Promise((resolve, reject) => {
       const sent = request({ host: HOST, port, path, method, headers: raw, agent: false }, (response) => {
         const chunks: Buffer[] = [];
         response.on('data', (chunk: Buffer) => chunks.push(chunk));
-        response.on('end', () => resolve({ status: response.statusCode!, headers: response.headers, body: Buffer.concat(chunks).toString() }));
+        response.on('end', () =>
+          resolve({ status: response.statusCode!, headers: response.headers, body: Buffer.concat(chunks).toString() }),
+        );
       });
       sent.on('error', reject).end(body);
     });
   }
-  const identity = () => seen.flatMap(({ headers }) => headers.filter(([name]) => /^x[-_]latchkey/i.test(name)).map(([name, value]) => [name.toLowerCase(), value]));
+  const identity = () =>
+    seen.flatMap(({ headers }) =>
+      headers.filter(([name]) => /^x[-_]latchkey/i.test(name)).map(([name, value]) => [name.toLowerCase(), value]),
+    );
   const identityOf = ({ principal: { subject, sessionId } }: Awaited<ReturnType<typeof service.mint>>) => [
     ['x-latchkey-session', sessionId],
     ['x-latchkey-subject', encodeURIComponent(subject)],
@@ -125,7 +142,9 @@ export async function holdToForwardAuth(t: Test, proxy: Proxy): Promise<void> {
     t.equal(page.headers['set-cookie'], undefined, 'it never rotates');
     const refreshed = await ask(page.headers.location!, { ...NAVIGATION, ...browser(tokens) });
     t.match(refreshed, { status: 303, headers: { location: '/reports' } });
-    const cookie = setCookies(refreshed).map(({ name, value }) => `${name}=${value}`).join('; ');
+    const cookie = setCookies(refreshed)
+      .map(({ name, value }) => `${name}=${value}`)
+      .join('; ');
     t.match(cookie, `${ACCESS_COOKIE}=lka_`);
     t.equal((await ask('/reports', { ...NAVIGATION, cookie })).status, 200);
     t.same(identity().sort(), identityOf(tokens));
@@ -142,13 +161,32 @@ export async function holdToForwardAuth(t: Test, proxy: Proxy): Promise<void> {
 
   const forged: (readonly [string, string])[][] = [
     [['X-Latchkey-Subject', 'root']],
-    [['x-latchkey-subject', 'root'], ['X-LATCHKEY-SESSION', 'root']],
-    [['X-Latchkey-Subject', 'root'], ['X-Latchkey-Subject', 'root']],
+    [
+      ['x-latchkey-subject', 'root'],
+      ['X-LATCHKEY-SESSION', 'root'],
+    ],
+    [
+      ['X-Latchkey-Subject', 'root'],
+      ['X-Latchkey-Subject', 'root'],
+    ],
     [['X_Latchkey_Subject', 'root']],
-    [['X-Latchkey_Subject', 'root'], ['X_Latchkey-Subject', 'root'], ['x_latchkey_session', 'root']],
-    [['X-Latchkey-Subject', 'root'], ['Connection', 'X-Latchkey-Subject']],
-    [['X-Latchkey-Subject', 'root'], ['Connection', 'close, x-latchkey-subject, X-Latchkey-Session']],
-    [['Connection', 'X-Latchkey-Subject'], ['Connection', 'X-Latchkey-Session']],
+    [
+      ['X-Latchkey_Subject', 'root'],
+      ['X_Latchkey-Subject', 'root'],
+      ['x_latchkey_session', 'root'],
+    ],
+    [
+      ['X-Latchkey-Subject', 'root'],
+      ['Connection', 'X-Latchkey-Subject'],
+    ],
+    [
+      ['X-Latchkey-Subject', 'root'],
+      ['Connection', 'close, x-latchkey-subject, X-Latchkey-Session'],
+    ],
+    [
+      ['Connection', 'X-Latchkey-Subject'],
+      ['Connection', 'X-Latchkey-Session'],
+    ],
   ];
   await t.test('what a client says of itself never reaches the app', async (t) => {
     const tokens = await service.mint();
@@ -171,7 +209,9 @@ export async function holdToForwardAuth(t: Test, proxy: Proxy): Promise<void> {
   });
 
   await t.test('a client cannot have itself sent elsewhere', async (t) => {
-    for (const headers of [{ 'X-Forwarded-Uri': '//evil.example/', 'X-Forwarded-Method': 'GET', 'X-Forwarded-Host': 'evil.example' }]) {
+    for (const headers of [
+      { 'X-Forwarded-Uri': '//evil.example/', 'X-Forwarded-Method': 'GET', 'X-Forwarded-Host': 'evil.example' },
+    ]) {
       t.equal((await ask('/reports', { ...NAVIGATION, ...headers })).headers.location, '/auth/continue?to=%2Freports');
       t.equal((await ask('/reports', { ...headers, accept: 'application/json' })).status, 401);
     }
@@ -201,7 +241,9 @@ async function startApp(seen: Seen[]): Promise<Server> {
     incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
     incoming.on('end', () => {
       const { rawHeaders, method = '', url = '' } = incoming;
-      const headers = rawHeaders.flatMap((name, index) => (index % 2 === 0 ? [[name, rawHeaders[index + 1]!] as const] : []));
+      const headers = rawHeaders.flatMap((name, index) =>
+        index % 2 === 0 ? [[name, rawHeaders[index + 1]!] as const] : [],
+      );
       seen.push({ method, url, headers, body: Buffer.concat(chunks).toString() });
       response.end('the app');
     });
@@ -224,7 +266,10 @@ async function listening(port: number, child: ChildProcess, output: () => string
   for (const deadline = Date.now() + 20_000; Date.now() < deadline; await wait(50)) {
     if (child.exitCode !== null) break;
     const socket = connect(port, HOST);
-    const connected = await once(socket, 'connect').then(() => true, () => false);
+    const connected = await once(socket, 'connect').then(
+      () => true,
+      () => false,
+    );
     socket.destroy();
     if (connected) return;
   }

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { loadConfig } from '../../../src/config.js';
+import { loadConfig } from '../../../src/server/config/config.js';
 import { AdminKeys, digestOfAdminKey, mintAdminKey } from '../../../src/http/admin/keys.js';
 import { startService } from '../../support/service.js';
 import { startAdmin } from './support.js';
@@ -10,7 +10,11 @@ t.test('a key is known by its digest alone', async (t) => {
   const [one, two] = [mintAdminKey(), mintAdminKey()];
   t.match(one, /^lkadm_[\w-]{48}$/);
   t.not(one, two);
-  const entry = (name: string, key: string) => ({ name, digest: digestOfAdminKey(key), scopes: ['users:read'] as const });
+  const entry = (name: string, key: string) => ({
+    name,
+    digest: digestOfAdminKey(key),
+    scopes: ['users:read'] as const,
+  });
   const keys = new AdminKeys([entry('one', one), entry('two', two)]);
   t.equal(keys.find(one)?.name, 'one');
   t.equal(keys.find(two)?.name, 'two');
@@ -20,15 +24,25 @@ t.test('a key is known by its digest alone', async (t) => {
 
 t.test('what is no key is told without comparing', async (t) => {
   const key = mintAdminKey();
-  const keys = new AdminKeys([{ name: 'any', digest: digestOfAdminKey(`${key.slice(0, -1)}${key.endsWith('A') ? 'B' : 'A'}`), scopes: [] }]);
-  for (const other of ['', 'lkadm_', `${key.slice(0, -1)}${key.endsWith('A') ? 'B' : 'A'}`, `${key} `, key.toUpperCase()]) {
+  const keys = new AdminKeys([
+    { name: 'any', digest: digestOfAdminKey(`${key.slice(0, -1)}${key.endsWith('A') ? 'B' : 'A'}`), scopes: [] },
+  ]);
+  for (const other of [
+    '',
+    'lkadm_',
+    `${key.slice(0, -1)}${key.endsWith('A') ? 'B' : 'A'}`,
+    `${key} `,
+    key.toUpperCase(),
+  ]) {
     t.equal(keys.find(other), undefined, 'even one with a known digest, if its checksum is wrong');
   }
 });
 
 t.test('npm run admin-key makes a key and the entry that ADMIN_KEYS takes', async (t) => {
   const tool = fileURLToPath(new URL('../../../tools/admin-key.mjs', import.meta.url));
-  const printed = execFileSync(process.execPath, [tool, 'backoffice', 'users:read', 'sessions:write'], { encoding: 'utf8' });
+  const printed = execFileSync(process.execPath, [tool, 'backoffice', 'users:read', 'sessions:write'], {
+    encoding: 'utf8',
+  });
   const [, key, entry] = /^key +(\S+)\nADMIN_KEYS +(\S+)\n$/.exec(printed)!;
   const { adminKeys } = loadConfig({ ADMIN_KEYS: entry });
   t.match(adminKeys, [{ name: 'backoffice', scopes: ['users:read', 'sessions:write'] }]);
@@ -43,7 +57,16 @@ t.test('an API key is needed, and one that allows what is asked', async (t) => {
   t.teardown(close);
   const url = '/admin/subjects/ada/sessions';
   const challenge = 'Bearer realm="latchkey admin"';
-  const refused = [undefined, 'Bearer', `Basic ${all}`, `Bearer ${mintAdminKey()}`, `Bearer ${all} ${all}`, `Bearer ${all}x`, 'Bearer lka_x', `xBearer ${all}`];
+  const refused = [
+    undefined,
+    'Bearer',
+    `Basic ${all}`,
+    `Bearer ${mintAdminKey()}`,
+    `Bearer ${all} ${all}`,
+    `Bearer ${all}x`,
+    'Bearer lka_x',
+    `xBearer ${all}`,
+  ];
   for (const authorization of refused) {
     const reply = await internal.inject({ url, headers: authorization === undefined ? {} : { authorization } });
     t.match(reply, { statusCode: 401, headers: { 'www-authenticate': challenge, 'cache-control': 'no-store' } });
@@ -80,5 +103,8 @@ t.test('without ADMIN_KEYS there is no admin API, and never one on the public li
   t.equal((await inject({ url: '/admin/users' })).statusCode, 404);
   const service = await startAdmin();
   t.teardown(service.close);
-  t.equal((await service.inject({ url: '/admin/users', headers: { authorization: `Bearer ${service.all}` } })).statusCode, 404);
+  t.equal(
+    (await service.inject({ url: '/admin/users', headers: { authorization: `Bearer ${service.all}` } })).statusCode,
+    404,
+  );
 });

@@ -24,8 +24,21 @@ t.test('an application mints a session for a subject that it has authenticated i
   });
   t.equal(reply.statusCode, 201);
   const body = reply.json();
-  t.match(body, { token_type: 'Bearer', expires_in: 600, refresh_expires_in: 600, access_token: /^lka_/, refresh_token: /^lkr_/ });
-  const told = { subject, username: 'ada', methods: ['otp', 'hwk'], authenticated_at: 1_700_000_000, scope: 'read write', data: { plan: 'x' } };
+  t.match(body, {
+    token_type: 'Bearer',
+    expires_in: 600,
+    refresh_expires_in: 600,
+    access_token: /^lka_/,
+    refresh_token: /^lkr_/,
+  });
+  const told = {
+    subject,
+    username: 'ada',
+    methods: ['otp', 'hwk'],
+    authenticated_at: 1_700_000_000,
+    scope: 'read write',
+    data: { plan: 'x' },
+  };
   t.match(body.session, told);
   t.match((await get('/auth/session', bearer(body.access_token))).json(), told, 'the public listener knows it');
   t.equal((await post('/auth/refresh', { refresh_token: body.refresh_token })).statusCode, 200);
@@ -35,7 +48,14 @@ t.test('an application mints a session for a subject that it has authenticated i
   t.match(listed, [{ id, ...told, device: 'Kiosk 4', generation: 2 }]);
   t.equal(listed[0].ends_at - listed[0].created_at, 600);
   t.strictSame((await ask('GET', `${sessionsOf(subject)}/${id}`)).json(), listed[0]);
-  t.match(events.at(-2), { event: 'session_mint', outcome: 'success', actor: 'all', subject, sessionId: id, address: '127.0.0.1' });
+  t.match(events.at(-2), {
+    event: 'session_mint',
+    outcome: 'success',
+    actor: 'all',
+    subject,
+    sessionId: id,
+    address: '127.0.0.1',
+  });
   t.same(await withoutExpiry(admin.client, admin.config.redisPrefix), []);
 });
 
@@ -44,8 +64,15 @@ t.test('a subject is all that must be told', async (t) => {
   const { session, expires_in } = (await ask('POST', '/sessions', { subject, client_id: 'mobile' })).json();
   t.equal(expires_in, 900);
   t.match(session, { subject, methods: [], client_id: 'mobile' });
-  t.match((await ask('GET', `${sessionsOf(subject)}/${session.session_id}`)).json(), { device: 'unknown', address: 'unknown', client_id: 'mobile' });
-  t.match((await ask('POST', '/sessions', { subject, lifetime_seconds: 10 * 365 * 86_400 })).json().refresh_expires_in, 30 * 86_400);
+  t.match((await ask('GET', `${sessionsOf(subject)}/${session.session_id}`)).json(), {
+    device: 'unknown',
+    address: 'unknown',
+    client_id: 'mobile',
+  });
+  t.match(
+    (await ask('POST', '/sessions', { subject, lifetime_seconds: 10 * 365 * 86_400 })).json().refresh_expires_in,
+    30 * 86_400,
+  );
 });
 
 t.test('what cannot be minted is refused in words', async (t) => {
@@ -67,9 +94,19 @@ t.test('what cannot be minted is refused in words', async (t) => {
     [{ subject: 'a', client_id: '\udc00' }, 400, 'invalid_request'],
   ];
   for (const [body, status, code] of refused) t.match((await ask('POST', '/sessions', body)).json(), { status, code });
-  const proto = { method: 'POST', url: '/admin/sessions', headers: { ...bearer(admin.all), 'content-type': 'application/json' } } as const;
-  t.equal((await admin.internal.inject({ ...proto, payload: '{"subject":"a","data":{"__proto__":{"a":1}}}' })).statusCode, 400);
-  t.equal((await admin.internal.inject({ ...proto, headers: bearer(admin.all), payload: 'subject=a' })).statusCode, 415);
+  const proto = {
+    method: 'POST',
+    url: '/admin/sessions',
+    headers: { ...bearer(admin.all), 'content-type': 'application/json' },
+  } as const;
+  t.equal(
+    (await admin.internal.inject({ ...proto, payload: '{"subject":"a","data":{"__proto__":{"a":1}}}' })).statusCode,
+    400,
+  );
+  t.equal(
+    (await admin.internal.inject({ ...proto, headers: bearer(admin.all), payload: 'subject=a' })).statusCode,
+    415,
+  );
 });
 
 t.test('data is patched field by field, and of many patches at once none is lost', async (t) => {
@@ -79,12 +116,19 @@ t.test('data is patched field by field, and of many patches at once none is lost
   const reply = await ask('PATCH', path, { data: { plan: null, nested: { b: null }, seat: 4 } });
   t.strictSame(reply.json(), { data: { nested: { a: 1 }, seat: 4 } });
   t.match(events.at(-1), { event: 'session_update', outcome: 'success', actor: 'all', subject });
-  t.strictSame((await get('/auth/session', bearer(tokens.access_token))).json().data, { nested: { a: 1 }, seat: 4 }, 'at once');
+  t.strictSame(
+    (await get('/auth/session', bearer(tokens.access_token))).json().data,
+    { nested: { a: 1 }, seat: 4 },
+    'at once',
+  );
 
   await Promise.all(Array.from({ length: 32 }, (_, i) => ask('PATCH', path, { data: { [`f${i}`]: i } })));
   t.equal(Object.keys((await ask('GET', path)).json().data).length, 34);
 
-  t.match((await ask('PATCH', path, { data: { a: 'x'.repeat(2048) } })).json(), { status: 422, code: 'invalid_session_data' });
+  t.match((await ask('PATCH', path, { data: { a: 'x'.repeat(2048) } })).json(), {
+    status: 422,
+    code: 'invalid_session_data',
+  });
   t.match((await ask('PATCH', path, { data: { a: '\ud800' } })).json(), { status: 422, code: 'invalid_session_data' });
   t.match((await ask('PATCH', path, {})).json(), { status: 400 });
   t.match((await ask('PATCH', path, { data: {}, subject: 'b' })).json(), { status: 400 });
@@ -100,17 +144,31 @@ t.test('one session is ended, or all', async (t) => {
   const minted = [];
   for (let i = 0; i < 3; i++) minted.push((await ask('POST', '/sessions', { subject })).json());
   const [first, second, third] = minted;
-  const alive = async (tokens: { access_token: string }) => (await get('/auth/session', bearer(tokens.access_token))).statusCode === 200;
+  const alive = async (tokens: { access_token: string }) =>
+    (await get('/auth/session', bearer(tokens.access_token))).statusCode === 200;
 
   t.equal((await ask('DELETE', `${sessionsOf(subject)}/${first.session.session_id}`)).statusCode, 204);
   t.same([await alive(first), await alive(second), await alive(third)], [false, true, true]);
-  const end = { event: 'session_end', outcome: 'success', reason: 'revoked', actor: 'all', subject, address: '127.0.0.1' };
+  const end = {
+    event: 'session_end',
+    outcome: 'success',
+    reason: 'revoked',
+    actor: 'all',
+    subject,
+    address: '127.0.0.1',
+  };
   t.same(events.at(-1), { ...end, sessionId: first.session.session_id });
-  t.match((await post('/auth/refresh', { refresh_token: first.refresh_token })).json(), { status: 403, reason: 'revoked' });
+  t.match((await post('/auth/refresh', { refresh_token: first.refresh_token })).json(), {
+    status: 403,
+    reason: 'revoked',
+  });
 
   t.equal((await ask('DELETE', sessionsOf(subject))).statusCode, 204);
   t.same(events.at(-1), end);
-  t.match((await post('/auth/refresh', { refresh_token: second.refresh_token })).json(), { status: 403, reason: 'revoked' });
+  t.match((await post('/auth/refresh', { refresh_token: second.refresh_token })).json(), {
+    status: 403,
+    reason: 'revoked',
+  });
   t.same([await alive(second), await alive(third)], [false, false]);
   t.same((await ask('GET', sessionsOf(subject))).json(), { sessions: [] });
   t.equal((await ask('DELETE', sessionsOf(subject))).statusCode, 204, 'none left is no error');

@@ -19,7 +19,10 @@ t.test('disabling kills every token of a user before it answers, and lets in aga
   t.ok(Math.abs(disabled_at - Date.now() / 1000) < 5);
   t.match(events.at(-1), { event: 'disable', outcome: 'success', actor: 'all', subject });
   t.equal((await get('/auth/session', { authorization: `Bearer ${tokens.access_token}` })).statusCode, 401);
-  t.match((await post('/auth/refresh', { refresh_token: tokens.refresh_token })).json(), { status: 403, reason: 'revoked' });
+  t.match((await post('/auth/refresh', { refresh_token: tokens.refresh_token })).json(), {
+    status: 403,
+    reason: 'revoked',
+  });
   t.match((await logIn()).json(), { status: 401, code: 'invalid_credentials' }, 'as with a wrong password');
   t.match((await ask('POST', '/sessions', { subject })).json(), { status: 409, code: 'subject_disabled' });
   t.match((await ask('GET', `/subjects/${subject}`)).json(), { username, disabled_at });
@@ -65,7 +68,7 @@ t.test('users are found by the beginning of their names', async (t) => {
 
   await admin.client.mset(...Array.from({ length: 5000 }, (_, i) => [`stray:${i}`, '']).flat());
   const names = new Set<string>();
-  for (let cursor = ''; ; ) {
+  for (let cursor = ''; ;) {
     const part = (await ask('GET', `/users?username=zo${cursor && `&cursor=${cursor}`}`)).json();
     for (const { username } of part.users) names.add(username);
     if (part.cursor === undefined) break;

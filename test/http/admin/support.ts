@@ -1,6 +1,6 @@
-import { ADMIN_SCOPES } from '../../../src/admin-scope.js';
+import { ADMIN_SCOPES } from '../../../src/http/kit/route.js';
 import { digestOfAdminKey, mintAdminKey } from '../../../src/http/admin/keys.js';
-import type { AuthEvent } from '../../../src/http/services.js';
+import type { AuthEvent } from '../../../src/http/flows/services.js';
 import { startService } from '../../support/service.js';
 
 /** The service with an admin API, a key that may do everything and one for reading only. */
@@ -21,7 +21,12 @@ export async function startAdmin() {
 
   /** A request to the admin API. */
   const ask = (method: 'GET' | 'POST' | 'PATCH' | 'DELETE', path: string, payload?: object, key = all) =>
-    internal.inject({ method, url: `/admin${path}`, headers: { authorization: `Bearer ${key}` }, ...(payload && { payload }) });
+    internal.inject({
+      method,
+      url: `/admin${path}`,
+      headers: { authorization: `Bearer ${key}` },
+      ...(payload && { payload }),
+    });
 
   const sessionsOf = (subject: string) => `/subjects/${encodeURIComponent(subject)}/sessions`;
   return { ...service, all, reading, events, ask, sessionsOf };

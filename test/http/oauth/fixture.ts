@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Test } from 'tap';
-import type { AppConfig } from '../../../src/app.js';
-import type { AuthEvent } from '../../../src/http/services.js';
+import type { AppConfig } from '../../../src/server/apps.js';
+import type { AuthEvent } from '../../../src/http/flows/services.js';
 import type { IssuedTokens } from '../../../src/sessions/session.js';
 import { startService } from '../../support/service.js';
 
@@ -20,7 +20,10 @@ export async function startAuthorizationServer(t: Test, overrides: Partial<AppCo
     { id: 'resource-server', secretHash },
     { id: 'spa', secretHash: undefined },
   ];
-  const service = await startService({ oauthClients, redisTimeoutMs: 10_000, ...overrides }, { onEvent: (event) => events.push(event) });
+  const service = await startService(
+    { oauthClients, redisTimeoutMs: 10_000, ...overrides },
+    { onEvent: (event) => events.push(event) },
+  );
   t.teardown(service.close);
 
   return {

@@ -5,7 +5,9 @@ const PATH = '/.well-known/oauth-authorization-server';
 
 t.test('GET /.well-known/oauth-authorization-server', async (t) => {
   t.test('names the first public origin as issuer, and every endpoint under it', async (t) => {
-    const { get } = await startAuthorizationServer(t, { publicOrigins: ['https://login.example', 'https://other.example'] });
+    const { get } = await startAuthorizationServer(t, {
+      publicOrigins: ['https://login.example', 'https://other.example'],
+    });
     const reply = await get(PATH);
     t.equal(reply.statusCode, 200);
     t.equal(reply.headers['cache-control'], 'no-store');

@@ -32,7 +32,10 @@ t.test('POST /oauth/token', async (t) => {
     t.match(rest, { token_type: 'Bearer', scope: 'read write' });
     t.ok(rest.expires_in > 890 && rest.expires_in <= 900);
     t.same((await refresh(pair.refresh.token)).json().access_token, access_token, 'asked again, the same pair');
-    t.equal((await send('/oauth/token', { grant_type: 'refresh_token', refresh_token }, basic('web', SECRET))).statusCode, 200);
+    t.equal(
+      (await send('/oauth/token', { grant_type: 'refresh_token', refresh_token }, basic('web', SECRET))).statusCode,
+      200,
+    );
   });
 
   t.test('for a public client', async (t) => {
@@ -41,9 +44,19 @@ t.test('POST /oauth/token', async (t) => {
   });
 
   t.test('a session without a scope has none in the answer', async (t) => {
-    const { pair } = await server.mint('subject-2', { identity: { subject: 'subject-2', methods: ['pwd'], client: 'web' } });
+    const { pair } = await server.mint('subject-2', {
+      identity: { subject: 'subject-2', methods: ['pwd'], client: 'web' },
+    });
     t.notOk('scope' in (await refresh(pair.refresh.token)).json());
-    fails(t, await refresh((await server.mint('subject-2', { identity: { subject: 'subject-2', methods: ['pwd'], client: 'web' } })).pair.refresh.token, { ...CONFIDENTIAL, scope: 'read' }), 'invalid_scope');
+    fails(
+      t,
+      await refresh(
+        (await server.mint('subject-2', { identity: { subject: 'subject-2', methods: ['pwd'], client: 'web' } })).pair
+          .refresh.token,
+        { ...CONFIDENTIAL, scope: 'read' },
+      ),
+      'invalid_scope',
+    );
   });
 
   t.test('a token of another client, or of none, is invalid_grant, and stays what it is', async (t) => {
@@ -52,7 +65,11 @@ t.test('POST /oauth/token', async (t) => {
     fails(t, await refresh(tokens.pair.refresh.token, { ...OTHER, scope: 'read write' }), 'invalid_grant');
     fails(t, await refresh(tokens.pair.refresh.token, PUBLIC), 'invalid_grant');
     fails(t, await refresh((await server.mint()).pair.refresh.token), 'invalid_grant');
-    t.equal((await post('/auth/refresh', { refresh_token: tokens.pair.refresh.token })).statusCode, 403, 'nor does /auth/refresh take it');
+    t.equal(
+      (await post('/auth/refresh', { refresh_token: tokens.pair.refresh.token })).statusCode,
+      403,
+      'nor does /auth/refresh take it',
+    );
     t.equal((await refresh(tokens.pair.refresh.token)).statusCode, 200);
   });
 
@@ -74,7 +91,10 @@ t.test('POST /oauth/token', async (t) => {
     fails(t, await refresh(first.pair.refresh.token), 'invalid_grant');
     fails(t, await refresh(refresh_token), 'invalid_grant');
     const left = await keysUnder(client, config.redisPrefix);
-    t.same(left.filter((key) => key.includes(first.principal.sessionId)).map((key) => key.replace(/.*}:/, '')), [`ended:${first.principal.sessionId}`]);
+    t.same(
+      left.filter((key) => key.includes(first.principal.sessionId)).map((key) => key.replace(/.*}:/, '')),
+      [`ended:${first.principal.sessionId}`],
+    );
   });
 
   t.test('the scope is the one that was granted, in any order', async (t) => {
@@ -83,19 +103,37 @@ t.test('POST /oauth/token', async (t) => {
       fails(t, await refresh(pair.refresh.token, { ...CONFIDENTIAL, scope }), 'invalid_scope');
     }
     t.equal((await refresh(pair.refresh.token, { ...CONFIDENTIAL, scope: ' write  read ' })).statusCode, 200);
-    const { pair: unscoped } = await server.mint('subject-2', { identity: { subject: 'subject-2', methods: ['pwd'], client: 'web' } });
-    t.equal((await refresh(unscoped.refresh.token, { ...CONFIDENTIAL, scope: ' ' })).statusCode, 200, 'no word where none was granted');
+    const { pair: unscoped } = await server.mint('subject-2', {
+      identity: { subject: 'subject-2', methods: ['pwd'], client: 'web' },
+    });
+    t.equal(
+      (await refresh(unscoped.refresh.token, { ...CONFIDENTIAL, scope: ' ' })).statusCode,
+      200,
+      'no word where none was granted',
+    );
   });
 
   t.test('no other grant', async (t) => {
-    fails(t, await send('/oauth/token', { ...CONFIDENTIAL, grant_type: 'password', username: 'ada', password: 'x' }), 'unsupported_grant_type');
+    fails(
+      t,
+      await send('/oauth/token', { ...CONFIDENTIAL, grant_type: 'password', username: 'ada', password: 'x' }),
+      'unsupported_grant_type',
+    );
     fails(t, await send('/oauth/token', { ...CONFIDENTIAL, grant_type: 'refresh_token' }), 'invalid_request');
     t.equal((await server.get('/oauth/token')).statusCode, 404);
   });
 
   t.test('cookies mean nothing here, and another origin is no offence', async (t) => {
     const { pair } = await issue();
-    const reply = await send('/oauth/token', { grant_type: 'refresh_token', refresh_token: pair.refresh.token, ...CONFIDENTIAL }, { cookie: '__Host-Http-latchkey=x; __Host-Http-latchkey=y', origin: 'https://elsewhere.example', 'sec-fetch-site': 'cross-site' });
+    const reply = await send(
+      '/oauth/token',
+      { grant_type: 'refresh_token', refresh_token: pair.refresh.token, ...CONFIDENTIAL },
+      {
+        cookie: '__Host-Http-latchkey=x; __Host-Http-latchkey=y',
+        origin: 'https://elsewhere.example',
+        'sec-fetch-site': 'cross-site',
+      },
+    );
     t.equal(reply.statusCode, 200);
   });
 });

@@ -3,7 +3,15 @@ import t, { type Test } from 'tap';
 import { stringsFor } from '../../../src/http/pages/strings.js';
 import { latchkey } from '../../../src/plugin.js';
 import type { IssuedTokens } from '../../../src/sessions/session.js';
-import { ACCESS_COOKIE, browser, CookieJar, PASSWORD, REFRESH_COOKIE, setCookies, startService } from '../../support/service.js';
+import {
+  ACCESS_COOKIE,
+  browser,
+  CookieJar,
+  PASSWORD,
+  REFRESH_COOKIE,
+  setCookies,
+  startService,
+} from '../../support/service.js';
 import { formPoster, GERMAN, OURS, textOf } from './support.js';
 
 const NEW = 'an entirely different passphrase';
@@ -13,12 +21,17 @@ const service = await startService();
 t.teardown(() => service.close());
 const { get, mint, store, client, keys } = service;
 const send = formPoster(service);
-const endOf = (sessionId: string, headers: Record<string, string>) => send('/auth/form/end', { session: sessionId }, headers);
+const endOf = (sessionId: string, headers: Record<string, string>) =>
+  send('/auth/form/end', { session: sessionId }, headers);
 const logOut = (scope: string, headers: Record<string, string>) => send('/auth/form/logout', { scope }, headers);
 const change = (headers: Record<string, string>, current = PASSWORD, replacement = NEW) =>
   send('/auth/form/password', { username: 'ada', current_password: current, new_password: replacement }, headers);
 const devices = async (subject: string) => (await store.list(subject)).map(({ sessionId }) => sessionId);
-const isLogin = (t: Test, { headers, statusCode }: { headers: Record<string, unknown>; statusCode: number }, reason: string) => {
+const isLogin = (
+  t: Test,
+  { headers, statusCode }: { headers: Record<string, unknown>; statusCode: number },
+  reason: string,
+) => {
   t.equal(statusCode, 303);
   t.equal(headers.location, `/login?reason=${reason}&to=%2Faccount`);
 };
@@ -35,7 +48,10 @@ t.test('this device and the others, in words', async (t) => {
   const page = await get('/account', browser(own, 'access'));
   const text = textOf(page);
   t.match(text, 'Signed in as ada');
-  t.match(text, /Firefox 140 · Linux last seen \w+ \d+, \d{4}, \d+:\d\d\s[AP]M UTC from 192\.0\.2\.1 first seen .* UTC This device/);
+  t.match(
+    text,
+    /Firefox 140 · Linux last seen \w+ \d+, \d{4}, \d+:\d\d\s[AP]M UTC from 192\.0\.2\.1 first seen .* UTC This device/,
+  );
   t.match(text, /Safari 18 · iOS <b> last seen [^·]* from 2001:db8::1/);
   t.equal(text.split('unknown device').length - 1, 2);
   t.notMatch(page.body, '<b>');
@@ -45,8 +61,38 @@ t.test('this device and the others, in words', async (t) => {
   t.match(text, 'Log out all other devices Log out everywhere');
   t.notMatch(page.body, /lk[ar]_/);
   const german = textOf(await get('/account', { ...browser(own, 'access'), ...GERMAN }));
-  const { devices, thisDevice, from, firstSeen, lastSeen, endOthers, endAll, signedInAs, unknownDevice, account, changePassword, changePasswordNote, currentPassword, newPassword } = stringsFor('de');
-  for (const word of [devices, thisDevice, from, firstSeen, lastSeen, endOthers, endAll, signedInAs, unknownDevice, account, changePassword, changePasswordNote, currentPassword, newPassword]) {
+  const {
+    devices,
+    thisDevice,
+    from,
+    firstSeen,
+    lastSeen,
+    endOthers,
+    endAll,
+    signedInAs,
+    unknownDevice,
+    account,
+    changePassword,
+    changePasswordNote,
+    currentPassword,
+    newPassword,
+  } = stringsFor('de');
+  for (const word of [
+    devices,
+    thisDevice,
+    from,
+    firstSeen,
+    lastSeen,
+    endOthers,
+    endAll,
+    signedInAs,
+    unknownDevice,
+    account,
+    changePassword,
+    changePasswordNote,
+    currentPassword,
+    newPassword,
+  ]) {
     t.match(german, word);
   }
 });
@@ -63,10 +109,21 @@ t.test('alone', async (t) => {
 t.test('what ended lately, and why', async (t) => {
   const own = await mint();
   const { subject } = own.principal;
-  for (const reason of ['logged_out', 'logged_out_elsewhere', 'password_changed', 'superseded', 'reused', 'evicted', 'revoked'] as const) {
+  for (const reason of [
+    'logged_out',
+    'logged_out_elsewhere',
+    'password_changed',
+    'superseded',
+    'reused',
+    'evicted',
+    'revoked',
+  ] as const) {
     await store.revoke(subject, (await mint(subject)).principal.sessionId, reason);
   }
-  for (const [language, headers] of [['en', {}], ['de', GERMAN]] as const) {
+  for (const [language, headers] of [
+    ['en', {}],
+    ['de', GERMAN],
+  ] as const) {
     const text = textOf(await get('/account', { ...browser(own), ...headers }));
     t.match(text, stringsFor(language).endings);
     for (const why of Object.values(stringsFor(language).endingReasons)) t.match(text, `Firefox 140 · Linux ${why} ·`);
@@ -88,7 +145,10 @@ t.test('who has no access token is renewed on the way, and comes back to the ver
 
 t.test('what was done is told, in words that we have', async (t) => {
   const headers = browser(await mint());
-  for (const [language, more] of [['en', {}], ['de', GERMAN]] as const) {
+  for (const [language, more] of [
+    ['en', {}],
+    ['de', GERMAN],
+  ] as const) {
     for (const [done, text] of Object.entries(stringsFor(language).done)) {
       t.match(textOf(await get(`/account?done=${done}`, { ...headers, ...more })), text);
     }
@@ -106,7 +166,10 @@ t.test('ending one', async (t) => {
   t.same(setCookies(reply), []);
   t.same(await devices(subject), [sessionId]);
   t.equal((await get('/account', browser(other, 'access'))).statusCode, 303, 'its next request');
-  t.equal((await get('/auth/continue?to=/account', browser(other, 'refresh'))).headers.location, '/login?reason=logged_out_elsewhere&to=%2Faccount');
+  t.equal(
+    (await get('/auth/continue?to=/account', browser(other, 'refresh'))).headers.location,
+    '/login?reason=logged_out_elsewhere&to=%2Faccount',
+  );
 
   const again = await endOf(other.principal.sessionId, browser(own));
   t.equal(again.statusCode, 404);
@@ -135,7 +198,14 @@ t.test('ending all others, this one, or everything', async (t) => {
   const other = await mint(subject);
   const one = await logOut('session', browser(own));
   isLogin(t, one, 'logged_out');
-  t.same(setCookies(one).map(({ name, value, attributes }) => [name, value, attributes['max-age']]), [[ACCESS_COOKIE, '', '0'], [REFRESH_COOKIE, '', '0'], [`${ACCESS_COOKIE}-logged-out`, '', '1']]);
+  t.same(
+    setCookies(one).map(({ name, value, attributes }) => [name, value, attributes['max-age']]),
+    [
+      [ACCESS_COOKIE, '', '0'],
+      [REFRESH_COOKIE, '', '0'],
+      [`${ACCESS_COOKIE}-logged-out`, '', '1'],
+    ],
+  );
   t.same(await devices(subject), [other.principal.sessionId]);
 
   await mint(subject);
@@ -152,7 +222,10 @@ t.test('a form that is posted after the access token expired does what it says, 
   await expire(own);
   const reply = await endOf(other.principal.sessionId, browser(own));
   t.equal(reply.headers.location, '/account?done=session_ended');
-  t.same(setCookies(reply).map(({ name }) => name), [ACCESS_COOKIE, REFRESH_COOKIE]);
+  t.same(
+    setCookies(reply).map(({ name }) => name),
+    [ACCESS_COOKIE, REFRESH_COOKIE],
+  );
   t.same(await devices(subject), [sessionId]);
   isLogin(t, await logOut('all', browser(own, 'refresh')), 'logged_out');
 });
@@ -191,7 +264,11 @@ t.test('after a login that is long ago, one logs in again first', async (t) => {
   const { subject } = await service.register();
   const old = await mint(subject, { authenticatedAt: Date.now() - LONG_AGO });
   const other = await mint(subject);
-  for (const reply of [await endOf(other.principal.sessionId, browser(old)), await logOut('others', browser(old)), await change(browser(old))]) {
+  for (const reply of [
+    await endOf(other.principal.sessionId, browser(old)),
+    await logOut('others', browser(old)),
+    await change(browser(old)),
+  ]) {
     isLogin(t, reply, 'insufficient_user_authentication');
   }
   t.equal((await devices(subject)).length, 2);
@@ -202,7 +279,10 @@ t.test('the form to change the password, as password managers know it', async (t
   const { body } = await get('/account', browser(await mint()));
   t.match(body, '<input name="username" value="ada" autocomplete="username" readonly hidden>');
   t.match(body, 'name="current_password" type="password" autocomplete="current-password" required');
-  t.match(body, 'name="new_password" type="password" autocomplete="new-password" minlength="15" aria-describedby="new-password-hint" required');
+  t.match(
+    body,
+    'name="new_password" type="password" autocomplete="new-password" minlength="15" aria-describedby="new-password-hint" required',
+  );
 });
 
 t.test('changing the password', async (t) => {
@@ -213,7 +293,10 @@ t.test('changing the password', async (t) => {
     ['wrong', NEW, 401, 'The current password is wrong.', 'Das bisherige Passwort ist falsch.'],
     [PASSWORD, 'short', 422, 'The password is too short.', 'Das Passwort ist zu kurz.'],
   ] as const) {
-    for (const [text, headers] of [[english, {}], [german, GERMAN]] as const) {
+    for (const [text, headers] of [
+      [english, {}],
+      [german, GERMAN],
+    ] as const) {
       const reply = await change({ ...browser(own), ...headers }, current, replacement);
       t.equal(reply.statusCode, status);
       t.match(textOf(reply), text);
@@ -226,7 +309,10 @@ t.test('changing the password', async (t) => {
   jar.keep(reply);
   t.equal((await devices(subject)).length, 1);
   t.match(textOf(await get('/account', jar.headers('/account'))), `Signed in as ${username}`);
-  t.equal((await get('/auth/continue?to=/account', browser(other, 'refresh'))).headers.location, '/login?reason=password_changed&to=%2Faccount');
+  t.equal(
+    (await get('/auth/continue?to=/account', browser(other, 'refresh'))).headers.location,
+    '/login?reason=password_changed&to=%2Faccount',
+  );
 });
 
 t.test('no form takes a field that it does not have, or goes without one that it needs', async (t) => {
@@ -241,7 +327,11 @@ t.test('no form takes a field that it does not have, or goes without one that it
   };
   for (const [form, fields] of Object.entries(forms)) {
     const url = `/auth/form/${form}`;
-    t.equal((await send(url, { ...fields, subject: 'somebody' }, browser(own))).statusCode, 400, `${form} with a subject`);
+    t.equal(
+      (await send(url, { ...fields, subject: 'somebody' }, browser(own))).statusCode,
+      400,
+      `${form} with a subject`,
+    );
     for (const missing of Object.keys(fields)) {
       const rest = Object.fromEntries(Object.entries(fields).filter(([name]) => name !== missing));
       t.equal((await send(url, rest, browser(own))).statusCode, 400, `${form} without ${missing}`);
@@ -256,7 +346,10 @@ t.test('changing it after the access token expired sets each cookie once', async
   await expire(own);
   const reply = await change(browser(own));
   t.equal(reply.headers.location, '/account?done=password_changed');
-  t.same(setCookies(reply).map(({ name }) => name), [ACCESS_COOKIE, REFRESH_COOKIE]);
+  t.same(
+    setCookies(reply).map(({ name }) => name),
+    [ACCESS_COOKIE, REFRESH_COOKIE],
+  );
   const jar = new CookieJar();
   jar.keep(reply);
   t.equal((await get('/account', jar.headers('/account'))).statusCode, 200);
@@ -273,18 +366,34 @@ t.test('inside an app whose users are its own there is no password to change, an
     loginPage: '/signin',
     pages: { name: 'Host' },
     onEvent: () => undefined,
-    verifyCredentials: async ({ username, password }) => (password === 'host' ? { subject: `host-${username}`, username } : undefined),
+    verifyCredentials: async ({ username, password }) =>
+      password === 'host' ? { subject: `host-${username}`, username } : undefined,
   });
   const login = await app.inject({ url: '/login' });
   t.notMatch(login.body, '/register');
   t.equal((await app.inject({ url: '/register' })).statusCode, 404);
   const headers = { ...OURS, 'content-type': 'application/x-www-form-urlencoded' };
-  const reply = await app.inject({ method: 'POST', url: '/auth/form/login', headers, payload: 'username=ada&password=host' });
+  const reply = await app.inject({
+    method: 'POST',
+    url: '/auth/form/login',
+    headers,
+    payload: 'username=ada&password=host',
+  });
   const jar = new CookieJar();
   jar.keep(reply);
   const account = await app.inject({ url: '/account', headers: jar.headers('/account') });
   t.match(textOf(account), 'Signed in as ada');
   t.notMatch(account.body, 'new_password');
   t.match(account.body, 'data-login="/signin"');
-  t.equal((await app.inject({ method: 'POST', url: '/auth/form/password', headers, payload: 'current_password=a&new_password=b' })).statusCode, 404);
+  t.equal(
+    (
+      await app.inject({
+        method: 'POST',
+        url: '/auth/form/password',
+        headers,
+        payload: 'current_password=a&new_password=b',
+      })
+    ).statusCode,
+    404,
+  );
 });

@@ -42,7 +42,11 @@ t.test('every page, an error too, is kept nowhere, runs nothing inline and stand
       'cross-origin-opener-policy': 'same-origin',
     });
     t.equal(reply.headers['x-powered-by'], undefined);
-    t.notMatch(reply.body, /<style|style=|\son\w+=|<script(?! type="module" src="\/auth\/assets\/\w+\/pages\.js"><\/script>)|(src|href|action)="(?!\/)/, 'nothing inline, nothing from elsewhere');
+    t.notMatch(
+      reply.body,
+      /<style|style=|\son\w+=|<script(?! type="module" src="\/auth\/assets\/\w+\/pages\.js"><\/script>)|(src|href|action)="(?!\/)/,
+      'nothing inline, nothing from elsewhere',
+    );
     if (status !== 303) t.equal(reply.headers['content-type'], 'text/html; charset=utf-8');
   }
 });
@@ -51,7 +55,11 @@ t.test('a page stands under its brand, which is text', async (t) => {
   const page = await get('/login');
   t.match(page.body, '<title>Log in · Ada &#38; &#60;Sons&#62;</title>');
   t.match(page.body, '<p class="brand">Ada &#38; &#60;Sons&#62;</p>');
-  t.match(page.body, /pages\.css">\s*<link rel="stylesheet" href="\/auth\/assets\/\w+\/brand\.css">/, 'its stylesheet comes after ours');
+  t.match(
+    page.body,
+    /pages\.css">\s*<link rel="stylesheet" href="\/auth\/assets\/\w+\/brand\.css">/,
+    'its stylesheet comes after ours',
+  );
   t.notMatch((await plain.get('/login')).body, 'brand.css');
   t.match(textOf(await plain.get('/login')), 'Log in · latchkey');
 });
@@ -110,35 +118,65 @@ t.test('only a form of ours is read', async (t) => {
   const foreign = await send('/auth/form/login', fields, { 'sec-fetch-site': 'cross-site' });
   t.equal(foreign.statusCode, 403);
   t.match(textOf(foreign), 'This was sent by another site, so nothing was done.');
-  t.equal((await send('/auth/form/login', fields, { origin: 'null' })).statusCode, 403, 'from a document without an origin');
-  t.equal((await send('/auth/form/logout', { scope: 'all' }, { ...browser(await mint()), 'sec-fetch-site': 'same-site' })).statusCode, 403);
+  t.equal(
+    (await send('/auth/form/login', fields, { origin: 'null' })).statusCode,
+    403,
+    'from a document without an origin',
+  );
+  t.equal(
+    (await send('/auth/form/logout', { scope: 'all' }, { ...browser(await mint()), 'sec-fetch-site': 'same-site' }))
+      .statusCode,
+    403,
+  );
   for (const type of ['application/json', 'text/plain', 'multipart/form-data; boundary=x']) {
     const headers = { 'sec-fetch-site': 'same-origin', 'content-type': type };
-    t.equal((await inject({ method: 'POST', url: '/auth/form/login', headers, payload: JSON.stringify(fields) })).statusCode, 415, type);
+    t.equal(
+      (await inject({ method: 'POST', url: '/auth/form/login', headers, payload: JSON.stringify(fields) })).statusCode,
+      415,
+      type,
+    );
   }
-  for (const form of ['username=a&username=b&password=x', 'username=a', 'username=a&password=x&admin=1', 'username[]=a&password=x', '__proto__=a']) {
+  for (const form of [
+    'username=a&username=b&password=x',
+    'username=a',
+    'username=a&password=x&admin=1',
+    'username[]=a&password=x',
+    '__proto__=a',
+  ]) {
     t.equal((await send('/auth/form/login', form)).statusCode, 400, form);
   }
   t.equal((await send('/auth/form/login', { username: 'a', password: 'x'.repeat(20_000) })).statusCode, 413);
 });
 
 t.test('who asks for the address of a form gets its page', async (t) => {
-  for (const [form, page] of [['login', '/login'], ['register', '/register'], ['password', '/account'], ['/evil.example', undefined], ['%2f%2fevil.example', '/account']] as const) {
+  for (const [form, page] of [
+    ['login', '/login'],
+    ['register', '/register'],
+    ['password', '/account'],
+    ['/evil.example', undefined],
+    ['%2f%2fevil.example', '/account'],
+  ] as const) {
     const reply = await get(`/auth/form/${form}`);
     t.equal(reply.headers.location, page);
     t.equal(reply.statusCode, page === undefined ? 404 : 303);
   }
 });
 
-t.test('when Redis does not answer: 503 and when to try again, never a page of somebody who is logged out', async (t) => {
-  const tokens = await mint();
-  service.redis.pause();
-  const [account, form] = await Promise.all([get('/account', browser(tokens)), send('/auth/form/end', { session: 'x' }, browser(tokens))]);
-  service.redis.resume();
-  for (const reply of [account, form]) {
-    t.equal(reply.statusCode, 503);
-    t.equal(reply.headers['retry-after'], '1');
-    t.equal(reply.headers['set-cookie'], undefined);
-    t.match(textOf(reply), 'This does not work right now. Try again in a moment.');
-  }
-});
+t.test(
+  'when Redis does not answer: 503 and when to try again, never a page of somebody who is logged out',
+  async (t) => {
+    const tokens = await mint();
+    service.redis.pause();
+    const [account, form] = await Promise.all([
+      get('/account', browser(tokens)),
+      send('/auth/form/end', { session: 'x' }, browser(tokens)),
+    ]);
+    service.redis.resume();
+    for (const reply of [account, form]) {
+      t.equal(reply.statusCode, 503);
+      t.equal(reply.headers['retry-after'], '1');
+      t.equal(reply.headers['set-cookie'], undefined);
+      t.match(textOf(reply), 'This does not work right now. Try again in a moment.');
+    }
+  },
+);

@@ -19,14 +19,24 @@ t.test('with a compiled client, a page names one script, which imports the other
   const assets = await loadAssets('/auth', { client });
   const { files, stylesheets, scripts } = assets;
   const at = (name: string) => `/auth/assets/${versionOf(assets)}/${name}`;
-  t.strictSame(files.map(({ path }) => path), ['pages.css', 'pages.js', 'client.js'].map(at));
+  t.strictSame(
+    files.map(({ path }) => path),
+    ['pages.css', 'pages.js', 'client.js'].map(at),
+  );
   t.strictSame(stylesheets, [at('pages.css')]);
   t.strictSame(scripts, [at('pages.js')]);
   t.match(files[1]!.content.toString(), "from './client.js';");
   t.equal(files[2]!.content.toString(), 'export const createClient = 1;');
   t.equal(files[2]!.type, 'text/javascript; charset=utf-8');
-  const page = layout({ brand: { name: 'latchkey' }, assets, base: '/auth', loginPage: '/login', strings: stringsFor('en') }, 'A page', '');
-  t.match(page, `<link rel="stylesheet" href="${at('pages.css')}">\n<script type="module" src="${at('pages.js')}"></script>\n</head>`);
+  const page = layout(
+    { brand: { name: 'latchkey' }, assets, base: '/auth', loginPage: '/login', strings: stringsFor('en') },
+    'A page',
+    '',
+  );
+  t.match(
+    page,
+    `<link rel="stylesheet" href="${at('pages.css')}">\n<script type="module" src="${at('pages.js')}"></script>\n</head>`,
+  );
 });
 
 t.test('without one, no script', async (t) => {
@@ -39,7 +49,10 @@ t.test('the path changes with every file, and with nothing else', async (t) => {
   const brandStylesheet = written('brand.css', ':root {}');
   const load = () => loadAssets('/auth', { client, brandStylesheet });
   const first = await load();
-  t.strictSame(first.stylesheets.map((path) => path.split('/').at(-1)), ['pages.css', 'brand.css']);
+  t.strictSame(
+    first.stylesheets.map((path) => path.split('/').at(-1)),
+    ['pages.css', 'brand.css'],
+  );
   t.strictSame(await load(), first);
   const versions = new Set([versionOf(first), versionOf(await loadAssets('/auth', { client }))]);
   written('brand.css', ':root { }');

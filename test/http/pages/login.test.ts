@@ -1,20 +1,32 @@
 import t from 'tap';
 import { loginPage } from '../../../src/http/pages/credentials-form.js';
 import { stringsFor } from '../../../src/http/pages/strings.js';
-import { ACCESS_COOKIE, browser, CookieJar, PASSWORD, REFRESH_COOKIE, setCookies, startService } from '../../support/service.js';
+import {
+  ACCESS_COOKIE,
+  browser,
+  CookieJar,
+  PASSWORD,
+  REFRESH_COOKIE,
+  setCookies,
+  startService,
+} from '../../support/service.js';
 import { formPoster, GERMAN, OURS, textOf } from './support.js';
 
 const service = await startService({ loginFailuresPerAccount: 3 });
 t.teardown(() => service.close());
 const { get, mint, store } = service;
 const send = formPoster(service);
-const logIn = (fields: Record<string, string>, headers?: Record<string, string>) => send('/auth/form/login', fields, headers);
+const logIn = (fields: Record<string, string>, headers?: Record<string, string>) =>
+  send('/auth/form/login', fields, headers);
 
 t.test('the form, as password managers know it', async (t) => {
   const { body } = await get('/login');
   t.match(body, '<form method="post" action="/auth/form/login">');
   t.match(body, '<label for="username">Username</label>');
-  t.match(body, /<input id="username" name="username" value="" autocomplete="username" autocapitalize="none" spellcheck="false" required autofocus>/);
+  t.match(
+    body,
+    /<input id="username" name="username" value="" autocomplete="username" autocapitalize="none" spellcheck="false" required autofocus>/,
+  );
   t.match(body, /<input id="password" name="password" type="password" autocomplete="current-password" required >/);
   t.match(body, '<a href="/register">Create an account</a>');
   t.notMatch(body, 'notice');
@@ -26,12 +38,21 @@ t.test('a login sets both cookies and leads to the account', async (t) => {
   t.equal(reply.statusCode, 303);
   t.equal(reply.headers.location, '/account');
   t.equal(reply.body, '');
-  t.same(setCookies(reply).map(({ name, attributes }) => [name, attributes.path]), [[ACCESS_COOKIE, '/'], [REFRESH_COOKIE, '/auth']]);
+  t.same(
+    setCookies(reply).map(({ name, attributes }) => [name, attributes.path]),
+    [
+      [ACCESS_COOKIE, '/'],
+      [REFRESH_COOKIE, '/auth'],
+    ],
+  );
   const jar = new CookieJar();
   jar.keep(reply);
   t.match(textOf(await get('/account', jar.headers('/account'))), `Signed in as ${username}`);
 
-  const again = await logIn({ username, password: PASSWORD, to: '/orders?page=2#last' }, jar.headers('/auth/form/login'));
+  const again = await logIn(
+    { username, password: PASSWORD, to: '/orders?page=2#last' },
+    jar.headers('/auth/form/login'),
+  );
   t.equal(again.headers.location, '/orders?page=2#last');
   t.equal((await get('/account', jar.headers('/account'))).statusCode, 303, 'the session before is over');
 });
@@ -39,18 +60,28 @@ t.test('a login sets both cookies and leads to the account', async (t) => {
 t.test('a login that fails writes no cookie, keeps the name, and says no more than that it is wrong', async (t) => {
   const { username } = await service.register();
   for (const headers of [OURS, browser(await mint())]) {
-    for (const fields of [{ username, password: 'wrong' }, { username: 'nobody-of-this-name', password: 'wrong' }]) {
+    for (const fields of [
+      { username, password: 'wrong' },
+      { username: 'nobody-of-this-name', password: 'wrong' },
+    ]) {
       const reply = await logIn({ ...fields, to: '/orders' }, headers);
       t.equal(reply.statusCode, 401);
       t.same(setCookies(reply), []);
       t.match(textOf(reply), 'The username or the password is wrong.');
       t.match(reply.body, `value="${fields.username}"`);
       t.match(reply.body, '<input type="hidden" name="to" value="/orders">');
-      t.match(reply.body, 'autocomplete="current-password" required autofocus aria-describedby="error">', 'the password is typed again');
+      t.match(
+        reply.body,
+        'autocomplete="current-password" required autofocus aria-describedby="error">',
+        'the password is typed again',
+      );
       t.notMatch(reply.body, 'wrong"', 'what was typed as the password is not shown');
     }
   }
-  t.match(textOf(await logIn({ username, password: 'wrong' }, { ...OURS, ...GERMAN })), 'Benutzername oder Passwort ist falsch.');
+  t.match(
+    textOf(await logIn({ username, password: 'wrong' }, { ...OURS, ...GERMAN })),
+    'Benutzername oder Passwort ist falsch.',
+  );
   const late = await logIn({ username, password: PASSWORD });
   t.equal(late.statusCode, 429);
   t.match(late.headers['retry-after'], /^\d+$/);
@@ -71,7 +102,16 @@ t.test('what was typed comes back as text', async (t) => {
 t.test('never to another site', async (t) => {
   const { username } = await service.register();
   const visitor = browser(await mint());
-  for (const to of ['https://evil.example/', '//evil.example', '/\\evil.example', '/.//evil.example', 'javascript:alert(1)', '\t//evil.example', '', 'account']) {
+  for (const to of [
+    'https://evil.example/',
+    '//evil.example',
+    '/\\evil.example',
+    '/.//evil.example',
+    'javascript:alert(1)',
+    '\t//evil.example',
+    '',
+    'account',
+  ]) {
     const asked = await get(`/login?to=${encodeURIComponent(to)}`, visitor);
     t.equal(asked.statusCode, 400, JSON.stringify(to));
     const reply = await logIn({ username, password: PASSWORD, to });
@@ -94,12 +134,16 @@ t.test('who is logged in goes on; who has to log in again does so under the same
 });
 
 t.test('signed-out visitors read why, in their language', async (t) => {
-  for (const [language, headers] of [['en', {}], ['de', GERMAN]] as const) {
+  for (const [language, headers] of [
+    ['en', {}],
+    ['de', GERMAN],
+  ] as const) {
     for (const [reason, text] of Object.entries(stringsFor(language).reasons)) {
       t.match(textOf(await get(`/login?reason=${reason}`, headers)), text, `${language} ${reason}`);
     }
   }
-  for (const reason of ['', 'constructor', '__proto__', 'no-such-reason']) t.notMatch((await get(`/login?reason=${reason}`)).body, 'notice', reason);
+  for (const reason of ['', 'constructor', '__proto__', 'no-such-reason'])
+    t.notMatch((await get(`/login?reason=${reason}`)).body, 'notice', reason);
 });
 
 t.test('who comes back with the cookies of a session that ended reads why', async (t) => {
@@ -113,7 +157,10 @@ t.test('who comes back with the cookies of a session that ended reads why', asyn
 
 t.test('providers have their buttons', async (t) => {
   const assets = { stylesheets: [], scripts: [] };
-  for (const [language, text] of [['en', 'Log in with Example & Co'], ['de', 'Mit Example & Co anmelden']] as const) {
+  for (const [language, text] of [
+    ['en', 'Log in with Example & Co'],
+    ['de', 'Mit Example & Co anmelden'],
+  ] as const) {
     const body = loginPage(
       { brand: { name: 'latchkey' }, assets, base: '/auth', loginPage: '/login', strings: stringsFor(language) },
       { providers: [{ name: 'Example & Co', href: '/auth/oidc/example' }], registration: false },

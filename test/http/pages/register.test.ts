@@ -10,13 +10,17 @@ t.teardown(async () => {
 });
 const { get } = service;
 const send = formPoster(service);
-const signUp = (fields: Record<string, string>, headers?: Record<string, string>) => send('/auth/form/register', fields, headers);
+const signUp = (fields: Record<string, string>, headers?: Record<string, string>) =>
+  send('/auth/form/register', fields, headers);
 
 t.test('the form, as password managers know it', async (t) => {
   const { body } = await get('/register');
   t.match(body, '<form method="post" action="/auth/form/register">');
   t.match(body, /name="username" value="" autocomplete="username" .*required autofocus>/);
-  t.match(body, '<input id="password" name="password" type="password" autocomplete="new-password" minlength="15" required aria-describedby="password-hint">');
+  t.match(
+    body,
+    '<input id="password" name="password" type="password" autocomplete="new-password" minlength="15" required aria-describedby="password-hint">',
+  );
   t.match(body, '<p id="password-hint" class="hint">At least 15 characters');
   t.match(body, '<a href="/login">Log in</a>');
   t.match(textOf(await get('/register', GERMAN)), 'Mindestens 15 Zeichen');
@@ -32,13 +36,40 @@ t.test('who registers is logged in', async (t) => {
 t.test('what cannot be is told, and no cookie written', async (t) => {
   const username = '<b>"ada"</b>';
   for (const [fields, status, english, german, field] of [
-    [{ username: 'grace', password: PASSWORD }, 409, 'This username is taken.', 'Dieser Benutzername ist vergeben.', 'username'],
-    [{ username: 'a b', password: PASSWORD }, 400, 'Choose a username without spaces', 'Wählen Sie einen Benutzernamen ohne Leerzeichen', 'username'],
+    [
+      { username: 'grace', password: PASSWORD },
+      409,
+      'This username is taken.',
+      'Dieser Benutzername ist vergeben.',
+      'username',
+    ],
+    [
+      { username: 'a b', password: PASSWORD },
+      400,
+      'Choose a username without spaces',
+      'Wählen Sie einen Benutzernamen ohne Leerzeichen',
+      'username',
+    ],
     [{ username, password: 'short' }, 422, 'The password is too short.', 'Das Passwort ist zu kurz.', 'password'],
-    [{ username, password: 'x'.repeat(1025) }, 422, 'The password is too long.', 'Das Passwort ist zu lang.', 'password'],
-    [{ username: 'long-username-of-mine', password: 'long-username-of-mine' }, 422, 'The password must not be the username.', 'Das Passwort darf nicht der Benutzername sein.', 'password'],
+    [
+      { username, password: 'x'.repeat(1025) },
+      422,
+      'The password is too long.',
+      'Das Passwort ist zu lang.',
+      'password',
+    ],
+    [
+      { username: 'long-username-of-mine', password: 'long-username-of-mine' },
+      422,
+      'The password must not be the username.',
+      'Das Passwort darf nicht der Benutzername sein.',
+      'password',
+    ],
   ] as const) {
-    for (const [text, headers] of [[english, OURS], [german, { ...OURS, ...GERMAN }]] as const) {
+    for (const [text, headers] of [
+      [english, OURS],
+      [german, { ...OURS, ...GERMAN }],
+    ] as const) {
       const reply = await signUp(fields, headers);
       t.equal(reply.statusCode, status, text);
       t.match(textOf(reply), text);
@@ -64,7 +95,11 @@ t.test('where registration is closed there is no way to it', async (t) => {
   const page = await closed.get('/register');
   t.equal(page.statusCode, 403);
   t.match(textOf(page), 'Registration is closed.');
-  const reply = await formPoster(closed)('/auth/form/register', { username: 'late', password: PASSWORD }, { ...OURS, ...GERMAN });
+  const reply = await formPoster(closed)(
+    '/auth/form/register',
+    { username: 'late', password: PASSWORD },
+    { ...OURS, ...GERMAN },
+  );
   t.equal(reply.statusCode, 403);
   t.match(textOf(reply), 'Die Registrierung ist geschlossen.');
   t.same(setCookies(reply), []);

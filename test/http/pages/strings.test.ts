@@ -4,10 +4,12 @@ import { LANGUAGES, type Strings, stringsFor } from '../../../src/http/pages/str
 
 /** Every text by its path; a text with a gap, filled with `§`. */
 function flat(texts: object, path = ''): [string, string][] {
-  return Object.entries(texts as Record<string, string | object | ((gap: string) => string)>).flatMap<[string, string]>(([name, text]) => {
-    if (typeof text === 'object') return flat(text, `${path}${name}.`);
-    return [[path + name, typeof text === 'function' ? text('§') : text]];
-  });
+  return Object.entries(texts as Record<string, string | object | ((gap: string) => string)>).flatMap<[string, string]>(
+    ([name, text]) => {
+      if (typeof text === 'object') return flat(text, `${path}${name}.`);
+      return [[path + name, typeof text === 'function' ? text('§') : text]];
+    },
+  );
 }
 
 const paths = (strings: Strings) => flat(strings).map(([path]) => path);
@@ -31,7 +33,8 @@ t.test('every reason for which a session ends has a text, for who is signed out 
     t.type((reasons as Record<string, string>)[reason], 'string');
     t.type(endingReasons[reason], 'string');
   }
-  for (const reason of ['missing', 'unknown', 'invalid', 'insufficient_user_authentication']) t.ok(reason in reasons, reason);
+  for (const reason of ['missing', 'unknown', 'invalid', 'insufficient_user_authentication'])
+    t.ok(reason in reasons, reason);
 });
 
 t.test('a language that nobody wrote is English', async (t) => {

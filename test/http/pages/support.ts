@@ -9,7 +9,11 @@ export const GERMAN: Headers = { 'accept-language': 'de-AT, de;q=0.9, en;q=0.5' 
 
 /** Posts a form as a browser does. */
 export function formPoster({ inject }: TestService) {
-  return (url: string, fields: Record<string, string> | string, headers: Headers = OURS): Promise<LightMyRequestResponse> =>
+  return (
+    url: string,
+    fields: Record<string, string> | string,
+    headers: Headers = OURS,
+  ): Promise<LightMyRequestResponse> =>
     inject({
       method: 'POST',
       url,

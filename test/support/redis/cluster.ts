@@ -34,7 +34,10 @@ export async function startCluster(size: { masters: number; replicas?: number } 
     nodes,
     urls: nodes.map((node) => node.url).join(','),
     cluster(clusterOptions) {
-      const cluster = new Cluster(nodes.map(({ host, port }) => ({ host, port })), clusterOptions);
+      const cluster = new Cluster(
+        nodes.map(({ host, port }) => ({ host, port })),
+        clusterOptions,
+      );
       cluster.on('error', () => undefined);
       clusters.push(cluster);
       return cluster;
@@ -63,7 +66,9 @@ async function formCluster(nodes: TestRedis[], masters: number): Promise<void> {
   }
   await until('every node knows every node and all slots', async () => {
     const states = await Promise.all(clients.map(async (client) => String(await call(client, 'INFO'))));
-    return states.every((state) => state.includes('cluster_state:ok') && state.includes(`cluster_known_nodes:${nodes.length}\r`));
+    return states.every(
+      (state) => state.includes('cluster_state:ok') && state.includes(`cluster_known_nodes:${nodes.length}\r`),
+    );
   });
   for (const [index, client] of clients.entries()) {
     if (index < masters) continue;

@@ -1,5 +1,12 @@
 import { Redis } from 'ioredis';
-import { REPLICATE_AT_ONCE, startAll, startRedis, type ClientOptions, type StartOptions, type TestRedis } from './server.js';
+import {
+  REPLICATE_AT_ONCE,
+  startAll,
+  startRedis,
+  type ClientOptions,
+  type StartOptions,
+  type TestRedis,
+} from './server.js';
 import { HOST, until } from './waiting.js';
 
 export interface TestSentinel {
@@ -33,7 +40,9 @@ export async function startSentinel(options: StartOptions = {}): Promise<TestSen
       return states.every((state) => state.includes('slaves=1,sentinels=3'));
     });
     const replication = replica.client();
-    await until('the replica has its data', async () => (await replication.info('replication')).includes('master_link_status:up'));
+    await until('the replica has its data', async () =>
+      (await replication.info('replication')).includes('master_link_status:up'),
+    );
     for (const client of [...observers, replication]) client.disconnect();
   } catch (error) {
     await stop();

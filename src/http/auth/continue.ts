@@ -1,0 +1,38 @@
+import { Type } from '@sinclair/typebox';
+import { localPath, MAX_PATH_LENGTH } from '../kit/local-path.js';
+import { Problem } from '../kit/problem.js';
+import { refresh } from '../flows/refresh.js';
+import type { App } from '../kit/route.js';
+import type { Services } from '../flows/services.js';
+
+const Query = Type.Object(
+  { to: Type.Optional(Type.String({ maxLength: MAX_PATH_LENGTH })) },
+  { additionalProperties: false },
+);
+
+const Redirect = Type.Unsafe<undefined>({
+  type: 'null',
+  headers: { location: { type: 'string', description: 'The path, or the login page with the reason' } },
+});
+
+/** For pages that the server renders: refreshes by cookie and goes on to a path of ours, or to the login page. */
+export function continueTo(app: App, services: Services): void {
+  app.get(
+    '/continue',
+    {
+      config: { needs: 'nothing', fails: ['ambiguous_credentials'] },
+      schema: { summary: 'Refresh and go on', querystring: Query, response: { 303: Redirect } },
+    },
+    async (request, reply) => {
+      const to = localPath(request.query.to ?? '/');
+      try {
+        await refresh(request, reply, services);
+        return reply.redirect(to, 303);
+      } catch (error) {
+        if (!(error instanceof Problem) || error.code !== 'reauthentication_required') throw error;
+        const query = new URLSearchParams({ reason: String(error.extensions.reason), to });
+        return reply.redirect(`${services.loginPage}?${query.toString()}`, 303);
+      }
+    },
+  );
+}

@@ -1,0 +1,49 @@
+import { Type } from '@sinclair/typebox';
+import type { Links } from '../../identity/links.js';
+import type { App } from '../kit/route.js';
+import type { Services } from '../flows/services.js';
+import { requireFreshAuthentication } from '../flows/step-up.js';
+import { seconds } from '../kit/token-response.js';
+import { unlink } from '../flows/unlink.js';
+
+const Link = Type.Object({
+  id: Type.String(),
+  provider: Type.String({ description: 'Its name here' }),
+  linked_at: Type.Integer({ description: 'In seconds since 1970' }),
+});
+const Params = Type.Object({ id: Type.String({ maxLength: 64 }) }, { additionalProperties: false });
+
+/** The accounts at providers that a user can log in with. */
+export function links(app: App, services: Services, links: Links): void {
+  app.get(
+    '/links',
+    {
+      config: { needs: 'user-session' },
+      schema: { summary: 'List my linked accounts', response: { 200: Type.Object({ links: Type.Array(Link) }) } },
+    },
+    async (request) => {
+      const linked = await links.list(request.principal!.subject);
+      return { links: linked.map(({ id, provider, linkedAt }) => ({ id, provider, linked_at: seconds(linkedAt) })) };
+    },
+  );
+
+  app.delete(
+    '/links/:id',
+    {
+      config: { needs: 'user-session', fails: ['insufficient_user_authentication', 'last_login_method', 'not_found'] },
+      schema: {
+        summary: 'Unlink an account',
+        description:
+          'The sessions that began with its provider end, but for the one that asks. Needs a login of the last two minutes.',
+        params: Params,
+        response: { 204: Type.Null() },
+      },
+    },
+    async (request, reply) => {
+      const principal = request.principal!;
+      await requireFreshAuthentication(request, principal, services);
+      await unlink(request, services, links, { principal, id: request.params.id });
+      return reply.code(204).send(null);
+    },
+  );
+}

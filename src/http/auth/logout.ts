@@ -1,0 +1,44 @@
+import { Type } from '@sinclair/typebox';
+import { logOut } from '../flows/logout.js';
+import type { App } from '../kit/route.js';
+import type { Services } from '../flows/services.js';
+
+const Body = Type.Object(
+  {
+    scope: Type.Optional(
+      Type.Union([Type.Literal('all'), Type.Literal('session'), Type.Literal('others')], {
+        default: 'all',
+        description: 'Which sessions of the user end: all, the one that asks, or all but that one',
+      }),
+    ),
+    refresh_token: Type.Optional(
+      Type.String({ description: 'When there is no cookie and the access token has expired' }),
+    ),
+  },
+  { additionalProperties: false },
+);
+
+export function logout(app: App, services: Services): void {
+  app.post(
+    '/logout',
+    {
+      config: {
+        needs: 'nothing',
+        bodyIsOptional: true,
+        fails: [
+          'authentication_required',
+          'insufficient_scope',
+          'insufficient_user_authentication',
+          'invalid_token',
+          'reauthentication_required',
+        ],
+      },
+      schema: { summary: 'Log out', body: Body, response: { 204: Type.Null() } },
+    },
+    async (request, reply) => {
+      const { scope = 'all', refresh_token: inBody } = request.body;
+      await logOut(request, reply, services, { scope, inBody });
+      return reply.code(204).send(null);
+    },
+  );
+}

@@ -1,0 +1,34 @@
+import { Type } from '@sinclair/typebox';
+import type { Users } from '../../identity/users.js';
+import { changePassword } from '../flows/change-password.js';
+import { presentedAccessToken } from '../kit/presented-tokens.js';
+import type { App } from '../kit/route.js';
+import type { Services } from '../flows/services.js';
+import { handOver, TokensBody } from '../kit/token-response.js';
+
+const Body = Type.Object(
+  { current_password: Type.String(), new_password: Type.String() },
+  { additionalProperties: false },
+);
+
+export function password(app: App, services: Services, users: Users): void {
+  app.post(
+    '/password',
+    {
+      config: { needs: 'recent-session', fails: ['invalid_credentials', 'password_not_allowed', 'too_many_requests'] },
+      schema: {
+        summary: 'Change the password',
+        description: 'Every session of the user ends, and this device gets a new one.',
+        body: Body,
+        response: { 200: TokensBody },
+      },
+    },
+    async (request, reply) => {
+      const { current_password: current, new_password: replacement } = request.body;
+      const principal = request.principal!;
+      const tokens = await changePassword(request, reply, services, users, { principal, current, replacement });
+      const { transport } = presentedAccessToken(request, services.cookies)!;
+      return handOver(reply, services.cookies, tokens, { transport });
+    },
+  );
+}

@@ -1,0 +1,30 @@
+import { Type } from '@sinclair/typebox';
+import type { Users } from '../../identity/users.js';
+import { inTurn } from '../kit/admission-queue.js';
+import type { App } from '../kit/route.js';
+import type { Services } from '../flows/services.js';
+import { signUp } from '../flows/register.js';
+
+const Body = Type.Object({ username: Type.String(), password: Type.String() }, { additionalProperties: false });
+const Reply = Type.Object({ subject: Type.String(), username: Type.String() });
+
+export function register(app: App, services: Services, users: Users): void {
+  app.post(
+    '/register',
+    {
+      config: {
+        needs: 'nothing',
+        fails: [
+          'invalid_username',
+          'password_not_allowed',
+          'registration_closed',
+          'too_many_requests',
+          'username_taken',
+        ],
+      },
+      onRequest: inTurn(),
+      schema: { summary: 'Register', body: Body, response: { 201: Reply } },
+    },
+    async (request, reply) => reply.code(201).send(await signUp(request, reply, services, users, request.body)),
+  );
+}

@@ -1,0 +1,35 @@
+import { LatchkeyError } from '../../errors.js';
+import type { IssuedTokens } from '../../sessions/session.js';
+import type { MadeRoom } from '../../sessions/store.js';
+import type { AuthEvent, Services } from './services.js';
+
+/** What is known of an attempt before its end; whose it is may come to be known on the way. */
+export interface Attempted extends Pick<AuthEvent, 'event' | 'sessionId' | 'address'> {
+  subject?: string;
+}
+
+/** Runs an attempt and, if it is refused, reports why in the word of the error. */
+export async function reportingRefusal<T>(
+  { report }: Services,
+  attempted: Attempted,
+  attempt: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await attempt();
+  } catch (error) {
+    if (error instanceof LatchkeyError) report({ ...attempted, outcome: 'failure', reason: error.code });
+    throw error;
+  }
+}
+
+/** Reports the sessions that ended as one began. */
+export function reportMadeRoom(
+  { report }: Pick<Services, 'report'>,
+  { principal: { subject }, ...ended }: IssuedTokens & MadeRoom,
+  address: string,
+): void {
+  for (const reason of ['superseded', 'evicted'] as const) {
+    for (const sessionId of ended[reason])
+      report({ event: 'session_end', outcome: 'success', reason, subject, sessionId, address });
+  }
+}

@@ -1,0 +1,59 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Users } from '../../identity/users.js';
+import type { IssuedTokens, Principal } from '../../sessions/session.js';
+import { challenge } from '../kit/presented-tokens.js';
+import { originOf } from '../kit/device.js';
+import { Problem } from '../kit/problem.js';
+import { reportingRefusal } from './audit.js';
+import type { Services } from './services.js';
+import { abortedWith } from '../kit/abort-signal.js';
+
+/**
+ * Changes a user's password, which ends every session; this device gets a new one.
+ *
+ * @throws {Problem} `invalid_credentials` when the current password is wrong.
+ * @throws {PasswordNotAllowedError} {@link TooManyAttemptsError} {@link UnavailableError}
+ */
+export async function changePassword(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  services: Services,
+  users: Users,
+  { principal, current, replacement }: { principal: Principal; current: string; replacement: string },
+): Promise<IssuedTokens> {
+  const { subject, sessionId, scope, data } = principal;
+  const { throttle, sessions, report } = services;
+  const origin = originOf(request);
+  const { address } = origin;
+  const signal = abortedWith(reply);
+  const tokens = await reportingRefusal(
+    services,
+    { event: 'password_change', subject, sessionId, address },
+    async () => {
+      // Guesses count for the name that the user logs in by: it is the same password.
+      const username = (await users.get(subject))?.username ?? '';
+      const user = await throttle.guard({ username, address }, () => users.checkPassword(subject, current, signal));
+      if (!user)
+        throw new Problem('invalid_credentials', { detail: 'The current password is wrong.', headers: challenge() });
+      const credential = await users.newCredential(replacement, user.username, signal);
+      // Nothing that was issued before survives, stolen or not: this device begins anew, with the new credential.
+      await sessions.revokeAll(subject, {
+        reason: 'password_changed',
+        credential: { verified: user.credential, replacement: credential },
+      });
+      return sessions.issue({
+        identity: {
+          subject,
+          username: user.username,
+          methods: ['pwd'],
+          ...(scope !== undefined && { scope }),
+          ...(data && { data }),
+        },
+        credential,
+        origin,
+      });
+    },
+  );
+  report({ event: 'password_change', outcome: 'success', subject, sessionId: tokens.principal.sessionId, address });
+  return tokens;
+}

@@ -1,0 +1,29 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Users } from '../../identity/users.js';
+import { Problem } from '../kit/problem.js';
+import { reportingRefusal } from './audit.js';
+import type { Services } from './services.js';
+import { abortedWith } from '../kit/abort-signal.js';
+
+/**
+ * Registers a user, where anyone may.
+ *
+ * @throws {Problem} `registration_closed`
+ * @throws {TooManyAttemptsError} and what {@link Users.register} throws.
+ */
+export async function signUp(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  services: Services,
+  users: Users,
+  credentials: { readonly username: string; readonly password: string },
+): Promise<{ subject: string; username: string }> {
+  const address = request.ip;
+  const user = await reportingRefusal(services, { event: 'register', address }, async () => {
+    if (services.registration === 'closed') throw new Problem('registration_closed');
+    await services.throttle.admitRegistration(address);
+    return users.register({ ...credentials, signal: abortedWith(reply) });
+  });
+  services.report({ event: 'register', outcome: 'success', subject: user.subject, address });
+  return user;
+}

@@ -1,0 +1,71 @@
+import type { Links } from '../../identity/links.js';
+import type { Throttle } from '../../identity/throttle.js';
+import type { Users } from '../../identity/users.js';
+import type { SessionStore } from '../../sessions/store.js';
+import type { TokenCookies } from '../kit/cookies.js';
+
+/** Something that happened to a session or a user, for logs and audits. It never holds a token or a password. */
+export interface AuthEvent {
+  readonly event:
+    | 'register'
+    | 'login'
+    | 'account_link'
+    | 'account_unlink'
+    | 'refresh'
+    | 'logout'
+    | 'session_end'
+    | 'session_mint'
+    | 'session_update'
+    | 'disable'
+    | 'enable'
+    | 'admin_access'
+    | 'password_change'
+    | 'step_up';
+  readonly outcome: 'success' | 'failure' | 'suspicious';
+  readonly reason?: string;
+  readonly subject?: string;
+  readonly sessionId?: string;
+  /** Who did it, where it was an operator or a back end: the name of the API key. */
+  readonly actor?: string;
+  readonly address: string;
+}
+
+/** A user whose credentials were verified, by us or by the host application. */
+export interface Verified {
+  readonly subject: string;
+  readonly username?: string;
+  /** How (RFC 8176); `['pwd']` if it is not told. */
+  readonly methods?: readonly string[];
+  /** What was verified, if it is stored with us: the session is not issued if it has changed since. */
+  readonly credential?: string;
+}
+
+/** Verifies what a user logs in with; undefined when it is wrong, whichever half of it. */
+export type VerifyCredentials = (credentials: {
+  readonly username: string;
+  readonly password: string;
+  readonly signal: AbortSignal;
+  /** To be told whose username it is, if it is anybody's: a failure is then reported with its subject, and answered no differently. */
+  readonly onKnown: (subject: string) => void;
+}) => Promise<Verified | undefined>;
+
+/** What the routes stand on. */
+export interface Services {
+  readonly sessions: SessionStore;
+  readonly verifyCredentials: VerifyCredentials;
+  /** Our own users; none where the host application has its own. */
+  readonly users: Users | undefined;
+  readonly throttle: Throttle;
+  /** Which accounts at providers are whose; none where there is no provider. */
+  readonly links: Links | undefined;
+  readonly cookies: TokenCookies;
+  /** Where browsers reach this service. */
+  readonly origins: ReadonlySet<string>;
+  readonly registration: 'open' | 'closed';
+  readonly loginPage: string;
+  /** How long after a login a session may do what needs a recent one, in milliseconds; 0 asks of nothing. */
+  readonly recentAuthenticationMs: number;
+  /** Redis's clock, milliseconds since 1970. */
+  readonly now: () => Promise<number>;
+  readonly report: (event: AuthEvent) => void;
+}

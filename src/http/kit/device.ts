@@ -1,0 +1,21 @@
+import bowser from 'bowser';
+import type { FastifyRequest } from 'fastify';
+import type { Origin } from '../../sessions/session.js';
+
+const MAX_USER_AGENT = 512;
+const MAX_LABEL = 64;
+
+/** Where a request comes from, for people: a label such as `Firefox 140 · Linux`, and the network address. */
+export function originOf(request: FastifyRequest): Origin {
+  return { device: deviceLabel(request.headers['user-agent'] ?? ''), address: request.ip };
+}
+
+function deviceLabel(userAgent: string): string {
+  const text = userAgent.slice(0, MAX_USER_AGENT);
+  if (text.trim() === '') return 'unknown';
+  const { browser, os } = bowser.parse(text);
+  const program = browser.name
+    ? [browser.name, browser.version?.split('.')[0]].filter(Boolean).join(' ')
+    : (/^[\w.-]+(\/\d+)?/.exec(text)?.[0].replace('/', ' ') ?? 'unknown');
+  return [program, os.name].filter(Boolean).join(' · ').slice(0, MAX_LABEL);
+}

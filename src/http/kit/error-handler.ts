@@ -1,0 +1,127 @@
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import type { FastifyError, FastifyReply, FastifyRequest, FastifySchemaValidationError } from 'fastify';
+import { UnavailableError } from '../../errors.js';
+import { BusyError } from '../../identity/hasher.js';
+import { InvalidCursorError } from '../../identity/search.js';
+import { InvalidUsernameError } from '../../identity/username.js';
+import { PasswordNotAllowedError } from '../../identity/password.js';
+import { TooManyAttemptsError } from '../../identity/throttle.js';
+import { UsernameTakenError } from '../../identity/users.js';
+import { InvalidSubjectError } from '../../redis/keys.js';
+import { InvalidIdentityError, InvalidSessionDataError } from '../../sessions/data.js';
+import { StaleCredentialError } from '../../sessions/store.js';
+import { challenge } from './presented-tokens.js';
+import { PROTECTIVE_HEADERS } from './headers.js';
+import { type FieldError, Problem, type ProblemCode } from './problem.js';
+
+const HEADERS = { 'content-type': 'application/problem+json', ...PROTECTIVE_HEADERS };
+
+/** What Node's HTTP parser says; every other word of its is a malformed request. */
+const CLIENT_ERRORS: Record<string, ProblemCode> = {
+  ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
+  HPE_HEADER_OVERFLOW: 'headers_too_large',
+};
+
+/** Answers every error as `application/problem+json` (RFC 9457). Never writes a cookie, never echoes a value. */
+export function errorHandler(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const problem = asProblem(error);
+  logFault(error, problem, request, reply);
+  return sendProblem(reply, problem);
+}
+
+/** Logs an error that is a fault of ours, or of what we stand on. */
+export function logFault(
+  error: unknown,
+  { status, message }: Problem,
+  { log, id: reqId }: FastifyRequest,
+  { raw }: FastifyReply,
+): void {
+  // A flood is turned away in good order; a stack for each of it would cost more than the refusal.
+  if (error instanceof BusyError) log.warn({ reqId }, error.message);
+  else if (status >= 500 && !raw.destroyed) log.error({ err: error, reqId }, message);
+}
+
+export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply {
+  return reply
+    .code(problem.status)
+    .headers({ ...HEADERS, ...problem.headers })
+    .serializer(JSON.stringify)
+    .send(bodyOf(problem));
+}
+
+/**
+ * Answers what could not be read as a request. Nothing is logged: Node's error holds every byte of it, tokens included.
+ */
+export function clientErrorHandler(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable) return;
+  const problem = new Problem(CLIENT_ERRORS[String(error.code)] ?? 'invalid_request');
+  const { status } = problem;
+  const body = JSON.stringify(bodyOf(problem));
+  const headers = { ...HEADERS, 'content-length': Buffer.byteLength(body), connection: 'close' };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`);
+  socket.destroySoon();
+}
+
+function bodyOf({ status, code, message, extensions }: Problem) {
+  return { title: STATUS_CODES[status], status, code, detail: message, ...extensions };
+}
+
+/** The problem that an error is answered as. */
+export function asProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  if (error instanceof UnavailableError) {
+    return new Problem('unavailable', { headers: { 'retry-after': String(error.retryAfterSeconds) }, cause: error });
+  }
+  if (error instanceof TooManyAttemptsError) {
+    return new Problem('too_many_requests', { headers: { 'retry-after': String(error.retryAfterSeconds) } });
+  }
+  if (error instanceof PasswordNotAllowedError) {
+    return new Problem('password_not_allowed', { detail: `${error.message}.`, reason: error.reason });
+  }
+  if (error instanceof InvalidUsernameError) return new Problem('invalid_username', { detail: `${error.message}.` });
+  if (error instanceof InvalidSubjectError) return new Problem('invalid_subject', { detail: `${error.message}.` });
+  if (error instanceof InvalidIdentityError) return new Problem('invalid_request', { detail: `${error.message}.` });
+  if (error instanceof InvalidSessionDataError)
+    return new Problem('invalid_session_data', { detail: `${error.message}.` });
+  if (error instanceof InvalidCursorError) return new Problem('invalid_cursor');
+  if (error instanceof UsernameTakenError) return new Problem('username_taken');
+  if (error instanceof StaleCredentialError) return new Problem('invalid_credentials', { headers: challenge() });
+  return fromFastify(error as Partial<FastifyError>);
+}
+
+/** What Fastify throws, and the hooks of a host app: a limit of its own, for example. */
+function fromFastify(error: Partial<FastifyError>): Problem {
+  if (error.validation) {
+    const errors = fieldErrors(error.validationContext!, error.validation);
+    return new Problem('invalid_request', { detail: `${errors[0]!.field}: ${errors[0]!.detail}.`, errors });
+  }
+  switch (error.statusCode) {
+    case 400:
+      return new Problem('invalid_request', { cause: error });
+    case 404:
+    case 414: // A parameter longer than any of ours names nothing.
+      return new Problem('not_found');
+    case 413:
+      return new Problem('payload_too_large');
+    case 415:
+      return new Problem('unsupported_media_type');
+    case 429:
+      return new Problem('too_many_requests');
+    case 503:
+      return new Problem('unavailable', { headers: { 'retry-after': '1' }, cause: error });
+    default:
+      return new Problem('internal_error', { cause: error });
+  }
+}
+
+/** At most one error a field, in the words of the schema. */
+function fieldErrors(context: string, validation: readonly FastifySchemaValidationError[]): FieldError[] {
+  const errors = new Map<string, string>();
+  for (const { instancePath, message } of validation) {
+    const field = (context === 'querystring' ? 'query' : context) + instancePath.replaceAll('/', '.');
+    if (!errors.has(field)) errors.set(field, message!);
+  }
+  return [...errors].slice(0, 10).map(([field, detail]) => ({ field, detail }));
+}

@@ -1,0 +1,14 @@
+import type { Services } from '../flows/services.js';
+import type { OAuthClient, OAuthClients } from './clients.js';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The OAuth client that authenticated; null where the route does not need one. */
+    oauthClient: OAuthClient | null;
+  }
+}
+
+/** What the OAuth endpoints stand on. */
+export interface OAuthServices extends Pick<Services, 'sessions' | 'origins' | 'report'> {
+  readonly clients: OAuthClients;
+}

@@ -1,0 +1,216 @@
+import swagger, { type FastifyDynamicSwaggerOptions, type SwaggerTransformObject } from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import { Type } from '@sinclair/typebox';
+import type { FastifyInstance, FastifySchema, RouteOptions } from 'fastify';
+import { readFileSync } from 'node:fs';
+import { STATUS_CODES } from 'node:http';
+import { PROTECTIVE_HEADERS, sending } from '../kit/headers.js';
+import { type OAuthErrorCode, oauthErrors } from '../kit/oauth-error.js';
+import { type ProblemCode, problems } from '../kit/problem.js';
+import type { Needs } from '../kit/route.js';
+
+const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
+/** Swagger UI brings no inline script and asks nobody else for anything. */
+const DOCS_CSP =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const words = (codes: readonly string[]) => Type.Unsafe<string>({ type: 'string', enum: codes });
+
+const ProblemBody = Type.Object(
+  {
+    title: Type.String({ description: 'The name of the status' }),
+    status: Type.Integer(),
+    code: words(Object.keys(problems)),
+    detail: Type.String({ description: 'For people' }),
+    errors: Type.Optional(
+      Type.Array(
+        Type.Object(
+          { field: Type.String({ description: 'Such as body.password' }), detail: Type.String() },
+          { additionalProperties: false },
+        ),
+      ),
+    ),
+    reason: Type.Optional(Type.String({ description: 'Why, in a word, where the code leaves that open' })),
+  },
+  { $id: 'Problem', additionalProperties: false, description: 'What went wrong (RFC 9457)' },
+);
+
+const OAuthErrorBody = Type.Object(
+  { error: words(Object.keys(oauthErrors)), error_description: Type.String({ description: 'For people' }) },
+  { $id: 'OAuthError', additionalProperties: false, description: 'What went wrong (RFC 6749 section 5.2)' },
+);
+
+const API_KEY = [{ apiKey: [] }];
+
+/** How a request proves what its route needs: one of these. */
+const SECURITY: Record<Needs, readonly { readonly [scheme: string]: readonly string[] }[]> = {
+  nothing: [],
+  session: [{ cookie: [] }, { bearer: [] }],
+  'user-session': [{ cookie: [] }, { bearer: [] }],
+  'recent-session': [{ cookie: [] }, { bearer: [] }],
+  client: [{ client: [] }, {}],
+  'confidential-client': [{ client: [] }, {}],
+  'sessions:read': API_KEY,
+  'sessions:write': API_KEY,
+  'users:read': API_KEY,
+  'users:write': API_KEY,
+};
+
+export interface Documentation {
+  readonly title: string;
+  readonly description: string;
+  readonly tags: readonly { readonly name: string; readonly description: string }[];
+  readonly securitySchemes: SecuritySchemes;
+}
+
+type SecuritySchemes = NonNullable<
+  NonNullable<NonNullable<FastifyDynamicSwaggerOptions['openapi']>['components']>['securitySchemes']
+>;
+
+const OPENAPI_JSON = {
+  summary: 'This document',
+  tags: ['documentation'],
+  response: { 200: Type.Object({}, { additionalProperties: true }) },
+};
+
+/** Carries through the generator that a body may be left out: it holds every body for required. */
+const OPTIONAL_BODY = 'x-optional-body';
+
+/**
+ * Describes every route that is added to an app from then on, by OpenAPI 3.1: at `/openapi.json` for programs
+ * and at `/docs` for people. What a route needs and fails with comes from its declaration.
+ */
+export async function documented(
+  app: FastifyInstance,
+  { title, description, tags, securitySchemes }: Documentation,
+): Promise<void> {
+  app.addSchema(ProblemBody);
+  if (tags.some(({ name }) => name === 'oauth')) app.addSchema(OAuthErrorBody);
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.1',
+      info: { title, version, description, license: { name: 'MIT', identifier: 'MIT' } },
+      servers: [{ url: '/' }],
+      tags: [...tags],
+      components: { securitySchemes },
+    },
+    refResolver: { buildLocalReference: ({ $id }) => $id as string },
+    transform: ({ schema, url, route }) => ({ schema: described(schema, url, route), url }),
+    transformObject: withOptionalBodies,
+  });
+  await app.register(async (scope) => {
+    scope.addHook('onRequest', sending(PROTECTIVE_HEADERS));
+    await scope.register(swaggerUi, {
+      routePrefix: '/docs',
+      staticCSP: DOCS_CSP,
+      theme: { title },
+      // The bar of the other layout draws its logo with an inline style.
+      uiConfig: { url: '/openapi.json', layout: 'BaseLayout' },
+    });
+    scope.get('/openapi.json', { config: { needs: 'nothing' }, schema: OPENAPI_JSON }, () => app.swagger());
+  });
+}
+
+function described(
+  schema: FastifySchema | undefined,
+  url: string,
+  { config = {}, method }: RouteOptions,
+): FastifySchema {
+  if (schema === undefined || schema.hide) return { hide: true };
+  const { needs = 'nothing', bodyIsOptional } = config;
+  const words = [String(method).toLowerCase(), ...url.split(/[^a-z]+/i).filter(Boolean)];
+  const tags = schema.tags ?? [words[1]!];
+  const isOAuth = tags.includes('oauth');
+  const failures = isOAuth
+    ? oauthFailures(needs, config.fails)
+    : problemFailures(needs, method !== 'GET', schema, config.fails);
+  const replies = Object.entries(schema.response ?? {}).map(([status, reply]) => [
+    status,
+    { 'x-response-description': STATUS_CODES[status], ...(reply as object) },
+  ]);
+  return {
+    ...schema,
+    operationId: words.map((word, i) => (i === 0 ? word : word[0]!.toUpperCase() + word.slice(1))).join(''),
+    tags,
+    security: SECURITY[needs],
+    ...(isOAuth && { consumes: ['application/x-www-form-urlencoded'] }),
+    ...(bodyIsOptional && { [OPTIONAL_BODY]: true }),
+    response: { ...failures, ...Object.fromEntries(replies) },
+  };
+}
+
+const withOptionalBodies: SwaggerTransformObject = (document) => {
+  const { openapiObject } = document as { openapiObject: { paths: Record<string, Record<string, Operation>> } };
+  for (const operation of Object.values(openapiObject.paths).flatMap((path) => Object.values(path))) {
+    if (operation[OPTIONAL_BODY] && operation.requestBody) operation.requestBody.required = false;
+    delete operation[OPTIONAL_BODY];
+  }
+  return openapiObject;
+};
+
+interface Operation {
+  requestBody?: { required: boolean };
+  [OPTIONAL_BODY]?: boolean;
+}
+
+function problemFailures(
+  needs: Needs,
+  changesState: boolean,
+  { querystring, params }: FastifySchema,
+  own: readonly string[] = [],
+) {
+  const codes = new Set<ProblemCode>([...(own as ProblemCode[]), 'internal_error', 'unavailable']);
+  const add = (...more: ProblemCode[]) => more.forEach((code) => codes.add(code));
+  if (changesState) add('invalid_request', 'payload_too_large', 'unsupported_media_type');
+  if (needs.includes(':')) add('admin_key_required', 'admin_scope_required');
+  else if (changesState) add('ambiguous_credentials', 'cross_site_request');
+  if (querystring ?? params) add('invalid_request');
+  if (params) add('not_found');
+  if (needs.endsWith('session'))
+    add('invalid_request', 'ambiguous_credentials', 'authentication_required', 'invalid_token');
+  if (needs === 'user-session' || needs === 'recent-session') add('insufficient_scope');
+  if (needs === 'recent-session') add('insufficient_user_authentication');
+  return byStatus(
+    [...codes],
+    (code) => problems[code].status,
+    (codes) => ({
+      'application/problem+json': {
+        schema: { allOf: [{ $ref: 'Problem#' }, { type: 'object', properties: { code: words(codes) } }] },
+      },
+    }),
+  );
+}
+
+function oauthFailures(needs: Needs, own: readonly string[] = []) {
+  const codes = new Set<OAuthErrorCode>([...(own as OAuthErrorCode[]), 'server_error', 'temporarily_unavailable']);
+  if (needs !== 'nothing') codes.add('invalid_request').add('invalid_client');
+  return byStatus(
+    [...codes],
+    (code) => oauthErrors[code],
+    (codes) => ({
+      'application/json': {
+        schema: { allOf: [{ $ref: 'OAuthError#' }, { type: 'object', properties: { error: words(codes) } }] },
+      },
+    }),
+  );
+}
+
+function byStatus<Code extends string>(
+  codes: readonly Code[],
+  statusOf: (code: Code) => number,
+  content: (codes: Code[]) => Record<string, { schema: object }>,
+) {
+  const statuses = [...new Set(codes.map(statusOf))];
+  return Object.fromEntries(
+    statuses.map((status) => [
+      status,
+      {
+        'x-response-description': STATUS_CODES[status],
+        content: content(codes.filter((code) => statusOf(code) === status)),
+      },
+    ]),
+  );
+}

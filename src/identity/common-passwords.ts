@@ -1,0 +1,107 @@
+import { readFileSync } from 'node:fs';
+
+const LIST = readFileSync(new URL('./common-passwords.txt', import.meta.url), 'utf8');
+const COMMON: ReadonlySet<string> = new Set([...LIST.slice(LIST.indexOf('\n\n')).trim().split('\n'), 'latchkey']);
+const LONGEST = Math.max(...[...COMMON].map((word) => word.length));
+const SHORTEST_WORD = 3;
+
+/** What fingers walk along on Latin and Cyrillic keyboards, in both directions. */
+const WALKS = [
+  '1234567890-=',
+  '!@#$%^&*()_+',
+  '0987654321',
+  'qwertyuiop[]',
+  "asdfghjkl;'",
+  'zxcvbnm,./',
+  'qwertzuiop',
+  'yxcvbnm',
+  'azertyuiop',
+  'qsdfghjklm',
+  'wxcvbn',
+  'йцукенгшщзхъ',
+  'фывапролджэ',
+  'ячсмитьбю',
+  '1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik,9ol.0p;/',
+  'qazwsxedcrfvtgbyhnujmikolp',
+  'zaq1xsw2cde3vfr4bgt5nhy6mju7',
+  'zaqxswcdevfrbgtnhymju',
+  '1qazxsw23edcvfr45tgbnhy67ujm',
+  '1q2w3e4r5t6y7u8i9o0p',
+  'q1w2e3r4t5y6u7i8o9p0',
+  '1qa2ws3ed4rf5tg6yh7uj8ik9ol',
+  'qawsedrftgyhujikolp',
+]
+  .flatMap((walk) => [walk, [...walk].reverse().join('')])
+  .join('\n');
+
+const WORD_COST = 3;
+const YEAR_COST = 2;
+const PIECE_COST = 1;
+const TOO_CHEAP = 8;
+
+/**
+ * Whether a guesser would try this early: a common password, or little more than common passwords, names from
+ * the context, years, sequences, keyboard walks and repetitions put together.
+ *
+ * It takes the cheapest way to put the password together, counting about four bits a point: a common password
+ * of ten thousand is 3, a year 2, a run or any other character 1. Up to 8 points, or half the length, is common.
+ *
+ * @param password folded (NFKC, lower case)
+ * @param context folded words that a guesser knows, such as the username
+ */
+export function isCommon(password: string, context: readonly string[]): boolean {
+  const characters = [...password];
+  const limit = Math.min(TOO_CHEAP, characters.length / 2);
+  const period = smallestPeriod(characters);
+  const known = context.map((word) => [...word]).filter((letters) => letters.length >= SHORTEST_WORD);
+  if (period <= characters.length / 2) return affordable(characters.slice(0, period), known, limit - PIECE_COST);
+  return affordable(characters, known, limit);
+}
+
+function affordable(characters: readonly string[], context: readonly (readonly string[])[], limit: number): boolean {
+  const costs: number[] = [0, ...characters.map(() => Infinity)];
+  characters.forEach((_, start) => {
+    const costSoFar = costs[start]!;
+    if (costSoFar > limit) return;
+    const reach = (length: number, cost: number) => {
+      costs[start + length] = Math.min(costs[start + length]!, costSoFar + cost);
+    };
+    reach(1, PIECE_COST);
+    const run = longestRun(characters, start);
+    for (let length = 2; length <= run; length++) reach(length, PIECE_COST);
+    const ahead = characters.slice(start, start + LONGEST);
+    let word = ahead.slice(0, SHORTEST_WORD - 1).join('');
+    for (let length = SHORTEST_WORD; length <= ahead.length; length++) {
+      word += ahead[length - 1]!;
+      if (COMMON.has(word)) reach(length, WORD_COST);
+      if (WALKS.includes(word)) reach(length, PIECE_COST);
+    }
+    if (/^(19|20)\d\d/.test(ahead.join(''))) reach(4, YEAR_COST);
+    for (const known of context) {
+      if (known.every((letter, i) => letter === characters[start + i])) reach(known.length, 0);
+    }
+  });
+  return costs.at(-1)! <= limit;
+}
+
+/** How far the characters from here on repeat, ascend or descend evenly. */
+function longestRun(characters: readonly string[], start: number): number {
+  const stepAt = (i: number) => characters[i]!.codePointAt(0)! - characters[i - 1]!.codePointAt(0)!;
+  if (start + 1 >= characters.length) return 1;
+  const step = stepAt(start + 1);
+  if (Math.abs(step) > 1) return 1;
+  let end = start + 2;
+  while (end < characters.length && stepAt(end) === step) end++;
+  return end - start;
+}
+
+/** The shortest beginning that, repeated, gives all of it (the last time perhaps cut short), by its borders (Knuth, Morris, Pratt). */
+function smallestPeriod(characters: readonly string[]): number {
+  const borders: number[] = [0];
+  for (let i = 1; i < characters.length; i++) {
+    let border = borders[i - 1]!;
+    while (border > 0 && characters[i] !== characters[border]) border = borders[border - 1]!;
+    borders.push(characters[i] === characters[border] ? border + 1 : 0);
+  }
+  return characters.length - borders.at(-1)!;
+}

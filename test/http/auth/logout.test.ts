@@ -1,0 +1,160 @@
+import t from 'tap';
+import { keysUnder } from '../../support/audit.js';
+import { until } from '../../support/redis/waiting.js';
+import {
+  ACCESS_COOKIE,
+  bearer,
+  browser,
+  CookieJar,
+  REFRESH_COOKIE,
+  setCookies,
+  startService,
+} from '../../support/service.js';
+
+const service = await startService();
+t.teardown(() => service.close());
+const { post, get, mint, client, keys, age } = service;
+const alive = async (tokens: Awaited<ReturnType<typeof mint>>) =>
+  (await get('/auth/session', bearer(tokens))).statusCode === 200;
+const reasonOf = async ({ pair }: Awaited<ReturnType<typeof mint>>) =>
+  (await post('/auth/refresh', { refresh_token: pair.refresh.token })).json().reason;
+
+const three = async () => {
+  const [own, ...others] = [await mint(), await mint('x'), await mint('x')];
+  const subject = own.principal.subject;
+  return { subject, own, others: [await mint(subject), await mint(subject)], strangers: others };
+};
+
+t.test('by default every session of the user ends', async (t) => {
+  const { own, others, strangers, subject } = await three();
+  const reply = await post('/auth/logout', undefined, bearer(own));
+  t.equal(reply.statusCode, 204);
+  t.equal(reply.body, '');
+  for (const tokens of [own, ...others]) t.notOk(await alive(tokens));
+  t.equal(await reasonOf(own), 'logged_out');
+  t.same(await Promise.all(others.map(reasonOf)), ['logged_out_elsewhere', 'logged_out_elsewhere']);
+  t.ok(await alive(strangers[0]), 'and of nobody else');
+
+  const prefix = `${service.config.redisPrefix}{${own.pair.refresh.partition}}:`;
+  const left = (await keysUnder(client, prefix)).map((key) => key.slice(prefix.length).split(':')[0]);
+  t.same(left, ['ended', 'ended', 'ended', 'endings'], 'no key of the user is left but the reasons');
+  t.equal(await client.exists(keys.sessions(subject)), 0);
+});
+
+t.test('scope all says the same', async (t) => {
+  const { own, others } = await three();
+  t.equal((await post('/auth/logout', { scope: 'all' }, browser(own))).statusCode, 204);
+  for (const tokens of [own, ...others]) t.notOk(await alive(tokens));
+});
+
+t.test('scope session ends the one that asks', async (t) => {
+  const { own, others } = await three();
+  const reply = await post('/auth/logout', { scope: 'session' }, browser(own));
+  t.equal(reply.statusCode, 204);
+  t.notOk(await alive(own));
+  t.equal(await reasonOf(own), 'logged_out');
+  for (const tokens of others) t.ok(await alive(tokens));
+});
+
+t.test('scope others ends all but that one, whose cookies stay', async (t) => {
+  const { own, others } = await three();
+  const reply = await post('/auth/logout', { scope: 'others' }, browser(own));
+  t.equal(reply.statusCode, 204);
+  t.same(setCookies(reply), []);
+  t.ok(await alive(own));
+  t.equal((await post('/auth/refresh', {}, browser(own))).statusCode, 200);
+  for (const tokens of others) t.equal(await reasonOf(tokens), 'logged_out_elsewhere');
+});
+
+t.test('a logout takes both cookies back, each from its path', async (t) => {
+  const jar = new CookieJar();
+  jar.keep(await post('/auth/refresh', {}, browser(await mint())));
+  t.equal(jar.size, 2);
+  const reply = await post('/auth/logout', {}, jar.headers('/auth/logout'));
+  t.same(reply.headers['set-cookie'], [
+    `${ACCESS_COOKIE}=; Max-Age=0; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; Secure; SameSite=Lax`,
+    `${REFRESH_COOKIE}=; Max-Age=0; Path=/auth; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly; Secure; SameSite=Lax`,
+  ]);
+  jar.keep(reply);
+  t.equal(jar.size, 0);
+});
+
+t.test('with a refresh token, in the cookie or the body, when the access token has expired', async (t) => {
+  for (const shown of ['cookie', 'body'] as const) {
+    const { own, others } = await three();
+    const { partition, digest } = own.pair.access;
+    await client.del(keys.access(partition, digest));
+    const reply =
+      shown === 'cookie'
+        ? await post('/auth/logout', undefined, browser(own))
+        : await post('/auth/logout', { refresh_token: own.pair.refresh.token }, bearer(own));
+    t.equal(reply.statusCode, 204);
+    t.equal(await reasonOf(own), 'logged_out');
+    for (const tokens of others) t.notOk(await alive(tokens));
+  }
+});
+
+t.test('with the refresh token alone, the current one or the one before it', async (t) => {
+  const current = await mint();
+  t.equal((await post('/auth/logout', { refresh_token: current.pair.refresh.token })).statusCode, 204);
+  t.equal(await reasonOf(current), 'logged_out');
+
+  const parent = await mint();
+  await post('/auth/refresh', { refresh_token: parent.pair.refresh.token });
+  t.equal((await post('/auth/logout', {}, browser(parent, 'refresh'))).statusCode, 204);
+  t.equal(await reasonOf(parent), 'logged_out');
+});
+
+t.test('with a spent one: its session ends as reused, the others go on, no cookie is taken back', async (t) => {
+  const first = await mint();
+  const other = await mint(first.principal.subject);
+  let { token } = first.pair.refresh;
+  for (let i = 0; i < 2; i++) {
+    const body = (await post('/auth/refresh', { refresh_token: token })).json();
+    token = body.refresh_token;
+    await get('/auth/session', { authorization: `Bearer ${body.access_token}` });
+    const { partition, sessionId } = first.pair.refresh;
+    await until(
+      'it is confirmed',
+      async () => (await client.hexists(keys.session(partition, sessionId), 'confirmedAt')) === 1,
+    );
+    await age(first, 30_000);
+  }
+  const reply = await post('/auth/logout', {}, browser(first, 'refresh'));
+  t.equal(reply.statusCode, 403);
+  t.match(reply.json(), { code: 'reauthentication_required', reason: 'reused' });
+  t.same(setCookies(reply), []);
+  t.equal(await reasonOf(first), 'reused');
+  t.ok(await alive(other));
+});
+
+t.test('with nothing: 401; with nothing that is of use: 401 that says so', async (t) => {
+  const nothing = await post('/auth/logout');
+  t.equal(nothing.statusCode, 401);
+  t.match(nothing.json(), { code: 'authentication_required' });
+  t.equal(nothing.headers['www-authenticate'], 'Bearer realm="latchkey"');
+
+  const ended = await mint();
+  await service.store.revoke(ended.principal.subject, ended.principal.sessionId, 'revoked');
+  for (const [body, headers] of [
+    [{}, browser(ended)],
+    [{}, bearer(ended)],
+    [{ refresh_token: 'lkr_x' }, {}],
+    [{ refresh_token: ended.pair.refresh.token }, {}],
+  ] as const) {
+    const reply = await post('/auth/logout', body, headers);
+    t.equal(reply.statusCode, 401);
+    t.equal(reply.json().code, 'invalid_token');
+    t.equal(reply.headers['www-authenticate'], 'Bearer realm="latchkey", error="invalid_token"');
+    t.same(setCookies(reply), [], 'a failure takes no cookie back');
+  }
+  t.equal(await reasonOf(ended), 'revoked');
+});
+
+t.test('another scope is 400, and nothing ends', async (t) => {
+  const tokens = await mint();
+  const reply = await post('/auth/logout', { scope: 'everything' }, browser(tokens));
+  t.equal(reply.statusCode, 400);
+  t.match(reply.json(), { errors: [{ field: 'body.scope', detail: 'Expected one of all, session, others' }] });
+  t.ok(await alive(tokens));
+});

@@ -1,0 +1,248 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import Fastify from 'fastify';
+import t, { type Test } from 'tap';
+import type { AuthEvent } from '../../../src/http/flows/services.js';
+import { latchkey } from '../../../src/plugin.js';
+import { partitionOf } from '../../../src/redis/keys.js';
+import type { IssuedTokens } from '../../../src/sessions/session.js';
+import { TokenKeys } from '../../../src/sessions/token.js';
+import {
+  ACCESS_COOKIE,
+  bearer,
+  browser,
+  CookieJar,
+  REFRESH_COOKIE,
+  setCookies,
+  startService,
+} from '../../support/service.js';
+
+const GRACE = 30_000;
+
+const service = await startService();
+t.teardown(() => service.close());
+const { post, get, client, keys, mint, age, store } = service;
+const refresh = (token: string, headers?: Record<string, string>) =>
+  post('/auth/refresh', { refresh_token: token }, headers);
+
+t.test('a refresh answers with the next pair, in the body for a token in the body', async (t) => {
+  const { pair, principal } = await mint();
+  const reply = await refresh(pair.refresh.token);
+  t.equal(reply.statusCode, 200);
+  t.same(setCookies(reply), []);
+  const body = reply.json();
+  t.match(body, { token_type: 'Bearer', expires_in: 900, session: { session_id: principal.sessionId } });
+  t.ok([2_592_000, 2_591_999].includes(body.refresh_expires_in), 'whole seconds that are left');
+  t.not(body.refresh_token, pair.refresh.token);
+  const parsed = store.parseRefreshToken(body.refresh_token);
+  t.match(parsed, { sessionId: principal.sessionId, generation: 2 });
+  t.equal((await get('/auth/session', { authorization: `Bearer ${body.access_token}` })).statusCode, 200);
+});
+
+t.test('and in cookies for a token in a cookie, its body without a token', async (t) => {
+  const tokens = await mint();
+  const reply = await post('/auth/refresh', undefined, browser(tokens));
+  t.equal(reply.statusCode, 200);
+  t.notMatch(reply.body, /lk[ar]_/);
+  const [access, refreshed, ...others] = [reply.headers['set-cookie'] ?? []].flat();
+  t.match(access, /^__Host-Http-latchkey=lka_[\w-]{51}; Max-Age=900; Path=\/; HttpOnly; Secure; SameSite=Lax$/);
+  t.match(
+    refreshed,
+    /^__Http-latchkey-refresh=lkr_[\w-]{126}; Max-Age=2592000; Path=\/auth; HttpOnly; Secure; SameSite=Lax$/,
+  );
+  t.same(others, []);
+});
+
+t.test('unchanged sets the access cookie alone', async (t) => {
+  const jar = new CookieJar();
+  jar.keep(await post('/auth/refresh', undefined, browser(await mint())));
+  const again = await post('/auth/refresh', undefined, jar.headers('/auth/refresh'));
+  t.equal(again.statusCode, 200);
+  t.same(
+    setCookies(again).map(({ name, value }) => [name, value]),
+    [[ACCESS_COOKIE, jar.value(ACCESS_COOKIE)]],
+  );
+  const inBody = await refresh(jar.value(REFRESH_COOKIE)!);
+  t.match(
+    inBody.json(),
+    { refresh_token: jar.value(REFRESH_COOKIE), access_token: jar.value(ACCESS_COOKIE) },
+    'a bearer client gets both',
+  );
+});
+
+t.test('whoever repeats a refresh gets the same pair again', async (t) => {
+  const { pair } = await mint();
+  const replies = await Promise.all(Array.from({ length: 20 }, () => refresh(pair.refresh.token)));
+  const bodies = new Set(replies.map((reply) => `${reply.json().access_token} ${reply.json().refresh_token}`));
+  t.equal(bodies.size, 1);
+});
+
+t.test('requests in flight with the access token before it still pass, for the grace period', async (t) => {
+  const tokens = await mint();
+  await refresh(tokens.pair.refresh.token);
+  t.equal((await get('/auth/session', bearer(tokens))).statusCode, 200);
+  const { partition, digest } = tokens.pair.access;
+  t.ok((await client.pttl(keys.access(partition, digest))) <= GRACE);
+});
+
+t.test('403 reauthentication_required, with the reason', async (t) => {
+  const shows = async (t: Test, reason: string, request: ReturnType<typeof refresh>) => {
+    const reply = await request;
+    t.equal(reply.statusCode, 403, reason);
+    t.match(reply.json(), { status: 403, code: 'reauthentication_required', reason });
+    t.same(setCookies(reply), [], 'and the cookies are left as they are');
+    t.notMatch(reply.body, /lk[ar]_/);
+  };
+
+  t.test('missing, of a request without a refresh token', async (t) => {
+    await shows(t, 'missing', post('/auth/refresh'));
+    await shows(t, 'missing', post('/auth/refresh', {}));
+    await shows(t, 'missing', post('/auth/refresh', undefined, browser(await mint(), 'access')));
+  });
+
+  t.test('invalid, of one that is not ours: Redis is not asked and nothing ends', async (t) => {
+    const { pair } = await mint();
+    const { token, partition } = pair.refresh;
+    const foreign = new TokenKeys(['another secret, of thirty-two or more']).mint(partition).refresh.token;
+    const bytes = Buffer.from(token.slice(4), 'base64url');
+    bytes[40]! ^= 1;
+    const altered = `lkr_${bytes.toString('base64url')}`;
+    const before = Number(/evalsha:calls=(\d+)/.exec(await client.info('commandstats'))?.[1]);
+    for (const forged of [
+      foreign,
+      altered,
+      pair.access.token,
+      `${token}A`,
+      token.slice(0, -1),
+      '',
+      'x'.repeat(10_000),
+    ]) {
+      await shows(t, 'invalid', refresh(forged));
+    }
+    await shows(
+      t,
+      'invalid',
+      post('/auth/refresh', undefined, { cookie: `${REFRESH_COOKIE}=${foreign}`, 'sec-fetch-site': 'same-origin' }),
+    );
+    t.equal(Number(/evalsha:calls=(\d+)/.exec(await client.info('commandstats'))?.[1]), before);
+    t.equal((await refresh(token)).statusCode, 200);
+  });
+
+  t.test('unknown, of a session that nobody remembers', async (t) => {
+    await shows(
+      t,
+      'unknown',
+      refresh(new TokenKeys(service.config.tokenKeys).mint(partitionOf('nobody')).refresh.token),
+    );
+  });
+
+  t.test('or why the session ended', async (t) => {
+    for (const reason of [
+      'logged_out',
+      'logged_out_elsewhere',
+      'password_changed',
+      'superseded',
+      'evicted',
+      'revoked',
+    ] as const) {
+      const { pair, principal } = await mint();
+      await store.revoke(principal.subject, principal.sessionId, reason);
+      await shows(t, reason, refresh(pair.refresh.token));
+      await shows(t, reason, refresh(pair.refresh.token));
+    }
+  });
+
+  t.test('reused, of a token whose successor has been in use for longer than the grace period', async (t) => {
+    const first = await mint();
+    const { pair, principal } = first;
+    const second = (await refresh(pair.refresh.token)).json();
+    t.equal((await refresh(second.refresh_token)).json().refresh_token, second.refresh_token, 'confirms it');
+    await age(first, GRACE);
+    await shows(t, 'reused', refresh(pair.refresh.token));
+    await shows(t, 'reused', refresh(second.refresh_token));
+    t.equal((await get('/auth/session', { authorization: `Bearer ${second.access_token}` })).statusCode, 401);
+    const { partition } = pair.refresh;
+    t.same(
+      (await client.keys(`${service.config.redisPrefix}{${partition}}:*`)).sort(),
+      [keys.ended(partition, principal.sessionId), keys.endings(principal.subject)].sort(),
+    );
+  });
+});
+
+t.test('a response that never arrived can be asked for again, long after the grace period', async (t) => {
+  const first = await mint();
+  const lost = (await refresh(first.pair.refresh.token)).json();
+  await age(first, 20 * 3_600_000);
+  const again = await refresh(first.pair.refresh.token);
+  t.match(again.json(), { access_token: lost.access_token, refresh_token: lost.refresh_token });
+});
+
+t.test('a refresh token expires, and no rotation goes beyond the absolute lifetime', async (t) => {
+  const lifetimes = {
+    accessLifetimeMs: 400,
+    refreshLifetimeMs: 500,
+    sessionLifetimeMs: 1_200,
+    refreshGraceMs: 10,
+    refreshRetryWindowMs: 10,
+  };
+  const hasty = await startService(lifetimes, { redis: service.redis });
+  t.teardown(() => hasty.close());
+  const lastly = (token: string) => hasty.post('/auth/refresh', { refresh_token: token });
+
+  const idle = await hasty.mint();
+  await sleep(520);
+  t.equal((await lastly(idle.pair.refresh.token)).json().reason, 'unknown');
+
+  const busy = await hasty.mint();
+  const endsAt = Date.now() + 1_200;
+  let { token } = busy.pair.refresh;
+  let reply = await lastly(token);
+  while (reply.statusCode === 200) {
+    t.ok(Date.now() < endsAt + 50, 'it was still alive');
+    token = reply.json().refresh_token;
+    await sleep(100);
+    reply = await lastly(token);
+  }
+  t.ok(Date.now() >= endsAt - 450, 'refreshing kept it alive beyond the lifetime of one refresh token');
+  t.equal(reply.json().reason, 'unknown');
+  t.same(await client.keys(`${hasty.config.redisPrefix}*`), [], 'nothing is left');
+});
+
+t.test('events', async (t) => {
+  const events: AuthEvent[] = [];
+  const app = Fastify();
+  t.teardown(() => app.close());
+  const { redisPrefix, tokenKeys } = service.config;
+  await app.register(latchkey, { redis: client, redisPrefix, tokenKeys, onEvent: (event) => events.push(event) });
+  const refreshFrom = (remoteAddress: string, { pair }: IssuedTokens, agent = 'curl/8.14.1') =>
+    app.inject({
+      method: 'POST',
+      url: '/auth/refresh',
+      payload: { refresh_token: pair.refresh.token },
+      headers: { 'user-agent': agent },
+      remoteAddress,
+    });
+  const told = () => events.splice(0).map(({ outcome, reason, address }) => [outcome, reason ?? '', address]);
+
+  const origin = { device: 'curl 8', address: '192.0.2.1' };
+  const tokens = await mint('someone', { origin });
+  await refreshFrom('192.0.2.1', tokens);
+  t.same(told(), [['success', '', '192.0.2.1']]);
+  await refreshFrom('192.0.2.1', tokens);
+  t.same(told(), [], 'a repetition is no news');
+  await refreshFrom('192.0.2.2', tokens);
+  t.same(told(), [['suspicious', 'retried_elsewhere', '192.0.2.2']]);
+  await refreshFrom('192.0.2.1', tokens, 'Wget/1.25');
+  t.same(
+    told(),
+    [['suspicious', 'retried_elsewhere', '192.0.2.1']],
+    'nor is another browser at the same address overlooked',
+  );
+
+  const { pair } = (await store.rotate(tokens.pair.refresh, origin)) as IssuedTokens;
+  await store.rotate(pair.refresh, origin);
+  await age(tokens, GRACE);
+  await refreshFrom('192.0.2.3', tokens);
+  t.same(told(), [['failure', 'reused', '192.0.2.3']]);
+  await refreshFrom('192.0.2.3', tokens);
+  t.same(told(), [['failure', 'reused', '192.0.2.3']]);
+});

@@ -1,0 +1,115 @@
+import t from 'tap';
+import { keysUnder } from '../../support/audit.js';
+import { ACCESS_COOKIE, bearer, browser, setCookies, startService } from '../../support/service.js';
+
+const service = await startService();
+t.teardown(() => service.close());
+const { get, inject, mint, client } = service;
+
+t.test('tells a proxy who it is, in headers', async (t) => {
+  const tokens = await mint('someone@example.com / ü\r\nx: y');
+  for (const method of ['GET', 'HEAD'] as const) {
+    const reply = await inject({ method, url: '/auth/verify', headers: browser(tokens) });
+    t.equal(reply.statusCode, 200);
+    t.equal(reply.headers['x-latchkey-subject'], 'someone%40example.com%20%2F%20%C3%BC%0D%0Ax%3A%20y');
+    t.equal(reply.headers['x-latchkey-session'], tokens.principal.sessionId);
+    t.equal(reply.body, '');
+  }
+  t.equal((await get('/auth/verify', bearer(tokens))).statusCode, 200);
+});
+
+t.test('401 without a session, and nothing about anyone', async (t) => {
+  for (const headers of [{}, { authorization: 'Bearer lka_x' }, { 'x-latchkey-subject': 'somebody' }]) {
+    const reply = await get('/auth/verify', headers);
+    t.equal(reply.statusCode, 401);
+    t.equal(reply.headers['x-latchkey-subject'], undefined);
+    t.equal(reply.headers['x-latchkey-session'], undefined);
+  }
+});
+
+t.test('what the original request was does not matter: a proxy asks about foreign ones too', async (t) => {
+  const tokens = await mint();
+  const foreign = {
+    ...browser(tokens),
+    origin: 'https://elsewhere.example',
+    'sec-fetch-site': 'cross-site',
+    'x-forwarded-method': 'POST',
+  };
+  t.equal((await get('/auth/verify', foreign)).statusCode, 200);
+});
+
+t.test('it never rotates and never writes', async (t) => {
+  const tokens = await mint();
+  const dump = async () =>
+    Promise.all(
+      (await keysUnder(client, service.config.redisPrefix)).map(async (key) => [key, String(await client.dump(key))]),
+    );
+  const before = await dump();
+  for (let i = 0; i < 5; i++) t.same(setCookies(await get('/auth/verify', browser(tokens))), []);
+  t.same(await dump(), before);
+});
+
+const NAVIGATION = {
+  accept: 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8',
+  'x-forwarded-method': 'GET',
+  'x-forwarded-uri': '/reports?a=b&to=c',
+};
+
+t.test(
+  'a page that is asked for without a session: a redirect to where the browser can go on, and back to the page',
+  async (t) => {
+    const expired = await mint();
+    await client.del(service.keys.access(expired.pair.access.partition, expired.pair.access.digest));
+    for (const headers of [{}, { 'sec-fetch-mode': 'navigate' }, browser(expired)]) {
+      const reply = await get('/auth/verify', { ...NAVIGATION, ...headers });
+      t.equal(reply.statusCode, 303);
+      t.equal(reply.headers.location, '/auth/continue?to=%2Freports%3Fa%3Db%26to%3Dc');
+      t.equal(reply.headers['cache-control'], 'no-store');
+      t.same(setCookies(reply), []);
+    }
+  },
+);
+
+t.test('401 for an API, a form, a script, and where the proxy does not say what is asked for', async (t) => {
+  const { accept, 'x-forwarded-method': method, 'x-forwarded-uri': uri } = NAVIGATION;
+  const others = [
+    { ...NAVIGATION, accept: 'application/json' },
+    { ...NAVIGATION, accept: '*/*' },
+    { 'x-forwarded-method': method, 'x-forwarded-uri': uri },
+    { ...NAVIGATION, 'x-forwarded-method': 'POST' },
+    { ...NAVIGATION, 'sec-fetch-mode': 'cors' },
+    { accept, 'x-forwarded-method': method },
+    { accept, 'x-forwarded-uri': uri },
+  ];
+  for (const headers of others) {
+    const reply = await get('/auth/verify', headers);
+    t.equal(reply.statusCode, 401, JSON.stringify(headers));
+    t.equal(reply.headers.location, undefined);
+  }
+});
+
+t.test('other failures are no redirect', async (t) => {
+  const { pair } = await mint();
+  const twice = `${ACCESS_COOKIE}=${pair.access.token}; ${ACCESS_COOKIE}=${pair.access.token}`;
+  t.equal((await get('/auth/verify', { ...NAVIGATION, cookie: twice })).statusCode, 400);
+});
+
+t.test('the way back never leads to another site', async (t) => {
+  for (const uri of [
+    '//evil.example/',
+    '/\\evil.example',
+    '/.//evil.example',
+    'https://evil.example/',
+    'evil',
+    '',
+    `/${'a'.repeat(2048)}`,
+  ]) {
+    const reply = await get('/auth/verify', {
+      ...NAVIGATION,
+      'x-forwarded-uri': uri,
+      'x-forwarded-host': 'evil.example',
+    });
+    t.equal(reply.statusCode, 303);
+    t.equal(reply.headers.location, '/auth/continue?to=%2F', JSON.stringify(uri.slice(0, 30)));
+  }
+});

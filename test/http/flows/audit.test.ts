@@ -1,0 +1,208 @@
+import t, { type Test } from 'tap';
+import type { AuthEvent } from '../../../src/http/flows/services.js';
+import type { IssuedTokens } from '../../../src/sessions/session.js';
+import { bearer, PASSWORD, startService } from '../../support/service.js';
+
+const events: AuthEvent[] = [];
+const service = await startService({ loginFailuresPerAccount: 2 }, { onEvent: (event) => events.push(event) });
+t.teardown(() => service.close());
+const { post, inject, mint, register, age, client } = service;
+
+const address = '127.0.0.1';
+const NEW_PASSWORD = `${PASSWORD} two`;
+
+/** What was reported since this was asked before. */
+const told = () => events.splice(0);
+const login = (username: string, password: string) => post('/auth/login', { username, password, transport: 'bearer' });
+const idOf = ({ principal }: IssuedTokens) => principal.sessionId;
+
+/** Exactly these, each to the letter. */
+async function reports(t: Test, act: () => Promise<unknown>, ...expected: AuthEvent[]): Promise<void> {
+  told();
+  await act();
+  t.strictSame(told(), expected);
+}
+
+t.test('a registration, and why it is refused', async (t) => {
+  told();
+  const { subject } = await register('ada');
+  t.strictSame(told(), [{ event: 'register', outcome: 'success', subject, address }]);
+  const registering = (username: string, password: string) => post('/auth/register', { username, password });
+  await reports(t, () => registering('ada', PASSWORD), {
+    event: 'register',
+    outcome: 'failure',
+    reason: 'username_taken',
+    address,
+  });
+  await reports(t, () => registering('new', 'short'), {
+    event: 'register',
+    outcome: 'failure',
+    reason: 'password_not_allowed',
+    address,
+  });
+});
+
+t.test('a login, and whose it was that failed', async (t) => {
+  const { subject, username } = await register();
+  told();
+  const reply = await login(username, PASSWORD);
+  t.strictSame(told(), [
+    { event: 'login', outcome: 'success', subject, sessionId: reply.json().session.session_id, address },
+  ]);
+  await reports(t, () => login(username, 'wrong'), {
+    event: 'login',
+    outcome: 'failure',
+    reason: 'invalid_credentials',
+    subject,
+    address,
+  });
+  await reports(t, () => login('somebody unknown', 'wrong'), {
+    event: 'login',
+    outcome: 'failure',
+    reason: 'invalid_credentials',
+    address,
+  });
+  await reports(t, () => login('nobody', 'wrong'), {
+    event: 'login',
+    outcome: 'failure',
+    reason: 'invalid_credentials',
+    address,
+  });
+  await client.hset(service.keys.user(subject), 'disabledAt', '1');
+  await reports(t, () => login(username, PASSWORD), {
+    event: 'login',
+    outcome: 'failure',
+    reason: 'invalid_credentials',
+    subject,
+    address,
+  });
+  await reports(t, () => login(username, PASSWORD), {
+    event: 'login',
+    outcome: 'failure',
+    reason: 'too_many_requests',
+    address,
+  });
+});
+
+t.test('a refresh, and a refresh token of no use', async (t) => {
+  const tokens = await mint();
+  const { subject, sessionId } = tokens.principal;
+  const refresh = () => post('/auth/refresh', { refresh_token: tokens.pair.refresh.token });
+  await reports(t, refresh, { event: 'refresh', outcome: 'success', subject, sessionId, address });
+  await age(tokens, 25 * 3_600_000);
+  await reports(t, refresh, { event: 'refresh', outcome: 'failure', reason: 'reused', subject, sessionId, address });
+  await reports(t, refresh, { event: 'refresh', outcome: 'failure', reason: 'reused', sessionId, address });
+  await reports(t, () => post('/auth/refresh', { refresh_token: 'lkr_x' }));
+});
+
+t.test('a logout, by its scope', async (t) => {
+  for (const scope of ['others', 'session', 'all']) {
+    const tokens = await mint();
+    const { subject, sessionId } = tokens.principal;
+    await reports(t, () => post('/auth/logout', { scope }, bearer(tokens)), {
+      event: 'logout',
+      outcome: 'success',
+      reason: scope,
+      subject,
+      sessionId,
+      address,
+    });
+  }
+  const spent = await mint();
+  const { subject, sessionId } = spent.principal;
+  await service.store.rotate(spent.pair.refresh, { address });
+  await age(spent, 25 * 3_600_000);
+  await reports(t, () => post('/auth/logout', { refresh_token: spent.pair.refresh.token }), {
+    event: 'logout',
+    outcome: 'failure',
+    reason: 'reused',
+    subject,
+    sessionId,
+    address,
+  });
+});
+
+t.test('the end of one session, and a login that is too old for it', async (t) => {
+  const [own, other] = [await mint('grace'), await mint('grace')];
+  const end = (tokens: IssuedTokens, by: IssuedTokens) =>
+    inject({ method: 'DELETE', url: `/auth/sessions/${idOf(tokens)}`, headers: bearer(by) });
+  await reports(t, () => end(other, own), {
+    event: 'session_end',
+    outcome: 'success',
+    reason: 'logged_out_elsewhere',
+    subject: 'grace',
+    sessionId: idOf(other),
+    address,
+  });
+  const [seconds] = await client.time();
+  const old = await mint('grace', { authenticatedAt: Number(seconds) * 1000 - 3_600_000 });
+  await reports(t, () => end(own, old), {
+    event: 'step_up',
+    outcome: 'failure',
+    reason: 'insufficient_user_authentication',
+    subject: 'grace',
+    sessionId: idOf(old),
+    address,
+  });
+  await reports(t, () => end(own, own), {
+    event: 'session_end',
+    outcome: 'success',
+    reason: 'logged_out',
+    subject: 'grace',
+    sessionId: idOf(own),
+    address,
+  });
+});
+
+t.test('a password that is changed, and guesses at it, which count for the account', async (t) => {
+  const { subject, username } = await register();
+  const tokens = await mint(subject);
+  const sessionId = idOf(tokens);
+  const change = (current: string) =>
+    post('/auth/password', { current_password: current, new_password: NEW_PASSWORD }, bearer(tokens));
+  await reports(t, () => change('wrong'), {
+    event: 'password_change',
+    outcome: 'failure',
+    reason: 'invalid_credentials',
+    subject,
+    sessionId,
+    address,
+  });
+  told();
+  const reply = await change(PASSWORD);
+  t.strictSame(told(), [
+    { event: 'password_change', outcome: 'success', subject, sessionId: reply.json().session.session_id, address },
+  ]);
+  await reports(t, () => login(username, 'wrong'), {
+    event: 'login',
+    outcome: 'failure',
+    reason: 'invalid_credentials',
+    subject,
+    address,
+  });
+  t.equal((await login(username, NEW_PASSWORD)).statusCode, 429, 'the guess at the password form was one of the two');
+});
+
+t.test('a session that a login takes the place of', async (t) => {
+  const { subject, username } = await register();
+  const first = await mint(subject);
+  told();
+  const reply = await post('/auth/login', { username, password: PASSWORD, transport: 'bearer' }, bearer(first));
+  t.strictSame(told(), [
+    { event: 'login', outcome: 'success', subject, sessionId: reply.json().session.session_id, address },
+    { event: 'session_end', outcome: 'success', reason: 'superseded', subject, sessionId: idOf(first), address },
+  ]);
+});
+
+t.test('a session that makes room for another', async (t) => {
+  const crowded = await startService({ sessionsPerUser: 1 }, { onEvent: (event) => events.push(event) });
+  t.teardown(() => crowded.close());
+  const { subject, username } = await crowded.register();
+  const first = await crowded.mint(subject);
+  told();
+  const reply = await crowded.post('/auth/login', { username, password: PASSWORD, transport: 'bearer' });
+  t.strictSame(told(), [
+    { event: 'login', outcome: 'success', subject, sessionId: reply.json().session.session_id, address },
+    { event: 'session_end', outcome: 'success', reason: 'evicted', subject, sessionId: idOf(first), address },
+  ]);
+});

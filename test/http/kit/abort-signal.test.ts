@@ -1,0 +1,31 @@
+import { once } from 'node:events';
+import Fastify from 'fastify';
+import t from 'tap';
+import { abortedWith } from '../../../src/http/kit/abort-signal.js';
+
+t.test('it is aborted when the client goes away before its answer, and not when it has it', async (t) => {
+  const app = Fastify({ forceCloseConnections: true });
+  t.teardown(() => app.close());
+  const signals: AbortSignal[] = [];
+  let arrived = () => {};
+  app.get('/answered', async (_request, reply) => {
+    signals.push(abortedWith(reply));
+    return 'x';
+  });
+  app.get('/waiting', (_request, reply) => {
+    signals.push(abortedWith(reply));
+    arrived();
+  });
+  const url = await app.listen({ port: 0, host: '127.0.0.1' });
+  await (await fetch(`${url}/answered`)).text();
+
+  const leaving = new AbortController();
+  const asking = fetch(`${url}/waiting`, { signal: leaving.signal }).catch(() => undefined);
+  await new Promise<void>((resolve) => (arrived = resolve));
+  const [answered, waiting] = signals as [AbortSignal, AbortSignal];
+  t.equal(waiting.aborted, false, 'while the client waits');
+  const aborted = once(waiting, 'abort');
+  leaving.abort();
+  await Promise.all([aborted, asking]);
+  t.equal(answered.aborted, false);
+});

@@ -1,0 +1,76 @@
+import Fastify from 'fastify';
+import t from 'tap';
+import { UnavailableError } from '../../../src/errors.js';
+import { errorHandler } from '../../../src/http/kit/error-handler.js';
+import { Problem } from '../../../src/http/kit/problem.js';
+import { BusyError } from '../../../src/identity/hasher.js';
+
+const lines: Record<string, unknown>[] = [];
+const app = Fastify({
+  logger: { stream: { write: (line: string) => lines.push(JSON.parse(line)) } },
+  disableRequestLogging: true,
+  genReqId: () => 'req-7',
+});
+t.teardown(() => app.close());
+let error: unknown;
+app.setErrorHandler(errorHandler);
+app.get('/', async () => {
+  throw error;
+});
+
+/** What is answered, and what is logged of it. */
+async function answered(thrown: unknown) {
+  error = thrown;
+  lines.length = 0;
+  const { statusCode, headers, json } = await app.inject('/');
+  return {
+    statusCode,
+    headers,
+    body: json(),
+    logged: lines.map(({ level, msg, reqId, err }) => ({
+      level,
+      msg,
+      reqId,
+      stack: (err as { stack?: string } | undefined)?.stack,
+    })),
+  };
+}
+
+t.test('a fault is logged with its request and its stack', async (t) => {
+  const { statusCode, body, logged } = await answered(new Error('of ours'));
+  t.equal(statusCode, 500);
+  t.strictSame(body, {
+    title: 'Internal Server Error',
+    status: 500,
+    code: 'internal_error',
+    detail: 'Something went wrong on our side.',
+  });
+  t.match(logged, [{ level: 50, msg: 'Something went wrong on our side.', reqId: 'req-7', stack: /of ours/ }]);
+  t.match((await answered(new UnavailableError('Redis did not answer'))).logged, [
+    { level: 50, reqId: 'req-7', stack: /Redis did not answer/ },
+  ]);
+});
+
+t.test('a flood that is turned away costs no stack', async (t) => {
+  const { statusCode, headers, logged } = await answered(new BusyError());
+  t.equal(statusCode, 503);
+  t.equal(headers['retry-after'], '2');
+  t.strictSame(logged, [{ level: 40, msg: 'Too many passwords are being checked', reqId: 'req-7', stack: undefined }]);
+});
+
+t.test('what the client did wrong is not logged', async (t) => {
+  t.same((await answered(new Problem('not_found'))).logged, []);
+  t.same((await answered(Object.assign(new Error('limited'), { statusCode: 429 }))).logged, []);
+});
+
+t.test("a host's own limit and maintenance keep their meaning", async (t) => {
+  const limited = await answered(Object.assign(new Error('limited'), { statusCode: 429 }));
+  t.match(limited, { statusCode: 429, body: { code: 'too_many_requests' } });
+  const closed = await answered(Object.assign(new Error('closed'), { statusCode: 503 }));
+  t.match(closed, {
+    statusCode: 503,
+    headers: { 'retry-after': '1' },
+    body: { code: 'unavailable' },
+    logged: [{ stack: /closed/ }],
+  });
+});

@@ -1,0 +1,49 @@
+import Fastify from 'fastify';
+import t from 'tap';
+import { OAuthError, oauthErrorHandler } from '../../../src/http/kit/oauth-error.js';
+import { CONFIDENTIAL, startAuthorizationServer } from '../oauth/fixture.js';
+
+t.test('without Redis: 503, and never that a token is inactive', async (t) => {
+  const { send, issue, redis } = await startAuthorizationServer(t, { redisTimeoutMs: 200 });
+  const { access, refresh } = (await issue()).pair;
+  redis.pause();
+  t.teardown(() => redis.resume());
+  for (const reply of [
+    await send('/oauth/introspect', { token: access.token, ...CONFIDENTIAL }),
+    await send('/oauth/introspect', { token: refresh.token, ...CONFIDENTIAL }),
+    await send('/oauth/revoke', { token: refresh.token, ...CONFIDENTIAL }),
+    await send('/oauth/token', { grant_type: 'refresh_token', refresh_token: refresh.token, ...CONFIDENTIAL }),
+  ]) {
+    t.equal(reply.statusCode, 503);
+    t.match(reply.headers['retry-after'], /^\d+$/);
+    t.strictSame(reply.json(), {
+      error: 'temporarily_unavailable',
+      error_description: 'The service cannot answer right now; try again.',
+    });
+  }
+});
+
+t.test('a fault of ours says nothing about itself, except in the log', async (t) => {
+  const logged: { level: number; msg: string; err: { message: string } }[] = [];
+  const app = Fastify({
+    logger: { level: 'warn', stream: { write: (line: string) => void logged.push(JSON.parse(line)) } },
+  });
+  app.setErrorHandler(oauthErrorHandler);
+  app.get('/', () => {
+    throw new Error('a secret');
+  });
+  app.get('/refused', () => {
+    throw new OAuthError('invalid_grant', 'No.');
+  });
+  app.get('/gone', (_request, reply) => {
+    reply.raw.destroy();
+    throw new Error('nobody waits for this');
+  });
+  const reply = await app.inject('/');
+  t.equal(reply.statusCode, 500);
+  t.strictSame(reply.json(), { error: 'server_error', error_description: 'Something went wrong on our side.' });
+  t.match(logged, [{ level: 50, msg: 'Something went wrong on our side.', err: { message: 'a secret' } }]);
+  t.equal((await app.inject('/refused')).statusCode, 400);
+  await app.inject('/gone').catch(() => undefined);
+  t.equal(logged.length, 1, 'neither what is refused, nor what nobody waits for');
+});

@@ -1,0 +1,34 @@
+import Fastify from 'fastify';
+import t from 'tap';
+import { requireDeclaration } from '../../../src/http/kit/route.js';
+import { ACCESS_COOKIE, startService } from '../../support/service.js';
+
+t.test('an app with a route that does not say what it needs does not start', async (t) => {
+  const app = Fastify();
+  t.teardown(() => app.close());
+  app.addHook('onRoute', requireDeclaration);
+  t.throws(
+    () => app.get('/open-by-accident', () => 'hello'),
+    /^GET \/open-by-accident does not declare what it needs$/,
+  );
+  app.get('/open', { config: { needs: 'nothing' } }, () => 'hello');
+});
+
+t.test('what needs a session is not answered without one', async (t) => {
+  const { inject, close } = await startService();
+  t.teardown(close);
+  for (const [method, url] of [
+    ['GET', '/auth/session'],
+    ['GET', '/auth/sessions'],
+    ['DELETE', '/auth/sessions/x'],
+    ['POST', '/auth/password'],
+    ['GET', '/auth/verify'],
+  ] as const) {
+    t.equal((await inject({ method, url })).statusCode, 401, `${method} ${url}`);
+    t.equal(
+      (await inject({ method, url, headers: { cookie: `${ACCESS_COOKIE}=x`, 'sec-fetch-site': 'same-origin' } }))
+        .statusCode,
+      401,
+    );
+  }
+});

@@ -1,0 +1,30 @@
+import { Type } from '@sinclair/typebox';
+import t from 'tap';
+import { compileValidator } from '../../../src/http/kit/validator.js';
+
+const validator = (schema: Parameters<typeof compileValidator>[0]['schema']) =>
+  compileValidator({ schema, method: 'POST', url: '/' }) as (value: unknown) => { value?: unknown; error?: unknown };
+
+t.test('what fits comes through as it is: nothing is filled in or taken away', async (t) => {
+  const value = { a: 'x' };
+  const result = validator(Type.Object({ a: Type.String(), b: Type.Optional(Type.String({ default: 'y' })) }))(value);
+  t.equal(result.value, value);
+  t.same(value, { a: 'x' });
+});
+
+t.test('what does not is told by its place, never by its value', async (t) => {
+  const Body = Type.Object(
+    { a: Type.Object({ b: Type.Integer() }, { additionalProperties: false }) },
+    { additionalProperties: false },
+  );
+  t.match(validator(Body)({ a: { b: 'secret' } }).error, [{ instancePath: '/a/b', message: 'Expected integer' }]);
+  t.match(validator(Body)({ a: { b: 1, secret: 1 } }).error, [{ instancePath: '/a', message: 'Unexpected property' }]);
+  t.match(validator(Body)({ a: { b: 1 }, 's/e~c': 1 }).error, [{ instancePath: '', message: 'Unexpected property' }]);
+});
+
+t.test('a choice of words is told by its words, another choice as it is', async (t) => {
+  const words = Type.Union([Type.Literal('one'), Type.Literal('two')]);
+  t.match(validator(words)('three').error, [{ instancePath: '', message: 'Expected one of one, two' }]);
+  const types = Type.Union([Type.Literal('one'), Type.Integer()]);
+  t.match(validator(types)('three').error, [{ message: 'Expected union value' }]);
+});

@@ -1,8 +1,0 @@
-import t from 'tap';
-import { providerLoginOf } from '../../src/http/provider-login.js';
-
-t.test('of the data under oidc, which may be the application’s own, only what has the right shape is taken', async (t) => {
-  t.strictSame(providerLoginOf({ oidc: { provider: 'corp', sid: 's', acr: 'a', more: 1 } }), { provider: 'corp', sid: 's', acr: 'a' });
-  t.strictSame(providerLoginOf({ oidc: { provider: 1, sid: null, acr: ['a'] } }), {});
-  for (const data of [undefined, {}, { oidc: null }, { oidc: 'corp' }]) t.strictSame(providerLoginOf(data), {});
-});

@@ -1,0 +1,35 @@
+import t from 'tap';
+import { UnavailableError } from '../../src/errors.js';
+import { PasswordHasher } from '../../src/identity/hasher.js';
+import { Users } from '../../src/identity/users.js';
+import { translatingFaults } from '../../src/redis/faults.js';
+import { Keys } from '../../src/redis/keys.js';
+import { startRedis } from '../support/redis.js';
+
+t.test('what Redis cannot do for now is an outage; what was asked wrongly is not', async (t) => {
+  const redis = await startRedis();
+  t.teardown(() => redis.stop());
+  const client = redis.client();
+  await t.rejects(
+    translatingFaults(() => client.call('NO-SUCH-COMMAND')),
+    { name: 'ReplyError' },
+  );
+  const users = new Users(client, new Keys('lk:'), new PasswordHasher());
+  const nobody = 'x'.repeat(256);
+  await t.rejects(users.enable(nobody), { code: 'invalid_subject' });
+  await t.rejects(users.disabledSince(nobody), { code: 'invalid_subject' });
+  await t.rejects(
+    translatingFaults(() => Promise.reject(new Error('Connection is closed.'))),
+    UnavailableError,
+  );
+  for (const message of [
+    'ERR Script attempted to access a non local key in a cluster node script: 0, on @user_script:1.',
+    'ERR Script attempted to execute a command while the cluster is down',
+    'ERR Script attempted to execute a write command while the cluster is down and readonly',
+  ]) {
+    await t.rejects(
+      translatingFaults(() => Promise.reject(Object.assign(new Error(message), { name: 'ReplyError' }))),
+      UnavailableError,
+    );
+  }
+});

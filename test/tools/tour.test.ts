@@ -1,0 +1,62 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { startService } from '../support/service.js';
+
+const TOUR = fileURLToPath(new URL('../../tools/tour.mjs', import.meta.url));
+
+const service = await startService();
+t.teardown(() => service.close());
+
+function tour(
+  url: string,
+  env: Record<string, string>,
+  cwd: string,
+): Promise<{ code: number | string | null | undefined; output: string }> {
+  return new Promise((resolve) => {
+    execFile(
+      process.execPath,
+      [TOUR, url],
+      { cwd, env: { PATH: process.env.PATH, ...env } },
+      (error, stdout, stderr) => {
+        resolve({ code: error ? error.code : 0, output: stdout + stderr });
+      },
+    );
+  });
+}
+
+const withRedis = { REDIS_URL: service.redis.url, REDIS_PREFIX: service.config.redisPrefix };
+
+t.test('the seven steps go as they should, and no token is shown', async (t) => {
+  const { code, output } = await tour(service.url, withRedis, t.testdir());
+  t.equal(code, 0, output);
+  for (let step = 1; step <= 7; step++) t.match(output, `── ${step}. `);
+  t.match(output, /^ {2}redis \+ \S+access:\S+ {2}for 15 min$/m);
+  t.match(output, /^ {2}redis \+ \S+session:\S+ {2}for 30 days$/m);
+  t.notMatch(output, /lk[ar]_[\w-]/);
+  t.notMatch(output, /passphrase/);
+  t.match(output, /Every step went as it should\.$/m);
+});
+
+t.test('without its Redis it shows the answers alone', async (t) => {
+  const { code, output } = await tour(service.url, {}, t.testdir());
+  t.equal(code, 0, output);
+  t.match(output, /What changes in Redis is not shown/);
+  t.notMatch(output, /redis [+~-]/);
+});
+
+t.test('where something is not as it should be, it says so and fails', async (t) => {
+  const closed = await startService({ registration: 'closed' }, { redis: service.redis });
+  t.teardown(() => closed.close());
+  const refused = await tour(closed.url, {}, t.testdir());
+  t.equal(refused.code, 1);
+  t.match(refused.output, /✗ expected: status 201/);
+
+  const elsewhere = await tour(service.url, { ...withRedis, REDIS_PREFIX: 'another:' }, t.testdir());
+  t.equal(elsewhere.code, 1);
+  t.match(elsewhere.output, /✗ expected: Redis: session added/);
+
+  const nobody = await tour('http://127.0.0.1:9', withRedis, t.testdir());
+  t.equal(nobody.code, 1);
+  t.match(nobody.output, /✗ .+/);
+});
