@@ -11,7 +11,7 @@ import { type SessionHook, sessionHook, type SessionRequirements } from './http/
 import { authRoutes } from './http/auth/index.js';
 import type { AuthEvent, Services, VerifyCredentials } from './http/flows/services.js';
 import { PasswordHasher } from './identity/hasher.js';
-import { Links } from './identity/links.js';
+import { Links } from './federation/links.js';
 import { DEFAULT_MINIMUM_LENGTH } from './identity/password.js';
 import { DEFAULT_THROTTLE, Throttle, type ThrottleLimits } from './identity/throttle.js';
 import { Users } from './identity/users.js';

@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox';
-import type { Links } from '../../identity/links.js';
+import type { Links } from '../../federation/links.js';
 import type { App } from '../kit/route.js';
 import type { Services } from '../flows/services.js';
 import { requireFreshAuthentication } from '../flows/step-up.js';

@@ -1,4 +1,4 @@
-import type { Links } from '../../identity/links.js';
+import type { Links } from '../../federation/links.js';
 import type { Throttle } from '../../identity/throttle.js';
 import type { Users } from '../../identity/users.js';
 import type { SessionStore } from '../../sessions/store.js';

@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify';
-import type { Links } from '../../identity/links.js';
+import type { Links } from '../../federation/links.js';
 import type { Principal } from '../../sessions/session.js';
 import { Problem } from '../kit/problem.js';
 import { endSessionsBegunAt } from './provider-login.js';

@@ -1,4 +1,4 @@
-import type { Links } from '../../identity/links.js';
+import type { Links } from '../../federation/links.js';
 import type { Keys } from '../../redis/keys.js';
 import type { RedisClient } from '../../redis/script.js';
 import type { Services } from '../flows/services.js';

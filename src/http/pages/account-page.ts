@@ -1,5 +1,5 @@
 import { html } from 'ghtml';
-import type { Link } from '../../identity/links.js';
+import type { Link } from '../../federation/links.js';
 import type { Ending, Session } from '../../sessions/session.js';
 import type { ProviderButton } from './credentials-form.js';
 import { layout, notice, type PageContext } from './layout.js';

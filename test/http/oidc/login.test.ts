@@ -4,7 +4,7 @@ import type { LightMyRequestResponse } from 'fastify';
 import t, { type Test } from 'tap';
 import { attested } from '../../../src/http/oidc/callback.js';
 import type { AuthEvent } from '../../../src/http/flows/services.js';
-import { Links } from '../../../src/identity/links.js';
+import { Links } from '../../../src/federation/links.js';
 import { partitionOf } from '../../../src/redis/keys.js';
 import { formPoster, GERMAN, textOf } from '../pages/support.js';
 import {
