@@ -15,7 +15,7 @@ import { Links } from './federation/links.js';
 import { DEFAULT_MINIMUM_LENGTH } from './identity/password.js';
 import { DEFAULT_THROTTLE, Throttle, type ThrottleLimits } from './identity/throttle.js';
 import { Users } from './identity/users.js';
-import { redisTime } from './redis/clock.js';
+import { readRedisTime } from './redis/clock.js';
 import { Keys } from './redis/keys.js';
 import type { RedisClient } from './redis/script.js';
 import { DEFAULT_LIFETIMES, type Lifetimes, type Principal } from './sessions/session.js';
@@ -157,7 +157,7 @@ function servicesFor(app: FastifyInstance, options: LatchkeyOptions): Services {
     registration: options.registration ?? 'open',
     loginPage: options.loginPage ?? '/login',
     recentAuthenticationMs: options.recentAuthenticationMs ?? RECENT_AUTHENTICATION_MS,
-    now: () => redisTime(clients.scripts),
+    now: () => readRedisTime(clients.scripts),
     report: options.onEvent ?? ((event) => app.log.info(event, `${event.event} ${event.outcome}`)),
   };
 }

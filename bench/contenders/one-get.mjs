@@ -2,10 +2,10 @@
 import { register } from 'node:module';
 
 const source = `
-import { translatingFaults } from './../redis/fault.js';
+import { callRedis } from '../redis/faults.js';
 export const gatheringLookup = (client, onSend) => (key) => {
   queueMicrotask(onSend);
-  return translatingFaults(() => client.get(key));
+  return callRedis(() => client.get(key));
 };
 `;
 const hook = `

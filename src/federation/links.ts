@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { redisTime } from '../redis/clock.js';
-import { translatingFaults } from '../redis/faults.js';
+import { readRedisTime } from '../redis/clock.js';
+import { callRedis } from '../redis/faults.js';
 import type { Keys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
 
@@ -55,17 +55,17 @@ export class Links {
   async link(account: ProviderAccount, subject: string, provider: string): Promise<string> {
     const id = idOf(account);
     const list = this.#keys.links(subject);
-    const record = JSON.stringify({ provider, linkedAt: await redisTime(this.#client) });
-    await translatingFaults(() => this.#client.hsetnx(list, id, record));
+    const record = JSON.stringify({ provider, linkedAt: await readRedisTime(this.#client) });
+    await callRedis(() => this.#client.hsetnx(list, id, record));
     const owner =
-      (await translatingFaults(() => this.#client.set(this.#keys.oidc('link', id), subject, 'NX', 'GET'))) ?? subject;
-    if (owner !== subject) await translatingFaults(() => this.#client.hdel(list, id));
+      (await callRedis(() => this.#client.set(this.#keys.oidc('link', id), subject, 'NX', 'GET'))) ?? subject;
+    if (owner !== subject) await callRedis(() => this.#client.hdel(list, id));
     return owner;
   }
 
   /** What a subject is linked to, the oldest first. */
   async list(subject: string): Promise<Link[]> {
-    const records = await translatingFaults(() => this.#client.hgetall(this.#keys.links(subject)));
+    const records = await callRedis(() => this.#client.hgetall(this.#keys.links(subject)));
     const links = await Promise.all(
       Object.entries(records).map(async ([id, record]) => {
         const link = { id, ...(JSON.parse(record) as Omit<Link, 'id'>) };
@@ -78,11 +78,11 @@ export class Links {
   /** Takes an account from a subject, whose login it is no more; nothing if it is not the subject's. */
   async unlink(subject: string, id: string): Promise<void> {
     await unlinkAccount(this.#client, { keys: { link: this.#keys.oidc('link', id) }, args: { subject } });
-    await translatingFaults(() => this.#client.hdel(this.#keys.links(subject), id));
+    await callRedis(() => this.#client.hdel(this.#keys.links(subject), id));
   }
 
   async #ownerOf(id: string): Promise<string | undefined> {
-    return (await translatingFaults(() => this.#client.get(this.#keys.oidc('link', id)))) ?? undefined;
+    return (await callRedis(() => this.#client.get(this.#keys.oidc('link', id)))) ?? undefined;
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { LatchkeyError } from '../errors.js';
-import { translatingFaults } from '../redis/faults.js';
+import { callRedis } from '../redis/faults.js';
 import { isCluster, type RedisClient } from '../redis/script.js';
 
 const STEP = 500;
@@ -33,7 +33,7 @@ export async function keysFrom(
   const nodes = mastersOf(client);
 
   for (let step = 0; step < MOST_STEPS && node < nodes.length; step++) {
-    const [next, keys] = await translatingFaults(() => nodes[node]!.scan(position, 'MATCH', pattern, 'COUNT', STEP));
+    const [next, keys] = await callRedis(() => nodes[node]!.scan(position, 'MATCH', pattern, 'COUNT', STEP));
     [node, position] = next === '0' ? [node + 1, '0'] : [node, next];
     if (keys.length > 0)
       return { keys: [...new Set(keys)], ...(node < nodes.length && { cursor: `${node}.${position}` }) };

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { LatchkeyError, UnavailableError } from '../errors.js';
-import { translatingFaults } from '../redis/faults.js';
+import { callRedis } from '../redis/faults.js';
 import type { Keys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
 import type { PasswordHasher } from './hasher.js';
@@ -126,7 +126,7 @@ export class Users {
     try {
       await this.#claim(username, subject);
     } catch (error) {
-      if (error instanceof UsernameTakenError) await translatingFaults(() => this.#client.del(keys.user));
+      if (error instanceof UsernameTakenError) await callRedis(() => this.#client.del(keys.user));
       throw error;
     }
     const { outcome } = await confirmUser(this.#client, { keys, args: {} });
@@ -193,7 +193,7 @@ export class Users {
     const { keys, ...rest } = await keysFrom(this.#client, this.#keys.login(foldCase(prefix)), cursor);
     const users = await Promise.all(
       keys.map(async (key) => {
-        const subject = await translatingFaults(() => this.#client.get(key));
+        const subject = await callRedis(() => this.#client.get(key));
         const user = subject === null ? undefined : await this.get(subject);
         // A name can be held by a user who is gone.
         return user && this.#keys.login(user.username) === key ? [user] : [];
@@ -215,12 +215,12 @@ export class Users {
 
   /** Lets a subject log in again. */
   async enable(subject: string): Promise<void> {
-    await translatingFaults(() => this.#client.hdel(this.#keys.user(subject), 'disabledAt'));
+    await callRedis(() => this.#client.hdel(this.#keys.user(subject), 'disabledAt'));
   }
 
   /** Since when a subject, registered or not, is disabled, milliseconds since 1970; undefined if it is not. */
   async disabledSince(subject: string): Promise<number | undefined> {
-    return instant(await translatingFaults(() => this.#client.hget(this.#keys.user(subject), 'disabledAt')));
+    return instant(await callRedis(() => this.#client.hget(this.#keys.user(subject), 'disabledAt')));
   }
 
   #checkNew(password: string, username: string): string {
@@ -249,7 +249,7 @@ export class Users {
   }
 
   async #holder(username: string): Promise<string | undefined> {
-    const subject = await translatingFaults(() => this.#client.get(this.#keys.login(username)));
+    const subject = await callRedis(() => this.#client.get(this.#keys.login(username)));
     return subject ?? undefined;
   }
 
@@ -261,7 +261,7 @@ export class Users {
 
   async #read(subject: string): Promise<UserRecord | undefined> {
     const key = this.#keys.user(subject);
-    const [username, password, createdAt, disabledAt] = await translatingFaults(() =>
+    const [username, password, createdAt, disabledAt] = await callRedis(() =>
       this.#client.hmget(key, 'username', 'password', 'createdAt', 'disabledAt'),
     );
     if (!username) return undefined;

@@ -1,8 +1,8 @@
-import { translatingFaults } from './faults.js';
+import { callRedis } from './faults.js';
 import type { RedisClient } from './script.js';
 
 /** Now by Redis, milliseconds since 1970. @throws {UnavailableError} when it does not answer. */
-export async function redisTime(client: RedisClient): Promise<number> {
-  const [seconds, microseconds] = await translatingFaults(() => client.time());
+export async function readRedisTime(client: RedisClient): Promise<number> {
+  const [seconds, microseconds] = await callRedis(() => client.time());
   return Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000);
 }

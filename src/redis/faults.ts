@@ -11,15 +11,15 @@ const CLUSTER_UNABLE =
  * Runs one exchange with Redis and turns its faults (no connection, no answer in time, out of memory,
  * loading, read-only after a failover …) into {@link UnavailableError}, so that none is taken for an answer.
  */
-export async function translatingFaults<T>(exchange: () => Promise<T>): Promise<T> {
+export async function callRedis<T>(exchange: () => Promise<T>): Promise<T> {
   try {
     return await exchange();
   } catch (error) {
-    throw asUnavailable(error);
+    throw translateRedisError(error);
   }
 }
 
-export function asUnavailable(error: unknown): unknown {
+export function translateRedisError(error: unknown): unknown {
   if (error instanceof LatchkeyError) return error;
   // ioredis keeps the command there with all its arguments, and an error may end up in a log.
   if (error instanceof Error) Reflect.deleteProperty(error, 'command');

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { UnavailableError } from '../errors.js';
-import { translatingFaults } from './faults.js';
+import { callRedis } from './faults.js';
 import { defineScript, isCluster, type RedisClient } from './script.js';
 import { slotOf } from './slot.js';
 
@@ -18,12 +18,12 @@ const mark = defineScript({
  * @param key one that may be written; it is gone again after a second.
  * @throws {UnavailableError} when fewer have it in `timeoutMs`: it was written, but must not be acknowledged.
  */
-export async function awaitReplicas(
+export async function waitForReplicas(
   client: RedisClient,
   key: string,
   { replicas, timeoutMs }: { replicas: number; timeoutMs: number },
 ): Promise<void> {
-  const reached = await translatingFaults(async () => {
+  const reached = await callRedis(async () => {
     const owner = ownerOf(client, key);
     // A node of a Cluster does not add the prefix that the Cluster has.
     const prefix = isCluster(client) ? (client.options.keyPrefix ?? '') : '';

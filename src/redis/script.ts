@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Cluster, Redis } from 'ioredis';
-import { translatingFaults } from './faults.js';
+import { callRedis } from './faults.js';
 
 export type RedisClient = Redis | Cluster;
 
@@ -47,7 +47,7 @@ export function defineScript<const Key extends string, const Argument extends st
     input: { keys: Record<Key, string>; args: Record<Argument, Value> },
   ): Promise<ScriptReply<Outcome>> {
     const words: Value[] = [...keys.map((name) => input.keys[name]), ...args.map((name) => input.args[name])];
-    const reply = await translatingFaults(async () => {
+    const reply = await callRedis(async () => {
       try {
         return await client.evalsha(sha, keys.length, ...words);
       } catch (error) {

@@ -18,7 +18,7 @@ import { endUnread } from './slow-readers.js';
 import { PasswordHasher } from '../identity/hasher.js';
 import { Users } from '../identity/users.js';
 import { type Latchkey, latchkey } from '../plugin.js';
-import { translatingFaults } from '../redis/faults.js';
+import { callRedis } from '../redis/faults.js';
 import { Keys } from '../redis/keys.js';
 import type { RedisClient } from '../redis/script.js';
 import type { Clients } from '../sessions/authenticator.js';
@@ -73,7 +73,7 @@ export async function internalApp(
   await documented(app, internalDocumentation);
   app.get('/livez', health('Whether the process lives', 'alive'), () => ({ status: 'alive' }));
   app.get('/readyz', health('Whether Redis answers', 'ready'), async () => {
-    await translatingFaults(() => Promise.all(Object.values(clients).map((client: RedisClient) => client.ping())));
+    await callRedis(() => Promise.all(Object.values(clients).map((client: RedisClient) => client.ping())));
     return { status: 'ready' };
   });
   if (config.adminKeys) {

@@ -1,5 +1,5 @@
 import type { Cluster, Redis } from 'ioredis';
-import { asUnavailable } from '../redis/faults.js';
+import { translateRedisError } from '../redis/faults.js';
 import { isCluster, type RedisClient } from '../redis/script.js';
 import { slotOf } from '../redis/slot.js';
 
@@ -92,6 +92,6 @@ function readAlone(cluster: Cluster, read: Read): void {
 }
 
 function fail(reads: readonly Read[], error: unknown): void {
-  const fault = asUnavailable(error);
+  const fault = translateRedisError(error);
   for (const { reject } of reads) reject(fault);
 }

@@ -1,7 +1,7 @@
 import { LatchkeyError } from '../errors.js';
-import { translatingFaults } from '../redis/faults.js';
+import { callRedis } from '../redis/faults.js';
 import { partitionOf } from '../redis/keys.js';
-import { awaitReplicas } from '../redis/replicas.js';
+import { waitForReplicas } from '../redis/replicas.js';
 import { defineScript, type RedisClient, type ScriptReply } from '../redis/script.js';
 import { checkIdentity, patched } from './data.js';
 import { Authenticator, type AuthenticatorOptions, type Clients, principalFrom } from './authenticator.js';
@@ -366,7 +366,7 @@ export class SessionStore {
   /** One session of a subject; undefined when the subject has no such session. */
   async get(subject: string, sessionId: string): Promise<Session | undefined> {
     const key = this.#options.keys.session(partitionOf(subject), sessionId);
-    const stored = await translatingFaults(() => this.#scripts.hgetall(key));
+    const stored = await callRedis(() => this.#scripts.hgetall(key));
     const session = stored.principal === undefined ? undefined : sessionOf(sessionId, stored);
     return session?.subject === subject ? session : undefined;
   }
@@ -380,7 +380,7 @@ export class SessionStore {
    */
   async update(subject: string, sessionId: string, patch: SessionData): Promise<SessionData | undefined> {
     const session = this.#options.keys.session(partitionOf(subject), sessionId);
-    let expected: string | null | undefined = await translatingFaults(() => this.#scripts.hget(session, 'principal'));
+    let expected: string | null | undefined = await callRedis(() => this.#scripts.hget(session, 'principal'));
     while (expected) {
       const principal = JSON.parse(expected) as Identity;
       if (principal.subject !== subject) return undefined;
@@ -406,7 +406,7 @@ export class SessionStore {
 
   /** How a subject's sessions ended in the last 7 days, the latest first, at most ten. */
   async endings(subject: string): Promise<Ending[]> {
-    const endings = await translatingFaults(() => this.#scripts.lrange(this.#options.keys.endings(subject), 0, -1));
+    const endings = await callRedis(() => this.#scripts.lrange(this.#options.keys.endings(subject), 0, -1));
     return endings.map((ending) => JSON.parse(ending) as Ending);
   }
 
@@ -440,7 +440,7 @@ export class SessionStore {
   async #replicated(partition: string): Promise<void> {
     const { revocationReplicas: replicas = 0, keys } = this.#options;
     if (replicas === 0) return;
-    await awaitReplicas(this.#revocations, keys.mark(partition), { replicas, timeoutMs: REPLICATION_TIMEOUT_MS });
+    await waitForReplicas(this.#revocations, keys.mark(partition), { replicas, timeoutMs: REPLICATION_TIMEOUT_MS });
   }
 }
 

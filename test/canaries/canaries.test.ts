@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import t from 'tap';
-import { auditingExpiries } from '../support/audit.js';
+import { watchExpiries } from '../support/audit.js';
 import { until } from '../support/redis/waiting.js';
 import { startRedis } from '../support/redis.js';
 import { ACCESS_COOKIE, REFRESH_COOKIE } from '../support/service.js';
@@ -33,7 +33,7 @@ const monitor = await redis.client().monitor();
 t.teardown(() => monitor.disconnect());
 monitor.on('error', () => undefined);
 monitor.on('monitor', (_time: string, command: string[]) => monitored.push(command.join(' ')));
-const audit = auditingExpiries(client, PREFIX, { everyMs: 50 });
+const audit = watchExpiries(client, PREFIX, { everyMs: 50 });
 let audited: string[] | undefined;
 
 /** Every body that must not hold a token: of failures, and of the cookie transport. */

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { UnavailableError } from '../../src/errors.js';
 import { connect, waitUntilReady } from '../../src/redis/connect.js';
-import { withoutExpiry } from '../support/audit.js';
+import { findKeysWithoutExpiry } from '../support/audit.js';
 import { until } from '../support/redis/waiting.js';
 import { startRedis } from '../support/redis.js';
 import { newSubject, pairOf, storeOn, type TestStore } from '../sessions/fixture.js';
@@ -174,7 +174,7 @@ for (const [how, disturb] of [
     await s.store.close();
     t.ok(faults > 0, `${answers} answers, ${faults} faults`);
     t.ok(slowest < DEADLINE + SLACK, `the slowest took ${Math.round(slowest)} ms`);
-    t.same(await withoutExpiry(observer, s.prefix), []);
+    t.same(await findKeysWithoutExpiry(observer, s.prefix), []);
     const left = (await s.all()).filter((key) => !key.includes(':ended:'));
     // A login whose answer was lost leaves a session, which its device ended with the others.
     t.same(left, []);

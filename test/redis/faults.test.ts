@@ -2,7 +2,7 @@ import t from 'tap';
 import { UnavailableError } from '../../src/errors.js';
 import { PasswordHasher } from '../../src/identity/hasher.js';
 import { Users } from '../../src/identity/users.js';
-import { translatingFaults } from '../../src/redis/faults.js';
+import { callRedis } from '../../src/redis/faults.js';
 import { Keys } from '../../src/redis/keys.js';
 import { startRedis } from '../support/redis.js';
 
@@ -11,7 +11,7 @@ t.test('what Redis cannot do for now is an outage; what was asked wrongly is not
   t.teardown(() => redis.stop());
   const client = redis.client();
   await t.rejects(
-    translatingFaults(() => client.call('NO-SUCH-COMMAND')),
+    callRedis(() => client.call('NO-SUCH-COMMAND')),
     { name: 'ReplyError' },
   );
   const users = new Users(client, new Keys('lk:'), new PasswordHasher());
@@ -19,7 +19,7 @@ t.test('what Redis cannot do for now is an outage; what was asked wrongly is not
   await t.rejects(users.enable(nobody), { code: 'invalid_subject' });
   await t.rejects(users.disabledSince(nobody), { code: 'invalid_subject' });
   await t.rejects(
-    translatingFaults(() => Promise.reject(new Error('Connection is closed.'))),
+    callRedis(() => Promise.reject(new Error('Connection is closed.'))),
     UnavailableError,
   );
   for (const message of [
@@ -28,7 +28,7 @@ t.test('what Redis cannot do for now is an outage; what was asked wrongly is not
     'ERR Script attempted to execute a write command while the cluster is down and readonly',
   ]) {
     await t.rejects(
-      translatingFaults(() => Promise.reject(Object.assign(new Error(message), { name: 'ReplyError' }))),
+      callRedis(() => Promise.reject(Object.assign(new Error(message), { name: 'ReplyError' }))),
       UnavailableError,
     );
   }

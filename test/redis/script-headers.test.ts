@@ -66,12 +66,12 @@ function words(list: ts.Node | undefined): string[] {
   });
 }
 
-const HEADER = /^(?:#!lua .+\n)?-- (\S+): \S.*\.\n-- KEYS: (.+)\n-- ARGV: (.+)\n-- Answers: (outcome '.+)\n(?!--)/;
+const HEADER = /^(?:#!lua .+\n)?-- (\S+): \S.*\.\n-- KEYS: (.+)\n-- ARGV: (.+)\n-- Returns: (outcome '.+)\n(?!--)/;
 
 /** What does not agree in a script's header, its first lines of Lua and its binding. */
 function disagreements(path: string, lua: string, binding: Binding | undefined): string[] {
   const header = HEADER.exec(lua);
-  if (!header) return ['it does not open with name, KEYS, ARGV and Answers'];
+  if (!header) return ['it does not open with name, KEYS, ARGV and Returns'];
   const [whole, name, keys = '', argv = '', answers = ''] = header;
   if (!binding) return ['no defineScript binds it'];
 
@@ -130,7 +130,7 @@ t.test('a header, a binding and Lua that do not agree are found out', async (t) 
   const lua = `-- move: moves a thing.
 -- KEYS: from, to
 -- ARGV: id, limit
--- Answers: outcome 'moved' with count; or 'gone'
+-- Returns: outcome 'moved' with count; or 'gone'
 local from, to = KEYS[1], KEYS[2]
 local id, limit = ARGV[1], tonumber(ARGV[2])
 `;

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import t from 'tap';
 import { UnavailableError } from '../../src/errors.js';
-import { asUnavailable, translatingFaults } from '../../src/redis/faults.js';
+import { translateRedisError, callRedis } from '../../src/redis/faults.js';
 import { defineScript } from '../../src/redis/script.js';
 import { startRedis } from '../support/redis.js';
 
@@ -87,7 +87,7 @@ t.test('faults of Redis are told from mistakes of ours, and neither is an answer
     'NOAUTH Authentication required',
     'ERRATIC',
   ]) {
-    t.match(asUnavailable(replied(message)), {
+    t.match(translateRedisError(replied(message)), {
       name: 'UnavailableError',
       code: 'unavailable',
       retryAfterSeconds: 1,
@@ -96,13 +96,13 @@ t.test('faults of Redis are told from mistakes of ours, and neither is an answer
   }
   for (const message of ['ERR syntax', 'WRONGTYPE Operation', 'EXECABORT Transaction', 'CROSSSLOT Keys']) {
     const mistake = replied(message);
-    t.equal(asUnavailable(mistake), mistake);
+    t.equal(translateRedisError(mistake), mistake);
   }
-  t.type(asUnavailable(new Error('ERR, said something else')), UnavailableError);
-  t.type(asUnavailable('not even an error'), UnavailableError);
-  t.equal(await translatingFaults(async () => 'an answer'), 'an answer');
+  t.type(translateRedisError(new Error('ERR, said something else')), UnavailableError);
+  t.type(translateRedisError('not even an error'), UnavailableError);
+  t.equal(await callRedis(async () => 'an answer'), 'an answer');
   await t.rejects(
-    translatingFaults(async () => {
+    callRedis(async () => {
       throw new Error('Command timed out');
     }),
     UnavailableError,

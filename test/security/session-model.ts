@@ -5,7 +5,7 @@ import { partitionOf } from '../../src/redis/keys.js';
 import type { EndedReason } from '../../src/sessions/session.js';
 import { StaleCredentialError } from '../../src/sessions/store.js';
 import type { TokenPair } from '../../src/sessions/token.js';
-import { keysUnder, withoutExpiry } from '../support/audit.js';
+import { keysUnder, findKeysWithoutExpiry } from '../support/audit.js';
 import type { TestService } from '../support/service.js';
 
 const HOUR = 3_600_000;
@@ -83,7 +83,7 @@ async function audit({ sessions, subjects }: Model, { client, keys, config }: Te
     all.filter((key) => own.has(/\{(\w+)\}/.exec(key)?.[1] ?? '')),
     [...new Set(expected)].sort(),
   );
-  assert.deepEqual(await withoutExpiry(client, config.redisPrefix), []);
+  assert.deepEqual(await findKeysWithoutExpiry(client, config.redisPrefix), []);
   for (const subject of subjects) {
     const living = sessions.filter((session) => session.subject === subject && !session.over);
     const members = living.flatMap(({ sessionId, pairs, access }) => [

@@ -1,6 +1,6 @@
 import t from 'tap';
-import { awaitReplicas } from '../../src/redis/replicas.js';
-import { withoutExpiry } from '../support/audit.js';
+import { waitForReplicas } from '../../src/redis/replicas.js';
+import { findKeysWithoutExpiry } from '../support/audit.js';
 import { until } from '../support/redis/waiting.js';
 import { startCluster } from '../support/redis.js';
 import { sessionsBehave } from './core.js';
@@ -44,7 +44,7 @@ t.test('lookups of one event-loop turn are gathered for each owner of slots', as
     return reads.every((count) => count <= 8);
   };
   await until('they are gathered', gathered, 5_000);
-  t.same(await withoutExpiry(client, s.prefix), []);
+  t.same(await findKeysWithoutExpiry(client, s.prefix), []);
 });
 
 t.test('a slot that has moved is found where it is', async (t) => {
@@ -70,7 +70,7 @@ t.test('under a prefix of ioredis’ own too', async (t) => {
   t.same(await s.store.authenticate(pair.access.token), principal);
   t.equal(await client.exists(`of the host:${s.accessKey(pair)}`), 1);
   const mark = s.keys.mark(pair.access.partition);
-  await t.rejects(awaitReplicas(prefixed, mark, { replicas: 1, timeoutMs: 1 }), { code: 'unavailable' });
+  await t.rejects(waitForReplicas(prefixed, mark, { replicas: 1, timeoutMs: 1 }), { code: 'unavailable' });
   t.equal(await client.exists(`of the host:${mark}`), 1);
 });
 

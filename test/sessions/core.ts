@@ -4,7 +4,7 @@ import type { RedisClient } from '../../src/redis/script.js';
 import { DEFAULT_LIFETIMES } from '../../src/sessions/session.js';
 import { SessionStore, StaleCredentialError } from '../../src/sessions/store.js';
 import { TokenKeys, type TokenPair } from '../../src/sessions/token.js';
-import { withoutExpiry } from '../support/audit.js';
+import { findKeysWithoutExpiry } from '../support/audit.js';
 import { namesOf, newSubject, ORIGIN, pairOf, storeOn, type StoreSettings, type TestStore } from './fixture.js';
 
 const WEEK = 7 * 86_400_000;
@@ -27,7 +27,7 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
     t.ok(left <= ms && left > ms - 5_000, `${key.replace(/^.*?{/, '{')} lives ${ms} ms: ${left}`);
   };
   const wellKept = async (t: Test, s: TestStore) =>
-    t.same(await withoutExpiry(client, s.prefix), [], 'every key has an expiry');
+    t.same(await findKeysWithoutExpiry(client, s.prefix), [], 'every key has an expiry');
   const principalOf = (subject: string, { refresh }: TokenPair) => ({
     subject,
     username: 'ada',

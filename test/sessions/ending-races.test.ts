@@ -2,14 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { StaleCredentialError } from '../../src/sessions/store.js';
 import type { TokenPair } from '../../src/sessions/token.js';
-import { auditingExpiries } from '../support/audit.js';
+import { watchExpiries } from '../support/audit.js';
 import { newSubject, storeOn } from './fixture.js';
 import { anyMoment, client, competitors, inRounds, livingKeys, LONG } from './racing.js';
 
 t.test('a refresh that races a logout leaves nothing alive', async (t) => {
   const s = storeOn(client);
   const stores = competitors(s);
-  const stop = auditingExpiries(client, s.prefix, { everyMs: 500 });
+  const stop = watchExpiries(client, s.prefix, { everyMs: 500 });
   const won = { refresh: 0, logout: 0 };
   await inRounds(10_000 * LONG, async (round) => {
     const subject = newSubject();

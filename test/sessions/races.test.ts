@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import t from 'tap';
 import { DEFAULT_LIFETIMES } from '../../src/sessions/session.js';
 import { TokenKeys } from '../../src/sessions/token.js';
-import { auditingExpiries } from '../support/audit.js';
+import { watchExpiries } from '../support/audit.js';
 import { newSubject, pairOf, SECRET, storeOn } from './fixture.js';
 import { client, competitors, livingKeys, LONG } from './racing.js';
 
@@ -11,7 +11,7 @@ const GRACE = DEFAULT_LIFETIMES.refreshGraceMs;
 t.test('64 callers present the same refresh token at once: one and the same pair, one generation', async (t) => {
   const s = storeOn(client);
   const stores = competitors(s);
-  const stop = auditingExpiries(client, s.prefix);
+  const stop = watchExpiries(client, s.prefix);
   let { pair } = await s.login();
   for (let round = 1; round <= 1_000 * LONG; round++) {
     const answers = await Promise.all(

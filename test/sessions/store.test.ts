@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import t from 'tap';
 import { DEFAULT_LIFETIMES, type Rotation } from '../../src/sessions/session.js';
 import type { TokenPair } from '../../src/sessions/token.js';
-import { withoutExpiry } from '../support/audit.js';
+import { findKeysWithoutExpiry } from '../support/audit.js';
 import { until } from '../support/redis/waiting.js';
 import { startRedis } from '../support/redis.js';
 import { sessionsBehave } from './core.js';
@@ -227,7 +227,7 @@ t.test('in a Redis that is out of memory', async (t) => {
       });
       t.same(await s.use(pair), principal);
       t.ok((await s.members(principal.subject))[`access:${pair.access.digest}`]);
-      t.same(await withoutExpiry(client, s.prefix), []);
+      t.same(await findKeysWithoutExpiry(client, s.prefix), []);
     }
   });
 
@@ -341,7 +341,7 @@ t.test(
         if (await s.store.authenticate(pair.access.token)) t.fail('what was revoked lives again');
         t.same(await s.rotate(pair.refresh), { outcome: 'ended', reason: 'logged_out' });
       }
-      t.same(await withoutExpiry(durable.client(), s.prefix), []);
+      t.same(await findKeysWithoutExpiry(durable.client(), s.prefix), []);
     }
   },
 );

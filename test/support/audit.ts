@@ -11,7 +11,7 @@ export async function keysUnder(client: Client, prefix: string): Promise<string[
 }
 
 /** The keys that would stay for ever although they are neither a user record nor a login name. */
-export async function withoutExpiry(client: Client, prefix: string): Promise<string[]> {
+export async function findKeysWithoutExpiry(client: Client, prefix: string): Promise<string[]> {
   const names = (await keysUnder(client, prefix)).filter(
     (key) => !/^({[0-9a-f]{4}}:user|login):/.test(key.slice(prefix.length)),
   );
@@ -24,19 +24,19 @@ export async function withoutExpiry(client: Client, prefix: string): Promise<str
  *
  * @returns stops it, and gives each such key that was seen.
  */
-export function auditingExpiries(client: Client, prefix: string, { everyMs = 100 } = {}): () => Promise<string[]> {
+export function watchExpiries(client: Client, prefix: string, { everyMs = 100 } = {}): () => Promise<string[]> {
   const seen = new Set<string>();
   let stopped = false;
   const looking = (async () => {
     do {
-      for (const key of await withoutExpiry(client, prefix)) seen.add(key);
+      for (const key of await findKeysWithoutExpiry(client, prefix)) seen.add(key);
       await sleep(stopped ? 0 : everyMs);
     } while (!stopped);
   })();
   return async () => {
     stopped = true;
     await looking;
-    for (const key of await withoutExpiry(client, prefix)) seen.add(key);
+    for (const key of await findKeysWithoutExpiry(client, prefix)) seen.add(key);
     return [...seen];
   };
 }

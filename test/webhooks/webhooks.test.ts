@@ -12,7 +12,7 @@ import {
   Webhooks,
   type WebhooksOptions,
 } from '../../src/webhooks/webhooks.js';
-import { withoutExpiry } from '../support/audit.js';
+import { findKeysWithoutExpiry } from '../support/audit.js';
 import { startCluster, startRedis } from '../support/redis.js';
 import { until } from '../support/redis/waiting.js';
 
@@ -103,7 +103,7 @@ t.test('an event reaches its endpoint, signed, at once, and is kept no longer', 
   await within('it is forgotten', async () => (await kept()) === 0);
   const ttl = await client.pttl(key);
   t.ok(ttl > 6.9 * 86_400_000 && ttl <= 7 * 86_400_000);
-  t.same(await withoutExpiry(client, key.replace('webhooks', '')), []);
+  t.same(await findKeysWithoutExpiry(client, key.replace('webhooks', '')), []);
   t.same(faults, []);
 });
 

@@ -1,7 +1,7 @@
 -- unlink: frees an account at a provider, if it still is the subject's.
 -- KEYS: link
 -- ARGV: subject
--- Answers: outcome 'unlinked' | 'unknown'
+-- Returns: outcome 'unlinked' | 'unknown'
 local link = KEYS[1]
 local subject = ARGV[1]
 

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { translatingFaults } from '../../redis/faults.js';
+import { callRedis } from '../../redis/faults.js';
 import { readCookie } from '../kit/cookies.js';
 import type { OidcServices } from './services.js';
 
@@ -34,9 +34,7 @@ export async function begin(
 ): Promise<void> {
   const binding = presentedBinding(request, cookies.oidc) ?? randomBytes(32).toString('base64url');
   const record: Attempt = { ...attempt, browser: digestOf(binding) };
-  await translatingFaults(() =>
-    redis.set(keys.oidc('login', digestOf(state)), JSON.stringify(record), 'PX', LIFETIME_MS),
-  );
+  await callRedis(() => redis.set(keys.oidc('login', digestOf(state)), JSON.stringify(record), 'PX', LIFETIME_MS));
   cookies.setOidc(reply, binding, LIFETIME_MS);
 }
 
@@ -47,7 +45,7 @@ export async function take(
   state: string,
   provider: string,
 ): Promise<Attempt | undefined> {
-  const stored = await translatingFaults(() => redis.getdel(keys.oidc('login', digestOf(state))));
+  const stored = await callRedis(() => redis.getdel(keys.oidc('login', digestOf(state))));
   const attempt = stored === null ? undefined : (JSON.parse(stored) as Attempt);
   const binding = presentedBinding(request, cookies.oidc);
   const ours = binding !== undefined && attempt?.browser === digestOf(binding) && attempt.provider === provider;

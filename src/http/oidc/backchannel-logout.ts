@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import { jwtVerify, type JWTPayload } from 'jose';
-import { translatingFaults } from '../../redis/faults.js';
+import { callRedis } from '../../redis/faults.js';
 import { Problem } from '../kit/problem.js';
 import { endSessionsBegunAt } from '../flows/provider-login.js';
 import type { App } from '../kit/route.js';
@@ -38,14 +38,14 @@ export function backchannelLogout(app: App, services: OidcServices): void {
       const claims = await logoutClaims(discovered, request.body.logout_token);
       const { sid } = claims;
       const seen = keys.oidc('logout', digestOf(JSON.stringify([claims.issuer, claims.jti])));
-      if ((await translatingFaults(() => redis.get(seen))) !== null) throw refusal();
+      if ((await callRedis(() => redis.get(seen))) !== null) throw refusal();
 
       const subject = await subjectOf(claims, services);
       const { name } = discovered.provider;
       if (subject !== undefined)
         await endSessionsBegunAt(name, subject, services, { sid, reason: 'revoked', actor: name, address: request.ip });
       // Noted last: a token whose sessions could not all be ended is taken again.
-      await translatingFaults(() => redis.set(seen, '1', 'PX', SEEN_MS));
+      await callRedis(() => redis.set(seen, '1', 'PX', SEEN_MS));
       return reply.send();
     },
   );

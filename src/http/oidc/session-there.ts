@@ -1,4 +1,4 @@
-import { translatingFaults } from '../../redis/faults.js';
+import { callRedis } from '../../redis/faults.js';
 import { digestOf } from './attempt.js';
 import type { OidcServices } from './services.js';
 
@@ -21,12 +21,12 @@ export async function remember(
   subject: string,
   { redis, keys, sessionLifetimeMs }: Stores,
 ): Promise<void> {
-  await translatingFaults(() => redis.set(keyOf(there, keys), subject, 'PX', sessionLifetimeMs + SLACK_MS));
+  await callRedis(() => redis.set(keyOf(there, keys), subject, 'PX', sessionLifetimeMs + SLACK_MS));
 }
 
 /** The subject; undefined if nobody came from that session. */
 export async function whose(there: SessionThere, { redis, keys }: Stores): Promise<string | undefined> {
-  return (await translatingFaults(() => redis.get(keyOf(there, keys)))) ?? undefined;
+  return (await callRedis(() => redis.get(keyOf(there, keys)))) ?? undefined;
 }
 
 function keyOf({ issuer, sid }: SessionThere, keys: Stores['keys']): string {

@@ -1,7 +1,7 @@
 -- confirm: ends a registration by making the user record permanent.
 -- KEYS: user
 -- ARGV: none
--- Answers: outcome 'confirmed' | 'expired'
+-- Returns: outcome 'confirmed' | 'expired'
 local user = KEYS[1]
 
 if redis.call('EXISTS', user) == 0 then

@@ -1,7 +1,7 @@
 -- count: adds to a counter of attempts, which is never below 0 and, while it is at its limit, takes no more; or takes one back.
 -- KEYS: counter
 -- ARGV: points, windowSeconds, limit
--- Answers: outcome 'counted' | 'refused' ; with count (beyond the limit when refused), expiresIn (ms)
+-- Returns: outcome 'counted' | 'refused' ; with count (beyond the limit when refused), expiresIn (ms)
 local counter = KEYS[1]
 local points, windowSeconds, limit = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 

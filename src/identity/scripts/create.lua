@@ -1,7 +1,7 @@
 -- create: begins a registration with a user record that expires unless it is confirmed.
 -- KEYS: user
 -- ARGV: username, password, pendingMs
--- Answers: outcome 'created' | 'exists'
+-- Returns: outcome 'created' | 'exists'
 local user = KEYS[1]
 local username, password, pendingMs = ARGV[1], ARGV[2], ARGV[3]
 

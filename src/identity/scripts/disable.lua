@@ -2,7 +2,7 @@
 -- disable: notes since when a subject may not log in, known to us or not.
 -- KEYS: user
 -- ARGV: none
--- Answers: outcome 'disabled' with disabledAt (ms since 1970), of the first time
+-- Returns: outcome 'disabled' with disabledAt (ms since 1970), of the first time
 local user = KEYS[1]
 
 local time = redis.call('TIME')

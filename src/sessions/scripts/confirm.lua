@@ -1,7 +1,7 @@
 -- confirm: notes that the current pair has reached its client, at the first use of its access token.
 -- KEYS: session
 -- ARGV: access
--- Answers: outcome 'confirmed', or 'unchanged' when this is not the session's access token (any more)
+-- Returns: outcome 'confirmed', or 'unchanged' when this is not the session's access token (any more)
 local session = KEYS[1]
 local access = ARGV[1]
 

@@ -1,7 +1,7 @@
 -- holder: reads whose session an authentic refresh token belongs to, and changes nothing.
 -- KEYS: session
 -- ARGV: generation, refresh, nextRefresh, grace, retryWindow
--- Answers: outcome 'living' when it could be refreshed with, 'spent' when its session would end, each with principal, renewedAt, expiresAt (of the session); or 'unknown'
+-- Returns: outcome 'living' when it could be refreshed with, 'spent' when its session would end, each with principal, renewedAt, expiresAt (of the session); or 'unknown'
 local session = KEYS[1]
 local generation, refresh, nextRefresh, grace, retryWindow = unpack(ARGV)
 

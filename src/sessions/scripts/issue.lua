@@ -1,7 +1,7 @@
 -- issue: begins a session, if what was verified about its subject still holds.
 -- KEYS: session, sessions, user
 -- ARGV: sessionId, credential, principal, authenticatedAt, client, refresh, access, device, address, accessLifetime, refreshLifetime, sessionLifetime, limit, supersedes
--- Answers: outcome 'issued' with value (of the access key), accessExpiresIn, expiresIn (ms), evicted and superseded (session ids, by commas); or 'stale' when the credential changed since it was verified; or 'disabled'
+-- Returns: outcome 'issued' with value (of the access key), accessExpiresIn, expiresIn (ms), evicted and superseded (session ids, by commas); or 'stale' when the credential changed since it was verified; or 'disabled'
 local session, sessions, user = KEYS[1], KEYS[2], KEYS[3]
 local sessionId, credential, principal, authenticatedAt, client, refresh, access, device, address, accessLifetime, refreshLifetime, sessionLifetime, limit, supersedes = unpack(ARGV)
 

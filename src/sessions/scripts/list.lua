@@ -1,7 +1,7 @@
 -- list: reads a subject's sessions, the longest-lived first.
 -- KEYS: sessions
 -- ARGV: limit
--- Answers: outcome 'listed', then for each session its id with its fields as a JSON object of strings
+-- Returns: outcome 'listed', then for each session its id with its fields as a JSON object of strings
 local sessions = KEYS[1]
 local limit = ARGV[1]
 

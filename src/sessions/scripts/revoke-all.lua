@@ -1,7 +1,7 @@
 -- revoke-all: ends a subject's sessions, a chunk of their keys at a time; its own one too, last, if a reason is given for that; sets a new credential, if the verified one still stands.
 -- KEYS: sessions, user
 -- ARGV: reason, own, ownReason, chunk, credential, replacement
--- Answers: outcome 'revoked' with ended (session ids, by commas); or 'more', likewise: call again for the rest; or 'stale' when the credential changed since it was verified
+-- Returns: outcome 'revoked' with ended (session ids, by commas); or 'more', likewise: call again for the rest; or 'stale' when the credential changed since it was verified
 local sessions, user = KEYS[1], KEYS[2]
 local reason, own, ownReason, chunk, credential, replacement = unpack(ARGV)
 

@@ -1,7 +1,7 @@
 -- revoke: ends one session of a subject; of any subject, when it is named by a refresh token of it.
 -- KEYS: session
 -- ARGV: sessionId, subject, reason
--- Answers: outcome 'revoked' with principal; or 'unknown' when there is no such session (of this subject)
+-- Returns: outcome 'revoked' with principal; or 'unknown' when there is no such session (of this subject)
 local session = KEYS[1]
 local sessionId, subject, reason = unpack(ARGV)
 

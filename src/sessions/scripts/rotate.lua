@@ -1,7 +1,7 @@
 -- rotate: answers a refresh token that is authentic with a pair of tokens, or ends its session.
 -- KEYS: session
 -- ARGV: sessionId, client, generation, refresh, access, nextRefresh, nextAccess, address, accessLifetime, refreshLifetime, grace, retryWindow
--- Answers: outcome 'rotated' or 'retried' (the next pair), 'unchanged' (the presented pair), each with value (of the access key), accessExpiresIn, expiresIn (ms), device, address (of the last rotation); or 'ended' with reason; or 'reused' with principal
+-- Returns: outcome 'rotated' or 'retried' (the next pair), 'unchanged' (the presented pair), each with value (of the access key), accessExpiresIn, expiresIn (ms), device, address (of the last rotation); or 'ended' with reason; or 'reused' with principal
 local session = KEYS[1]
 local sessionId, client, generation, refresh, access, nextRefresh, nextAccess, address, accessLifetime, refreshLifetime, grace, retryWindow = unpack(ARGV)
 generation = tonumber(generation)

@@ -1,7 +1,7 @@
 -- update: replaces what a session and its access keys say about it, if nobody else did meanwhile.
 -- KEYS: session
 -- ARGV: expected, replacement
--- Answers: outcome 'updated'; or 'conflict' with principal, the one now stored; or 'unknown' when the session has ended
+-- Returns: outcome 'updated'; or 'conflict' with principal, the one now stored; or 'unknown' when the session has ended
 local session = KEYS[1]
 local expected, replacement = unpack(ARGV)
 

@@ -1,7 +1,7 @@
 -- acknowledge: notes that an endpoint is done with an event, and forgets the events that all endpoints are done with.
 -- KEYS: webhooks
 -- ARGV: group, place
--- Answers: outcome 'acknowledged', or 'unknown' when it was done with before
+-- Returns: outcome 'acknowledged', or 'unknown' when it was done with before
 local webhooks = KEYS[1]
 local group, place = ARGV[1], ARGV[2]
 

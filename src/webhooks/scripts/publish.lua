@@ -1,7 +1,7 @@
 -- publish: appends events, of which every endpoint that is known by then gets each.
 -- KEYS: webhooks
 -- ARGV: events, groups, capacity, lifetime
--- Answers: outcome 'published' with dropped, how many had to make room that have not reached every endpoint
+-- Returns: outcome 'published' with dropped, how many had to make room that have not reached every endpoint
 local webhooks = KEYS[1]
 local events, groups, capacity, lifetime = unpack(ARGV)
 

@@ -1,7 +1,7 @@
 -- take: hands out events for an endpoint: such whose next attempt is due, whoever made the last, and such that are new.
 -- KEYS: webhooks
 -- ARGV: group, limit, delays, cursor
--- Answers: outcome 'taken' with cursor (for the next call), then for each event its place in the stream with attempt, id and body, by spaces; or 'none' when no event has been published for this endpoint
+-- Returns: outcome 'taken' with cursor (for the next call), then for each event its place in the stream with attempt, id and body, by spaces; or 'none' when no event has been published for this endpoint
 local webhooks = KEYS[1]
 local group, limit, delays, cursor = unpack(ARGV)
 limit = tonumber(limit)

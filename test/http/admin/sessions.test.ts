@@ -1,6 +1,6 @@
 import t from 'tap';
 import { newSubject } from '../../sessions/fixture.js';
-import { withoutExpiry } from '../../support/audit.js';
+import { findKeysWithoutExpiry } from '../../support/audit.js';
 import { startAdmin } from './support.js';
 
 const admin = await startAdmin();
@@ -56,7 +56,7 @@ t.test('an application mints a session for a subject that it has authenticated i
     sessionId: id,
     address: '127.0.0.1',
   });
-  t.same(await withoutExpiry(admin.client, admin.config.redisPrefix), []);
+  t.same(await findKeysWithoutExpiry(admin.client, admin.config.redisPrefix), []);
 });
 
 t.test('a subject is all that must be told', async (t) => {
