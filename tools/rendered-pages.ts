@@ -1,5 +1,5 @@
-import { accountPage, type AccountPage, loggedOutPage } from '../src/http/pages/account-page.js';
-import { type CredentialsPage, loginPage, registerPage } from '../src/http/pages/credentials-form.js';
+import { renderAccountPage, type AccountPage, renderLoggedOutPage } from '../src/http/pages/account-page.js';
+import { type CredentialsPage, renderLoginPage, renderRegisterPage } from '../src/http/pages/credentials-pages.js';
 import type { PageContext } from '../src/http/pages/layout.js';
 import { LANGUAGES, stringsFor } from '../src/http/pages/strings.js';
 import { ENDED_REASONS, type Session } from '../src/sessions/session.js';
@@ -71,16 +71,16 @@ export function renderedPages(): Record<string, string> {
       loginPage: '/login',
     };
     for (const [name, page] of Object.entries(credentials)) {
-      pages[`login-${name}.${language}.html`] = loginPage(context, {
+      pages[`login-${name}.${language}.html`] = renderLoginPage(context, {
         ...page,
         providers: name === 'empty' ? [] : PROVIDERS,
         registration: name === 'empty',
       });
-      pages[`register-${name}.${language}.html`] = registerPage(context, { ...page, minimumLength: 15 });
+      pages[`register-${name}.${language}.html`] = renderRegisterPage(context, { ...page, minimumLength: 15 });
     }
     for (const [name, page] of Object.entries(accounts))
-      pages[`account-${name}.${language}.html`] = accountPage(context, page);
-    pages[`logged-out.${language}.html`] = loggedOutPage(context, {
+      pages[`account-${name}.${language}.html`] = renderAccountPage(context, page);
+    pages[`logged-out.${language}.html`] = renderLoggedOutPage(context, {
       provider: 'corp',
       href: '/auth/oidc/corp/logout?sid=s',
     });

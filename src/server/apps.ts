@@ -11,7 +11,7 @@ import { AdminKeys } from '../http/admin/keys.js';
 import { internalDocumentation, publicDocumentation } from '../http/openapi/descriptions.js';
 import { clientErrorHandler, errorHandler, sendProblem } from '../http/kit/error-handler.js';
 import { PROTECTIVE_HEADERS, sending, STRICT_TRANSPORT } from '../http/kit/headers.js';
-import { documented } from '../http/openapi/document.js';
+import { registerOpenApi } from '../http/openapi/document.js';
 import { Problem } from '../http/kit/problem.js';
 import type { AuthEvent } from '../http/flows/services.js';
 import { endUnread } from './slow-readers.js';
@@ -50,7 +50,7 @@ export async function publicApp(config: AppConfig, clients: Clients, onEvent?: O
   if (config.publicOrigins?.every((origin) => origin.startsWith('https:'))) {
     app.addHook('onRequest', sending(STRICT_TRANSPORT));
   }
-  await documented(app, publicDocumentation);
+  await registerOpenApi(app, publicDocumentation);
   await app.register(latchkey, {
     ...config,
     oauthClients: config.oauthClients ?? [],
@@ -70,7 +70,7 @@ export async function internalApp(
 ): Promise<FastifyInstance> {
   const app = appWith({ logger: { level: config.logLevel }, routerOptions: { maxParamLength: MAX_PARAM_LENGTH } });
   app.addHook('onRequest', sending(PROTECTIVE_HEADERS));
-  await documented(app, internalDocumentation);
+  await registerOpenApi(app, internalDocumentation);
   app.get('/livez', health('Whether the process lives', 'alive'), () => ({ status: 'alive' }));
   app.get('/readyz', health('Whether Redis answers', 'ready'), async () => {
     await callRedis(() => Promise.all(Object.values(clients).map((client: RedisClient) => client.ping())));

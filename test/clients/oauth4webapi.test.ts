@@ -1,6 +1,6 @@
 import * as oauth from 'oauth4webapi';
 import t from 'tap';
-import { failing, OTHER, SECRET, startAuthorizationServer } from '../http/oauth/fixture.js';
+import { errorLike, OTHER, SECRET, startAuthorizationServer } from '../http/oauth/fixture.js';
 
 const insecure = { [oauth.allowInsecureRequests]: true };
 
@@ -53,7 +53,7 @@ t.test('oauth4webapi', async (t) => {
       t.equal(await store.authenticate(tokens.access_token), undefined);
       await t.rejects(
         refresh(client, authentication, tokens.refresh_token!),
-        failing({ error: 'invalid_grant', status: 400 }),
+        errorLike({ error: 'invalid_grant', status: 400 }),
       );
       await revoke(client, authentication, tokens.refresh_token!);
     });
@@ -78,10 +78,10 @@ t.test('oauth4webapi', async (t) => {
   t.test('understands every refusal', async (t) => {
     const { pair } = await issue();
     const { token } = pair.refresh;
-    await t.rejects(refresh(web, authentication, token, { scope: 'admin' }), failing({ error: 'invalid_scope' }));
-    await t.rejects(refresh(resourceServer, authentication, token), failing({ error: 'invalid_grant' }));
-    await t.rejects(revoke(resourceServer, authentication, token), failing({ error: 'invalid_grant' }));
-    const unauthorized = failing({
+    await t.rejects(refresh(web, authentication, token, { scope: 'admin' }), errorLike({ error: 'invalid_scope' }));
+    await t.rejects(refresh(resourceServer, authentication, token), errorLike({ error: 'invalid_grant' }));
+    await t.rejects(revoke(resourceServer, authentication, token), errorLike({ error: 'invalid_grant' }));
+    const unauthorized = errorLike({
       name: 'WWWAuthenticateChallengeError',
       status: 401,
       cause: [{ scheme: 'basic', parameters: { realm: 'latchkey' } }],
@@ -99,7 +99,7 @@ t.test('oauth4webapi', async (t) => {
     );
     await t.rejects(
       oauth.processGenericTokenEndpointResponse(server, web, other),
-      failing({ error: 'unsupported_grant_type' }),
+      errorLike({ error: 'unsupported_grant_type' }),
     );
   });
 });

@@ -1,7 +1,7 @@
 import { type AccessToken, AuthorizationCode } from 'simple-oauth2';
 import t from 'tap';
 import type { IssuedTokens } from '../../src/sessions/session.js';
-import { failing, SECRET, startAuthorizationServer } from '../http/oauth/fixture.js';
+import { errorLike, SECRET, startAuthorizationServer } from '../http/oauth/fixture.js';
 
 t.test('simple-oauth2', async (t) => {
   const { issue, store, url } = await startAuthorizationServer(t);
@@ -17,7 +17,8 @@ t.test('simple-oauth2', async (t) => {
       auth: { tokenHost: metadata.issuer!, tokenPath: path('token_endpoint'), revokePath: path('revocation_endpoint') },
       options: { authorizationMethod },
     });
-  const refused = (error: string, statusCode: number) => failing({ data: { payload: { error }, res: { statusCode } } });
+  const refused = (error: string, statusCode: number) =>
+    errorLike({ data: { payload: { error }, res: { statusCode } } });
   const held = (client: AuthorizationCode, { pair }: IssuedTokens): AccessToken =>
     client.createToken({
       access_token: pair.access.token,

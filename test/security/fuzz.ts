@@ -2,7 +2,7 @@ import { hash, randomBytes } from 'node:crypto';
 import { Agent, request } from 'node:http';
 import { connect } from 'node:net';
 import fc from 'fast-check';
-import { digestOfAdminKey, mintAdminKey } from '../../src/http/admin/keys.js';
+import { digestAdminKey, generateAdminKey } from '../../src/http/admin/keys.js';
 import { Keys } from '../../src/redis/keys.js';
 import { DEFAULT_LIFETIMES, type IssuedTokens } from '../../src/sessions/session.js';
 import { SessionStore } from '../../src/sessions/store.js';
@@ -32,13 +32,13 @@ const CLIENT_SECRET = 'a secret of the client';
 
 const redis = await startRedis();
 const workshop = new Workshop();
-const adminKey = mintAdminKey();
+const adminKey = generateAdminKey();
 const service = await startCopy(await workshop.without([]), {
   REDIS_URL: redis.url,
   REDIS_TIMEOUT: '30s',
   TOKEN_KEYS: SECRET,
   OAUTH_CLIENTS: `public,client:${hash('sha256', CLIENT_SECRET, 'base64url')}`,
-  ADMIN_KEYS: `fuzz:${digestOfAdminKey(adminKey)}:sessions:read+sessions:write+users:read+users:write`,
+  ADMIN_KEYS: `fuzz:${digestAdminKey(adminKey)}:sessions:read+sessions:write+users:read+users:write`,
 });
 const client = redis.client();
 const keys = new Keys('lk:');

@@ -1,11 +1,11 @@
 import { Type } from '@sinclair/typebox';
 import Fastify from 'fastify';
 import { publicDocumentation } from '../../src/http/openapi/descriptions.js';
-import { documented } from '../../src/http/openapi/document.js';
+import { registerOpenApi } from '../../src/http/openapi/document.js';
 
 // An app that answers what it did not document: what the test run makes of it is tested.
 const app = Fastify();
-await documented(app, publicDocumentation);
+await registerOpenApi(app, publicDocumentation);
 app.get('/', { schema: { summary: 'A test', response: { 204: Type.Null() } } }, (_request, reply) =>
   reply.code(418 as 204).send(null),
 );

@@ -16,7 +16,7 @@ const SECRET_BYTES = 32;
 const KEY = /^lkadm_[\w-]{48}$/;
 
 /** Makes an API key: `lkadm_` and base64url of a secret (32 bytes) and its CRC-32, which lets scanners find leaked ones. */
-export function mintAdminKey(): string {
+export function generateAdminKey(): string {
   const bytes = Buffer.alloc(SECRET_BYTES + 4);
   randomBytes(SECRET_BYTES).copy(bytes);
   bytes.writeUInt32BE(checksum(bytes), SECRET_BYTES);
@@ -27,7 +27,7 @@ export function mintAdminKey(): string {
  * The digest that is configured. SHA-256 and no slow hash: nobody guesses one of 2²⁵⁶ secrets, however fast the hash
  * (NIST SP 800-63B section 5.1.2.2 asks for a salted, slow one below 112 bits).
  */
-export function digestOfAdminKey(key: string): string {
+export function digestAdminKey(key: string): string {
   return hash('sha256', key, 'base64url');
 }
 
@@ -44,7 +44,7 @@ export class AdminKeys {
     if (!KEY.test(presented)) return undefined;
     const bytes = Buffer.from(presented.slice(PREFIX.length), 'base64url');
     if (bytes.readUInt32BE(SECRET_BYTES) !== checksum(bytes)) return undefined;
-    const digest = Buffer.from(digestOfAdminKey(presented), 'base64url');
+    const digest = Buffer.from(digestAdminKey(presented), 'base64url');
     return this.#keys.filter((each) => timingSafeEqual(each.digest, digest))[0]?.key;
   }
 }

@@ -6,11 +6,11 @@ import { compileValidator } from '../kit/validator.js';
 import { requireConfidential } from './clients.js';
 import { oauthErrorHandler } from '../kit/oauth-error.js';
 import { type Form, parseForm } from '../kit/forms.js';
-import { introspect } from './introspection.js';
-import { metadata } from './metadata.js';
-import { revoke } from './revocation.js';
+import { addIntrospectionRoute } from './introspection.js';
+import { addMetadataRoute } from './metadata.js';
+import { addRevocationRoute } from './revocation.js';
 import type { OAuthServices } from './services.js';
-import { token } from './token.js';
+import { addTokenRoute } from './token.js';
 
 /** Adds the OAuth endpoints to an instance of their own. They take form-encoded bodies and never look at a cookie. */
 export async function oauthRoutes(instance: FastifyInstance, services: OAuthServices): Promise<void> {
@@ -34,8 +34,8 @@ export async function oauthRoutes(instance: FastifyInstance, services: OAuthServ
     request.oauthClient = client;
   });
 
-  token(app, services);
-  introspect(app, services);
-  revoke(app, services);
-  metadata(app, services);
+  addTokenRoute(app, services);
+  addIntrospectionRoute(app, services);
+  addRevocationRoute(app, services);
+  addMetadataRoute(app, services);
 }

@@ -6,7 +6,7 @@ import { seconds } from '../kit/token-response.js';
 import type { OAuthClient } from './clients.js';
 import { ClientCredentials } from './client-credentials.js';
 import type { OAuthServices } from './services.js';
-import { issuerOf } from './metadata.js';
+import { findIssuer } from './metadata.js';
 
 const Body = Type.Object({
   token: Type.String(),
@@ -48,7 +48,7 @@ const INACTIVE: Static<typeof Inactive> = { active: false };
  * Introspection (RFC 7662), for confidential clients. Of an access token it is a use like any other;
  * of a refresh token it changes nothing, and tells only the client that the token was issued to.
  */
-export function introspect(app: App, services: OAuthServices): void {
+export function addIntrospectionRoute(app: App, services: OAuthServices): void {
   app.post(
     '/oauth/introspect',
     {
@@ -95,7 +95,7 @@ function claims(
   const { acr } = providerLoginOf(data);
   return {
     active: true,
-    iss: issuerOf(services),
+    iss: findIssuer(services),
     sub: subject,
     ...(username !== undefined && { username }),
     ...(client !== undefined && { client_id: client }),

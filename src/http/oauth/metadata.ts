@@ -19,7 +19,7 @@ const Reply = Type.Object({
 const CONFIDENTIAL = ['client_secret_basic', 'client_secret_post'];
 
 /** Authorization server metadata (RFC 8414). The first public origin is the issuer. */
-export function metadata(app: App, services: OAuthServices): void {
+export function addMetadataRoute(app: App, services: OAuthServices): void {
   app.get(
     '/.well-known/oauth-authorization-server',
     {
@@ -33,7 +33,7 @@ export function metadata(app: App, services: OAuthServices): void {
       },
     },
     async () => {
-      const issuer = issuerOf(services);
+      const issuer = findIssuer(services);
       return {
         issuer,
         token_endpoint: `${issuer}/oauth/token`,
@@ -50,7 +50,7 @@ export function metadata(app: App, services: OAuthServices): void {
 }
 
 /** The first place where clients reach the service; nobody does before it listens. */
-export function issuerOf({ origins }: OAuthServices): string {
+export function findIssuer({ origins }: OAuthServices): string {
   const [first = 'http://localhost'] = origins;
   return first;
 }

@@ -14,7 +14,7 @@ const Body = Type.Object({
 const Nothing = Type.Object({}, { additionalProperties: false, description: 'The token is of no use any more' });
 
 /** Revocation (RFC 7009): either token of a pair ends its session. What is unknown is revoked already. */
-export function revoke(app: App, services: OAuthServices): void {
+export function addRevocationRoute(app: App, services: OAuthServices): void {
   const { sessions, report } = services;
 
   app.post(

@@ -27,7 +27,7 @@ const Reply = Type.Object(
 );
 
 /** The refresh_token grant (RFC 6749 section 6), for sessions that were issued to the client. */
-export function token(app: App, services: OAuthServices): void {
+export function addTokenRoute(app: App, services: OAuthServices): void {
   app.post(
     '/oauth/token',
     {

@@ -83,7 +83,7 @@ const OPTIONAL_BODY = 'x-optional-body';
  * Describes every route that is added to an app from then on, by OpenAPI 3.1: at `/openapi.json` for programs
  * and at `/docs` for people. What a route needs and fails with comes from its declaration.
  */
-export async function documented(
+export async function registerOpenApi(
   app: FastifyInstance,
   { title, description, tags, securitySchemes }: Documentation,
 ): Promise<void> {
@@ -98,7 +98,7 @@ export async function documented(
       components: { securitySchemes },
     },
     refResolver: { buildLocalReference: ({ $id }) => $id as string },
-    transform: ({ schema, url, route }) => ({ schema: described(schema, url, route), url }),
+    transform: ({ schema, url, route }) => ({ schema: describeRoute(schema, url, route), url }),
     transformObject: withOptionalBodies,
   });
   await app.register(async (scope) => {
@@ -114,7 +114,7 @@ export async function documented(
   });
 }
 
-function described(
+function describeRoute(
   schema: FastifySchema | undefined,
   url: string,
   { config = {}, method }: RouteOptions,

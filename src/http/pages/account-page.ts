@@ -1,7 +1,7 @@
 import { html } from 'ghtml';
 import type { Link } from '../../federation/links.js';
 import type { Ending, Session } from '../../sessions/session.js';
-import type { ProviderButton } from './credentials-form.js';
+import type { ProviderButton } from './credentials-pages.js';
 import { layout, notice, type PageContext } from './layout.js';
 
 export interface AccountPage {
@@ -20,7 +20,7 @@ export interface AccountPage {
   readonly error?: string | undefined;
 }
 
-export function accountPage(context: PageContext, page: AccountPage): string {
+export function renderAccountPage(context: PageContext, page: AccountPage): string {
   const { strings, base, loginPage } = context;
   const others = page.sessions.filter(({ sessionId }) => sessionId !== page.own);
   const own = page.sessions.filter(({ sessionId }) => sessionId === page.own);
@@ -104,7 +104,7 @@ function linkedAccount(context: PageContext, { id, provider, linkedAt }: Link): 
 }
 
 /** Says that the session here is over, and leads on to the provider that it began with. */
-export function loggedOutPage(
+export function renderLoggedOutPage(
   context: PageContext,
   { provider, href }: { readonly provider: string; readonly href: string },
 ): string {

@@ -10,20 +10,20 @@ import type { App } from '../kit/route.js';
 import { requireFreshAuthentication, requireRecentAuthentication } from '../flows/step-up.js';
 import { handOver } from '../kit/token-response.js';
 import { unlink } from '../flows/unlink.js';
-import { accountPage, loggedOutPage } from './account-page.js';
-import type { ProviderButton } from './credentials-form.js';
+import { renderAccountPage, renderLoggedOutPage } from './account-page.js';
+import type { ProviderButton } from './credentials-pages.js';
 import {
   ACCOUNT,
-  contextFor,
-  errorText,
-  known,
-  onward,
+  buildContext,
+  findErrorText,
+  findText,
+  redirectToContinue,
   type PagesOptions,
   sendPage,
-  sender,
-  toLogin,
-  turnedAway,
-  visitorOf,
+  requireVisitor,
+  redirectToLogin,
+  redirectToAuthenticate,
+  findVisitor,
 } from './pages.js';
 
 const Query = Type.Object({ done: Type.Optional(Type.String()) });
@@ -39,7 +39,7 @@ const PasswordForm = Type.Object(
   { additionalProperties: false },
 );
 
-export function account(app: App, options: PagesOptions): void {
+export function addAccountPage(app: App, options: PagesOptions): void {
   const { services, base, passwordMinLength, providers } = options;
   const { sessions, users, links, cookies, report } = services;
 
@@ -57,7 +57,7 @@ export function account(app: App, options: PagesOptions): void {
     const minimumLength = users && passwordMinLength;
     return sendPage(
       reply,
-      accountPage(contextFor(request, options), {
+      renderAccountPage(buildContext(request, options), {
         ...page,
         name,
         own,
@@ -72,11 +72,11 @@ export function account(app: App, options: PagesOptions): void {
   };
 
   app.get(ACCOUNT, { config: { needs: 'nothing' }, schema: { querystring: Query } }, async (request, reply) => {
-    const visitor = await visitorOf(request, services);
+    const visitor = await findVisitor(request, services);
     // The refresh cookie is not sent here; what can read it comes back, or goes to the login page and says why.
-    if (!visitor) return onward(reply, options, request.url);
+    if (!visitor) return redirectToContinue(reply, options, request.url);
     return show(request, reply, visitor, {
-      info: known(contextFor(request, options).strings.done, request.query.done),
+      info: findText(buildContext(request, options).strings.done, request.query.done),
     });
   });
 
@@ -91,9 +91,9 @@ export function account(app: App, options: PagesOptions): void {
         cookies.noteLogout(reply);
         const { provider: name, sid } = providerLoginOf(data);
         const provider = providers.find((each) => each.name === name);
-        return provider ? onToProvider(request, reply, provider, sid) : toLogin(reply, services, 'logged_out');
+        return provider ? onToProvider(request, reply, provider, sid) : redirectToLogin(reply, services, 'logged_out');
       } catch (error) {
-        const away = turnedAway(reply, options, asProblem(error));
+        const away = redirectToAuthenticate(reply, options, asProblem(error));
         if (!away) throw error;
         return away;
       }
@@ -169,7 +169,7 @@ export function account(app: App, options: PagesOptions): void {
     const href = `${start}/logout${sid === undefined ? '' : `?${new URLSearchParams({ sid }).toString()}`}`;
     return sendPage(
       reply.header('refresh', `0;url=${href}`),
-      loggedOutPage(contextFor(request, options), { provider: name, href }),
+      renderLoggedOutPage(buildContext(request, options), { provider: name, href }),
     );
   }
 
@@ -182,15 +182,16 @@ export function account(app: App, options: PagesOptions): void {
   ) {
     let visitor: Principal | undefined;
     try {
-      visitor = await sender(request, reply, services);
+      visitor = await requireVisitor(request, reply, services);
       return await act(visitor);
     } catch (error) {
       const problem = asProblem(error);
-      const away = turnedAway(reply, options, problem, again);
+      const away = redirectToAuthenticate(reply, options, problem, again);
       if (away) return away;
       if (!visitor || problem.status >= 500) throw error;
-      const { strings } = contextFor(request, options);
-      const text = problem.code === 'invalid_credentials' ? strings.errors.wrong_password : errorText(strings, problem);
+      const { strings } = buildContext(request, options);
+      const text =
+        problem.code === 'invalid_credentials' ? strings.errors.wrong_password : findErrorText(strings, problem);
       return show(request, reply.headers(problem.headers), visitor, { error: text, status: problem.status });
     }
   }

@@ -9,12 +9,12 @@ import { asProblem, logFault } from '../kit/error-handler.js';
 import { requireDeclaration } from '../kit/route.js';
 import { requireSameOrigin } from '../kit/same-origin.js';
 import { compileValidator } from '../kit/validator.js';
-import { account } from './account.js';
+import { addAccountPage } from './account.js';
 import { layout, notice } from './layout.js';
 import { loadAssets } from './load-assets.js';
-import { login } from './login.js';
-import { ACCOUNT, contextFor, errorText, type PagesOptions, sendPage } from './pages.js';
-import { register } from './register.js';
+import { addLoginPage } from './login.js';
+import { ACCOUNT, buildContext, findErrorText, type PagesOptions, sendPage } from './pages.js';
+import { addRegisterPage } from './register.js';
 
 export type { Brand } from './layout.js';
 export type { PagesOptions } from './pages.js';
@@ -63,8 +63,8 @@ export async function pageRoutes(instance: FastifyInstance, given: Omit<PagesOpt
   app.setErrorHandler((error, request, reply) => {
     const problem = asProblem(error);
     logFault(error, problem, request, reply);
-    const context = contextFor(request, options);
-    const text = errorText(context.strings, problem);
+    const context = buildContext(request, options);
+    const text = findErrorText(context.strings, problem);
     const content = html`!${notice('error', text)}<p><a href="${ACCOUNT}">${context.strings.toAccount}</a></p>`;
     return sendPage(reply.headers(problem.headers), layout(context, context.strings.failed, content), problem.status);
   });
@@ -83,7 +83,7 @@ export async function pageRoutes(instance: FastifyInstance, given: Omit<PagesOpt
       return reply.redirect(form === 'login' || form === 'register' ? `/${form}` : ACCOUNT, 303);
     },
   );
-  login(app, options);
-  if (services.users) register(app, options, services.users);
-  account(app, options);
+  addLoginPage(app, options);
+  if (services.users) addRegisterPage(app, options, services.users);
+  addAccountPage(app, options);
 }

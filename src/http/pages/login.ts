@@ -6,8 +6,8 @@ import { localPath } from '../kit/local-path.js';
 import { logIn } from '../flows/login.js';
 import type { App } from '../kit/route.js';
 import { handOver } from '../kit/token-response.js';
-import { type CredentialsPage, loginPage } from './credentials-form.js';
-import { ACCOUNT, contextFor, errorText, known, type PagesOptions, sendPage, visitorOf } from './pages.js';
+import { type CredentialsPage, renderLoginPage } from './credentials-pages.js';
+import { ACCOUNT, buildContext, findErrorText, findText, type PagesOptions, sendPage, findVisitor } from './pages.js';
 
 const Query = Type.Object({
   reason: Type.Optional(Type.String()),
@@ -18,19 +18,23 @@ const Form = Type.Object(
   { additionalProperties: false },
 );
 
-export function login(app: App, options: PagesOptions): void {
+export function addLoginPage(app: App, options: PagesOptions): void {
   const { services, base, providers } = options;
   const show = (request: FastifyRequest, reply: FastifyReply, page: CredentialsPage, status?: number) => {
     const registration = services.users !== undefined && services.registration === 'open';
-    return sendPage(reply, loginPage(contextFor(request, options), { ...page, providers, registration }), status);
+    return sendPage(
+      reply,
+      renderLoginPage(buildContext(request, options), { ...page, providers, registration }),
+      status,
+    );
   };
 
   app.get('/login', { config: { needs: 'nothing' }, schema: { querystring: Query } }, async (request, reply) => {
     const { reason, to } = request.query;
     const destination = to === undefined ? undefined : localPath(to);
-    const visitor = await visitorOf(request, services);
+    const visitor = await findVisitor(request, services);
     if (visitor && reason === undefined) return reply.redirect(destination ?? ACCOUNT, 303);
-    const info = known(contextFor(request, options).strings.reasons, reason);
+    const info = findText(buildContext(request, options).strings.reasons, reason);
     return show(request, reply, {
       info,
       username: visitor?.username,
@@ -52,7 +56,7 @@ export function login(app: App, options: PagesOptions): void {
         const problem = asProblem(error);
         logFault(error, problem, request, reply);
         const page = {
-          error: errorText(contextFor(request, options).strings, problem),
+          error: findErrorText(buildContext(request, options).strings, problem),
           username: credentials.username,
           to,
         };

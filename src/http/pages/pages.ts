@@ -6,7 +6,7 @@ import type { Problem } from '../kit/problem.js';
 import { refreshed } from '../flows/refresh.js';
 import type { Services } from '../flows/services.js';
 import { handOver } from '../kit/token-response.js';
-import type { ProviderButton } from './credentials-form.js';
+import type { ProviderButton } from './credentials-pages.js';
 import type { Brand, PageContext } from './layout.js';
 import type { Assets } from './load-assets.js';
 import { LANGUAGES, type Strings, stringsFor } from './strings.js';
@@ -26,7 +26,7 @@ export interface PagesOptions {
 export const ACCOUNT = '/account';
 
 /** A page's context in the language that its reader prefers. */
-export function contextFor(
+export function buildContext(
   { raw }: FastifyRequest,
   { brand, assets, base, services: { loginPage } }: PagesOptions,
 ): PageContext {
@@ -38,7 +38,7 @@ export function sendPage(reply: FastifyReply, page: string, status = 200): Fasti
 }
 
 /** Who reads a page, by the access token; that of an OAuth client is nobody's here. */
-export async function visitorOf(
+export async function findVisitor(
   request: FastifyRequest,
   { sessions, cookies }: Services,
 ): Promise<Principal | undefined> {
@@ -52,8 +52,12 @@ export async function visitorOf(
  *
  * @throws {Problem} `reauthentication_required`
  */
-export async function sender(request: FastifyRequest, reply: FastifyReply, services: Services): Promise<Principal> {
-  const visitor = await visitorOf(request, services);
+export async function requireVisitor(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  services: Services,
+): Promise<Principal> {
+  const visitor = await findVisitor(request, services);
   if (visitor) return visitor;
   const { tokens, transport, keepsRefreshToken } = await refreshed(request, services);
   handOver(reply, services.cookies, tokens, { transport, keepsRefreshToken });
@@ -61,17 +65,22 @@ export async function sender(request: FastifyRequest, reply: FastifyReply, servi
 }
 
 /** Sends a reader to the login page, where they read why, and from there on to a path of ours. */
-export function toLogin(reply: FastifyReply, { loginPage }: Services, reason: string, to = ACCOUNT): FastifyReply {
+export function redirectToLogin(
+  reply: FastifyReply,
+  { loginPage }: Services,
+  reason: string,
+  to = ACCOUNT,
+): FastifyReply {
   return reply.redirect(`${loginPage}?${new URLSearchParams({ reason, to }).toString()}`, 303);
 }
 
 /** Sends a reader on to a path of ours by way of their refresh token or, where that is of no use, of the login page. */
-export function onward(reply: FastifyReply, { base }: PagesOptions, to: string): FastifyReply {
+export function redirectToContinue(reply: FastifyReply, { base }: PagesOptions, to: string): FastifyReply {
   return reply.redirect(`${base}/continue?${new URLSearchParams({ to }).toString()}`, 303);
 }
 
 /** Sends whoever has to log in first to where they read why, and then on; undefined for every other problem. */
-export function turnedAway(
+export function redirectToAuthenticate(
   reply: FastifyReply,
   options: PagesOptions,
   { code, extensions }: Problem,
@@ -79,24 +88,24 @@ export function turnedAway(
 ): FastifyReply | undefined {
   switch (code) {
     case 'reauthentication_required':
-      return toLogin(reply, options.services, String(extensions.reason), to);
+      return redirectToLogin(reply, options.services, String(extensions.reason), to);
     case 'insufficient_user_authentication':
-      return toLogin(reply, options.services, code, to);
+      return redirectToLogin(reply, options.services, code, to);
     case 'authentication_required':
     case 'invalid_token':
-      return onward(reply, options, to);
+      return redirectToContinue(reply, options, to);
     default:
       return undefined;
   }
 }
 
 /** What a page says of a problem. */
-export function errorText({ errors }: Strings, { code, extensions }: Problem): string {
+export function findErrorText({ errors }: Strings, { code, extensions }: Problem): string {
   const words: Record<string, string> = errors;
   return words[String(extensions.reason)] ?? words[code] ?? errors.other;
 }
 
 /** The text for a word that came in the query; undefined for a word that we do not have. */
-export function known(texts: Record<string, string>, word: string | undefined): string | undefined {
+export function findText(texts: Record<string, string>, word: string | undefined): string | undefined {
   return word !== undefined && Object.hasOwn(texts, word) ? texts[word] : undefined;
 }

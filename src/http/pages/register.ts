@@ -8,17 +8,17 @@ import { Problem } from '../kit/problem.js';
 import type { App } from '../kit/route.js';
 import { signUp } from '../flows/register.js';
 import { handOver } from '../kit/token-response.js';
-import { type CredentialsPage, registerPage } from './credentials-form.js';
-import { ACCOUNT, contextFor, errorText, type PagesOptions, sendPage } from './pages.js';
+import { type CredentialsPage, renderRegisterPage } from './credentials-pages.js';
+import { ACCOUNT, buildContext, findErrorText, type PagesOptions, sendPage } from './pages.js';
 
 const Form = Type.Object({ username: Type.String(), password: Type.String() }, { additionalProperties: false });
 
 const ABOUT_THE_USERNAME = new Set(['invalid_username', 'username_taken']);
 
-export function register(app: App, options: PagesOptions, users: Users): void {
+export function addRegisterPage(app: App, options: PagesOptions, users: Users): void {
   const { services, base, passwordMinLength: minimumLength } = options;
   const show = (request: FastifyRequest, reply: FastifyReply, page: CredentialsPage, status?: number) =>
-    sendPage(reply, registerPage(contextFor(request, options), { ...page, minimumLength }), status);
+    sendPage(reply, renderRegisterPage(buildContext(request, options), { ...page, minimumLength }), status);
 
   app.get('/register', { config: { needs: 'nothing' } }, async (request, reply) => {
     if (services.registration === 'closed') throw new Problem('registration_closed');
@@ -37,7 +37,7 @@ export function register(app: App, options: PagesOptions, users: Users): void {
         const problem = asProblem(error);
         logFault(error, problem, request, reply);
         const page = {
-          error: errorText(contextFor(request, options).strings, problem),
+          error: findErrorText(buildContext(request, options).strings, problem),
           username: request.body.username,
           usernameIsWrong: ABOUT_THE_USERNAME.has(problem.code),
         };

@@ -2,30 +2,30 @@ import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { loadConfig } from '../../../src/server/config/config.js';
-import { AdminKeys, digestOfAdminKey, mintAdminKey } from '../../../src/http/admin/keys.js';
+import { AdminKeys, digestAdminKey, generateAdminKey } from '../../../src/http/admin/keys.js';
 import { startService } from '../../support/service.js';
 import { startAdmin } from './support.js';
 
 t.test('a key is known by its digest alone', async (t) => {
-  const [one, two] = [mintAdminKey(), mintAdminKey()];
+  const [one, two] = [generateAdminKey(), generateAdminKey()];
   t.match(one, /^lkadm_[\w-]{48}$/);
   t.not(one, two);
   const entry = (name: string, key: string) => ({
     name,
-    digest: digestOfAdminKey(key),
+    digest: digestAdminKey(key),
     scopes: ['users:read'] as const,
   });
   const keys = new AdminKeys([entry('one', one), entry('two', two)]);
   t.equal(keys.find(one)?.name, 'one');
   t.equal(keys.find(two)?.name, 'two');
-  t.equal(keys.find(mintAdminKey()), undefined);
-  t.equal(keys.find(digestOfAdminKey(one)), undefined, 'the configuration opens nothing');
+  t.equal(keys.find(generateAdminKey()), undefined);
+  t.equal(keys.find(digestAdminKey(one)), undefined, 'the configuration opens nothing');
 });
 
 t.test('what is no key is told without comparing', async (t) => {
-  const key = mintAdminKey();
+  const key = generateAdminKey();
   const keys = new AdminKeys([
-    { name: 'any', digest: digestOfAdminKey(`${key.slice(0, -1)}${key.endsWith('A') ? 'B' : 'A'}`), scopes: [] },
+    { name: 'any', digest: digestAdminKey(`${key.slice(0, -1)}${key.endsWith('A') ? 'B' : 'A'}`), scopes: [] },
   ]);
   for (const other of [
     '',
@@ -61,7 +61,7 @@ t.test('an API key is needed, and one that allows what is asked', async (t) => {
     undefined,
     'Bearer',
     `Basic ${all}`,
-    `Bearer ${mintAdminKey()}`,
+    `Bearer ${generateAdminKey()}`,
     `Bearer ${all} ${all}`,
     `Bearer ${all}x`,
     'Bearer lka_x',

@@ -1,18 +1,18 @@
 import { ADMIN_SCOPES } from '../../../src/http/kit/route.js';
-import { digestOfAdminKey, mintAdminKey } from '../../../src/http/admin/keys.js';
+import { digestAdminKey, generateAdminKey } from '../../../src/http/admin/keys.js';
 import type { AuthEvent } from '../../../src/http/flows/services.js';
 import { startService } from '../../support/service.js';
 
 /** The service with an admin API, a key that may do everything and one for reading only. */
 export async function startAdmin() {
-  const all = mintAdminKey();
-  const reading = mintAdminKey();
+  const all = generateAdminKey();
+  const reading = generateAdminKey();
   const events: AuthEvent[] = [];
   const service = await startService(
     {
       adminKeys: [
-        { name: 'reading', digest: digestOfAdminKey(reading), scopes: ['sessions:read', 'users:read'] },
-        { name: 'all', digest: digestOfAdminKey(all), scopes: ADMIN_SCOPES },
+        { name: 'reading', digest: digestAdminKey(reading), scopes: ['sessions:read', 'users:read'] },
+        { name: 'all', digest: digestAdminKey(all), scopes: ADMIN_SCOPES },
       ],
     },
     { onEvent: (event) => events.push(event) },

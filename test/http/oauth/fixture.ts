@@ -60,6 +60,6 @@ export function basic(id: string, secret: string): { authorization: string } {
 export const CLOSED_MS = 60_000;
 
 /** What an error that a client throws has, among other things. */
-export function failing(fields: object): Error {
+export function errorLike(fields: object): Error {
   return fields as Error;
 }

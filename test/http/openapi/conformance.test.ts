@@ -6,7 +6,7 @@ import Fastify from 'fastify';
 import t from 'tap';
 import { publicDocumentation } from '../../../src/http/openapi/descriptions.js';
 import { errorHandler, sendProblem } from '../../../src/http/kit/error-handler.js';
-import { documented } from '../../../src/http/openapi/document.js';
+import { registerOpenApi } from '../../../src/http/openapi/document.js';
 import { Problem } from '../../../src/http/kit/problem.js';
 import { holdToDocument } from '../../support/conformance.js';
 
@@ -27,7 +27,7 @@ t.test('an answer that does not conform to the document is found', async (t) => 
   app
     .setErrorHandler(errorHandler)
     .setNotFoundHandler((_request, reply) => sendProblem(reply, new Problem('not_found')));
-  await documented(app, publicDocumentation);
+  await registerOpenApi(app, publicDocumentation);
   let answer: { status?: number; type?: string; body?: unknown; error?: Problem; location?: string } = {};
   const schema = {
     summary: 'A test',
@@ -83,7 +83,7 @@ t.test('a path that is not there is a problem, or it is found', async (t) => {
   const violations: string[] = [];
   const app = Fastify();
   holdToDocument(app, (violation) => violations.push(violation));
-  await documented(app, publicDocumentation);
+  await registerOpenApi(app, publicDocumentation);
   await app.inject('/nowhere');
   t.same(violations, ['GET /nowhere answered 404: its content type is application/json']);
 });

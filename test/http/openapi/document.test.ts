@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import Fastify from 'fastify';
 import t from 'tap';
 import { publicDocumentation } from '../../../src/http/openapi/descriptions.js';
-import { documented } from '../../../src/http/openapi/document.js';
+import { registerOpenApi } from '../../../src/http/openapi/document.js';
 import { problems } from '../../../src/http/kit/problem.js';
 import { startAdmin } from '../admin/support.js';
 
@@ -110,7 +110,7 @@ t.test('the documents of both listeners', async (t) => {
 
 t.test('a route without a schema is not described, nor one that hides', async (t) => {
   const app = Fastify();
-  await documented(app, publicDocumentation);
+  await registerOpenApi(app, publicDocumentation);
   app.get('/plain', () => 'plain');
   app.get('/hidden', { schema: { hide: true } }, () => 'hidden');
   app.get('/seen', { schema: { summary: 'Seen' } }, () => 'seen');

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { loginPage } from '../../../src/http/pages/credentials-form.js';
+import { renderLoginPage } from '../../../src/http/pages/credentials-pages.js';
 import { stringsFor } from '../../../src/http/pages/strings.js';
 import {
   ACCESS_COOKIE,
@@ -161,7 +161,7 @@ t.test('providers have their buttons', async (t) => {
     ['en', 'Log in with Example & Co'],
     ['de', 'Mit Example & Co anmelden'],
   ] as const) {
-    const body = loginPage(
+    const body = renderLoginPage(
       { brand: { name: 'latchkey' }, assets, base: '/auth', loginPage: '/login', strings: stringsFor(language) },
       { providers: [{ name: 'Example & Co', href: '/auth/oidc/example' }], registration: false },
     );

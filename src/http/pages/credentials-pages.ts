@@ -21,7 +21,7 @@ export interface CredentialsPage {
   readonly again?: boolean;
 }
 
-export function loginPage(
+export function renderLoginPage(
   context: PageContext,
   page: CredentialsPage & { readonly providers: readonly ProviderButton[]; readonly registration: boolean },
 ): string {
@@ -45,7 +45,10 @@ export function loginPage(
   );
 }
 
-export function registerPage(context: PageContext, page: CredentialsPage & { readonly minimumLength: number }): string {
+export function renderRegisterPage(
+  context: PageContext,
+  page: CredentialsPage & { readonly minimumLength: number },
+): string {
   const { strings, base } = context;
   return layout(
     context,
