@@ -1,4 +1,5 @@
-// Makes an API key of the admin API: prints it, which is kept nowhere, and its entry for ADMIN_KEYS.
+#!/usr/bin/env node
+// Creates an API key for the admin API. Prints the key, which is stored nowhere, and its entry for ADMIN_KEYS.
 import { Buffer } from 'node:buffer';
 import { createHash, randomBytes } from 'node:crypto';
 import { crc32 } from 'node:zlib';
@@ -8,7 +9,8 @@ const SCOPES = ['sessions:read', 'sessions:write', 'users:read', 'users:write'];
 const [name = '', ...scopes] = process.argv.slice(2);
 if (!/^[\w.~-]{1,64}$/.test(name) || scopes.length === 0 || !scopes.every((scope) => SCOPES.includes(scope))) {
   console.error(
-    `Usage: npm run admin-key -- <name> <scope>…    (letters, digits and . _ ~ -; scopes are ${SCOPES.join(', ')})`,
+    `Usage: latchkey-admin-key <name> <scope>…\n` +
+      `  name: 1 to 64 letters, digits and . _ ~ -\n  scopes: ${SCOPES.join(', ')}`,
   );
   process.exit(1);
 }

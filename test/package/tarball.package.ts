@@ -11,7 +11,7 @@ const installed = (...path: string[]) => join(root, 'node_modules', ...path);
 const directory = await mkdtemp(join(tmpdir(), 'latchkey-package-'));
 t.teardown(() => rm(directory, { recursive: true, force: true }));
 
-/** What a host's own strict compiler and Node are given. */
+/** A host application that uses every entry of the package: compiled under `strict`, then run. */
 const MAIN = `
 import assert from 'node:assert/strict';
 import { Redis } from 'ioredis';
@@ -74,24 +74,41 @@ const run = async (command: string, args: string[], cwd = directory) => {
 };
 const node = (...args: string[]) => run(process.execPath, args);
 
-t.test('the packed package, in a project of its own', async (t) => {
+t.test('the packed package works in an empty project', async (t) => {
   const packed = await run('npm', ['pack', '--json', '--pack-destination', directory], root);
   const [{ filename, files }] = JSON.parse(packed.slice(packed.indexOf('[\n')));
   const tarball = join(directory, filename);
   const paths = new Set(files.map(({ path }: { path: string }) => path));
 
-  await t.test('holds every file that is read at run time, and no source', async (t) => {
-    const read = (await readdir(join(root, 'src'), { recursive: true })).filter((path) =>
-      /\.(lua|txt|css|js)$/.test(path),
-    );
-    t.ok(read.length > 15, 'there are some');
-    for (const path of [...read.map((each) => `dist/${each}`), 'redis.conf', 'README.md', 'LICENSE', 'package.json'])
-      t.ok(paths.has(path), path);
-    t.same(
-      [...paths].filter((path) => /^(src|test)\/|[^d]\.ts$/.test(String(path))),
-      [],
-    );
-  });
+  await t.test(
+    'the tarball holds every file that is read at run time, the documents for users, and no source',
+    async (t) => {
+      const read = (await readdir(join(root, 'src'), { recursive: true })).filter((path) =>
+        /\.(lua|txt|css|js)$/.test(path),
+      );
+      t.ok(read.length > 15, 'src has files that are read at run time');
+      const pages = (await readdir(join(root, 'docs'))).filter((path) => /\.(md|json)$/.test(path));
+      t.ok(pages.length > 10, 'docs has pages');
+      for (const path of [
+        ...read.map((each) => `dist/${each}`),
+        ...pages.filter((page) => page !== 'mutation.md').map((page) => `docs/${page}`),
+        'examples/fastify-app/app.js',
+        'examples/forward-auth/nginx.conf',
+        'examples/plugin/app.ts',
+        'examples/testing/node.test.js',
+        'redis.conf',
+        'users.acl',
+        'README.md',
+        'LICENSE',
+        'package.json',
+      ])
+        t.ok(paths.has(path), path);
+      t.same(
+        [...paths].filter((path) => /^(src|test|bench)\/|^(?!examples\/).*[^d]\.ts$|node_modules/.test(String(path))),
+        [],
+      );
+    },
+  );
 
   await t.test('publint and attw find nothing', async (t) => {
     await t.resolves(node(installed('publint/src/cli.js'), 'run', tarball, '--strict'));
@@ -100,7 +117,7 @@ t.test('the packed package, in a project of its own', async (t) => {
 
   await writeFile(join(directory, 'package.json'), JSON.stringify({ name: 'host', private: true, type: 'module' }));
   await run('npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', tarball, 'fastify', 'ioredis']);
-  // What the host would develop with; none of it comes with the package.
+  // Development tools of the host; none of them comes with the package.
   await mkdir(join(directory, 'node_modules/@types'), { recursive: true });
   for (const tool of ['@types/node', 'tap']) await symlink(installed(tool), join(directory, 'node_modules', tool));
   await cp(join(root, 'examples/plugin'), directory, { recursive: true });
@@ -119,7 +136,7 @@ t.test('the packed package, in a project of its own', async (t) => {
   };
   await writeFile(join(directory, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts'] }));
 
-  await t.test('compiles under a strict compiler, which catches a wrong use of each entry', async (t) => {
+  await t.test('a strict compiler accepts the host application, and refuses a wrong use of each entry', async (t) => {
     await t.resolves(node(installed('typescript/bin/tsc')));
     const wrong = [
       "import latchkey from 'latchkey'; import Fastify from 'fastify'; Fastify().register(latchkey, { tokenKeys: [] });",
@@ -134,20 +151,32 @@ t.test('the packed package, in a project of its own', async (t) => {
       join(directory, 'wrong/tsconfig.json'),
       JSON.stringify({ compilerOptions: { ...compilerOptions, noEmit: true }, include: ['*.ts'] }),
     );
-    const told = await node(installed('typescript/bin/tsc'), '-p', 'wrong').catch((error: Error) => error.message);
-    for (const index of wrong.keys()) t.match(told, `wrong/${index}.ts(`);
+    const output = await node(installed('typescript/bin/tsc'), '-p', 'wrong').catch((error: Error) => error.message);
+    for (const index of wrong.keys()) t.match(output, `wrong/${index}.ts(`);
   });
 
-  await t.test('runs', async (t) => {
+  await t.test('the compiled host application runs', async (t) => {
     t.equal((await node('out/main.js')).trim(), 'it works');
   });
 
-  await t.test('the examples of tests pass under node:test and tap', async (t) => {
+  await t.test('its commands make an API key and an OAuth client', async (t) => {
+    const npx = (...args: string[]) => run('npx', ['--no-install', ...args]);
+    t.match(
+      await npx('latchkey-admin-key', 'backoffice', 'users:read'),
+      /^key +lkadm_\S+\nADMIN_KEYS +backoffice:\S+:users:read\n$/,
+    );
+    t.match(
+      await npx('latchkey-oauth-client', 'billing'),
+      /^client_id +billing\nclient_secret +lks_\S+\nOAUTH_CLIENTS +billing:\S+\n$/,
+    );
+  });
+
+  await t.test('examples/testing passes under node:test and under tap', async (t) => {
     t.match(await node('--test', 'testing/node.test.js'), /pass 3/);
     t.match(await node('testing/tap.test.js'), /^ok 3 - a session that was revoked/m);
   });
 
-  await t.test('its own manifest says what was installed', async (t) => {
+  await t.test('the installed manifest names the entries and the peer dependencies', async (t) => {
     const manifest = JSON.parse(await readFile(join(directory, 'node_modules/latchkey/package.json'), 'utf8'));
     t.same(Object.keys(manifest.exports), ['.', './check', './client', './testing']);
     t.same(Object.keys(manifest.peerDependencies).sort(), ['fastify', 'ioredis']);

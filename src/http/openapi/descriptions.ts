@@ -42,6 +42,6 @@ export const internalDocumentation: Documentation = {
     { name: 'documentation', description: 'The API, by itself' },
   ],
   securitySchemes: {
-    apiKey: { type: 'http', scheme: 'bearer', description: 'An API key, made with `npm run admin-key`' },
+    apiKey: { type: 'http', scheme: 'bearer', description: 'An API key, made with `npx latchkey-admin-key`' },
   },
 };

@@ -437,7 +437,7 @@ export const variables = {
     unset: 'there are none',
     secret: true,
     description:
-      'Who may use the [OAuth endpoints](oauth.md). `npm run oauth-client -- <id>` makes a secret and its entry.',
+      'Who may use the [OAuth endpoints](oauth.md). `npx latchkey-oauth-client <id>` makes a secret and its entry.',
   },
   oidcProviders: {
     name: 'OIDC_PROVIDERS',
@@ -452,7 +452,7 @@ export const variables = {
     unset: 'there is no admin API',
     secret: true,
     description:
-      'Who may use the [admin API](admin.md). `npm run admin-key -- <name> <scope>…` makes a key and its entry.',
+      'Who may use the [admin API](admin.md). `npx latchkey-admin-key <name> <scope>…` makes a key and its entry.',
   },
   webhooks: {
     name: 'WEBHOOKS',

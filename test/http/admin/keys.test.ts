@@ -38,7 +38,7 @@ t.test('what is no key is told without comparing', async (t) => {
   }
 });
 
-t.test('npm run admin-key makes a key and the entry that ADMIN_KEYS takes', async (t) => {
+t.test('latchkey-admin-key makes a key and the entry that ADMIN_KEYS takes', async (t) => {
   const tool = fileURLToPath(new URL('../../../tools/admin-key.mjs', import.meta.url));
   const printed = execFileSync(process.execPath, [tool, 'backoffice', 'users:read', 'sessions:write'], {
     encoding: 'utf8',
