@@ -9,7 +9,7 @@ import { requestsOf } from './requests.js';
 import { Model, sessionCommands } from './session-model.js';
 import { type Edit, Workshop } from './weakened.js';
 
-const isLong = process.env.LATCHKEY_LONG_PROPERTIES === '1';
+const isLong = process.env.LATCHKEY_LONG === '1';
 const runs = (short: number, long: number) => ({ numRuns: isLong ? long : short });
 
 const settings = { redisTimeoutMs: 10_000, refreshGraceMs: 10 * 60_000, loginFailuresPerNetwork: 20 };

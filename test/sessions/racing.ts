@@ -3,8 +3,8 @@ import t from 'tap';
 import { startRedis } from '../support/redis.js';
 import { storeOn, type TestStore } from './fixture.js';
 
-/** `npm run test:races` runs ten times as many rounds. */
-export const LONG = process.env.LATCHKEY_LONG_RACES === '1' ? 10 : 1;
+/** `npm run test:long` runs ten times as many rounds. */
+export const LONG = process.env.LATCHKEY_LONG === '1' ? 10 : 1;
 
 const redis = await startRedis({ args: ['--appendonly', 'no'] });
 t.teardown(() => redis.stop());

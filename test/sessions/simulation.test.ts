@@ -3,8 +3,8 @@ import { startRedis } from '../support/redis.js';
 import { type Scenario, simulate } from './simulation.js';
 import type { Change } from './virtual-redis.js';
 
-/** `npm run test:simulation` goes on much longer, from a seed that it tells. */
-const LONG = process.env.LATCHKEY_LONG_SIMULATION === '1';
+/** `npm run test:long` sends a hundred times as many messages, from a seed that it prints. */
+const LONG = process.env.LATCHKEY_LONG === '1';
 const SEED = LONG ? Date.now() % 1_000_000 : 1;
 const MESSAGES = LONG ? 400_000 : 4_000;
 
