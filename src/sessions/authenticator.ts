@@ -1,6 +1,6 @@
 import type { Keys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
-import { gatheringLookup, type Lookup } from './lookup.js';
+import { createBatchedLookup, type Lookup } from './lookup.js';
 import type { Principal } from './session.js';
 import { type AccessToken, parseAccessToken } from './token.js';
 
@@ -16,12 +16,12 @@ const confirm = defineScript({
 type Stored = Principal & { readonly unconfirmed?: true };
 
 /** The principal that an access key holds. */
-export function principalFrom(value: string): Principal {
+export function parsePrincipal(value: string): Principal {
   const { unconfirmed: _, ...principal } = JSON.parse(value) as Stored;
   return principal;
 }
 
-const NOTHING = Promise.resolve(undefined);
+const NO_PRINCIPAL = Promise.resolve(undefined);
 
 export interface Clients {
   readonly lookups: RedisClient;
@@ -43,11 +43,11 @@ export class Authenticator {
   readonly #options: AuthenticatorOptions;
   readonly #confirming = new Map<string, Promise<void>>();
   /** The tokens whose read is not yet on its way to Redis, each with what it will prove. */
-  readonly #asked = new Map<string, Promise<Principal | undefined>>();
+  readonly #unsentReads = new Map<string, Promise<Principal | undefined>>();
 
   /** `lookups` and `scripts` may be one client; two keep slow scripts out of the way of lookups. */
   constructor(clients: Clients, options: AuthenticatorOptions) {
-    this.#lookup = gatheringLookup(clients.lookups, () => this.#asked.clear());
+    this.#lookup = createBatchedLookup(clients.lookups, () => this.#unsentReads.clear());
     this.#scripts = clients.scripts;
     this.#options = options;
   }
@@ -59,14 +59,14 @@ export class Authenticator {
    * @throws {UnavailableError} when Redis does not answer in its deadline.
    */
   authenticate(token: string): Promise<Principal | undefined> {
-    const asked = this.#asked.get(token);
+    const asked = this.#unsentReads.get(token);
     if (asked) return asked;
     const access = parseAccessToken(token);
-    if (!access) return NOTHING;
+    if (!access) return NO_PRINCIPAL;
     const proof = this.#lookup(this.#options.keys.access(access.partition, access.digest)).then((value) =>
-      value === null ? undefined : this.#proven(access, value),
+      value === null ? undefined : this.#toPrincipal(access, value),
     );
-    this.#asked.set(token, proof);
+    this.#unsentReads.set(token, proof);
     return proof;
   }
 
@@ -75,11 +75,11 @@ export class Authenticator {
     await Promise.all(this.#confirming.values());
   }
 
-  #proven(access: AccessToken, value: string): Principal {
+  #toPrincipal(access: AccessToken, value: string): Principal {
     const stored = JSON.parse(value) as Stored;
-    if (!stored.unconfirmed) return frozen(stored);
+    if (!stored.unconfirmed) return deepFreeze(stored);
     this.#confirm(access, stored.sessionId);
-    return frozen(principalFrom(value));
+    return deepFreeze(parsePrincipal(value));
   }
 
   #confirm({ partition, digest }: AccessToken, sessionId: string): void {
@@ -95,8 +95,8 @@ export class Authenticator {
 }
 
 /** Several requests may hold it. */
-function frozen<T extends object>(value: T): T {
+function deepFreeze<T extends object>(value: T): T {
   for (const member of Object.values(value))
-    if (typeof member === 'object' && member !== null) frozen(member as object);
+    if (typeof member === 'object' && member !== null) deepFreeze(member as object);
   return Object.freeze(value);
 }

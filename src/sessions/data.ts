@@ -63,7 +63,7 @@ export function checkSessionData(data: SessionData): void {
  *
  * @throws {InvalidSessionDataError} as {@link checkSessionData}, of the result.
  */
-export function patched(data: SessionData | undefined, patch: SessionData): SessionData {
+export function patchSessionData(data: SessionData | undefined, patch: SessionData): SessionData {
   checkDepth(patch);
   const result = mergePatch(data, patch) as SessionData;
   checkSessionData(result);

@@ -20,7 +20,7 @@ interface Read {
  *
  * @param onSend told just before gathered reads are sent.
  */
-export function gatheringLookup(client: RedisClient, onSend: () => void): Lookup {
+export function createBatchedLookup(client: RedisClient, onSend: () => void): Lookup {
   let waiting: Read[] = [];
 
   function flush() {
@@ -29,7 +29,7 @@ export function gatheringLookup(client: RedisClient, onSend: () => void): Lookup
     waiting = [];
     onSend();
     if (isCluster(client)) readFromOwners(client, reads);
-    else readAtOnce(client, reads);
+    else readWithMget(client, reads);
   }
 
   return (key) =>
@@ -39,7 +39,7 @@ export function gatheringLookup(client: RedisClient, onSend: () => void): Lookup
     });
 }
 
-function readAtOnce(redis: Redis, reads: readonly Read[]): void {
+function readWithMget(redis: Redis, reads: readonly Read[]): void {
   redis.mget(reads.map(({ key }) => key)).then(
     (values) => reads.forEach(({ resolve }, i) => resolve(values[i]!)),
     (error: unknown) => fail(reads, error),
@@ -47,7 +47,7 @@ function readAtOnce(redis: Redis, reads: readonly Read[]): void {
 }
 
 function readFromOwners(cluster: Cluster, reads: readonly Read[]): void {
-  for (const [owner, owned] of byOwner(cluster, reads)) {
+  for (const [owner, owned] of groupByOwner(cluster, reads)) {
     if (!owner) {
       for (const read of owned) readAlone(cluster, read);
       continue;
@@ -69,7 +69,7 @@ function readFromOwners(cluster: Cluster, reads: readonly Read[]): void {
 }
 
 /** Reads for which no owner is known or connected, or whose keys ioredis gives a prefix, have none. */
-function byOwner(cluster: Cluster, reads: readonly Read[]): Map<Redis | undefined, Read[]> {
+function groupByOwner(cluster: Cluster, reads: readonly Read[]): Map<Redis | undefined, Read[]> {
   const masters = new Map<string | undefined, Redis>();
   if (!cluster.options.keyPrefix) {
     for (const node of cluster.nodes('master')) {

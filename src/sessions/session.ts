@@ -38,9 +38,9 @@ export interface Principal extends Identity {
 }
 
 /** Whom a refresh token belongs to. Instants are milliseconds since 1970. */
-export interface Holder extends Identity {
+export interface RefreshTokenInspection extends Identity {
   /** Whether a refresh with it would succeed, or end its session. */
-  readonly standing: 'living' | 'spent';
+  readonly status: 'active' | 'reused';
   /** When the session was last renewed by a rotation, or else begun. */
   readonly renewedAt: number;
   /** When the session ends if it is not renewed. */

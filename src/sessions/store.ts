@@ -3,12 +3,12 @@ import { callRedis } from '../redis/faults.js';
 import { partitionOf } from '../redis/keys.js';
 import { waitForReplicas } from '../redis/replicas.js';
 import { defineScript, type RedisClient, type ScriptReply } from '../redis/script.js';
-import { checkIdentity, patched } from './data.js';
-import { Authenticator, type AuthenticatorOptions, type Clients, principalFrom } from './authenticator.js';
+import { checkIdentity, patchSessionData } from './data.js';
+import { Authenticator, type AuthenticatorOptions, type Clients, parsePrincipal } from './authenticator.js';
 import type {
   EndedReason,
   Ending,
-  Holder,
+  RefreshTokenInspection,
   Identity,
   IssuedTokens,
   Lifetimes,
@@ -89,12 +89,12 @@ const revokeAll = defineScript({
   outcomes: ['revoked', 'more', 'stale'],
 });
 
-const holder = defineScript({
-  file: new URL('./scripts/holder.lua', import.meta.url),
+const inspect = defineScript({
+  file: new URL('./scripts/inspect.lua', import.meta.url),
   prelude,
   keys: ['session'],
   args: ['generation', 'refresh', 'nextRefresh', 'grace', 'retryWindow'],
-  outcomes: ['living', 'spent', 'unknown'],
+  outcomes: ['active', 'reused', 'unknown'],
 });
 
 const update = defineScript({
@@ -143,7 +143,7 @@ export interface IssueRequest {
 }
 
 /** The sessions that ended as one began: beyond the limit of their user, and the one that it took the place of. */
-export interface MadeRoom {
+export interface DisplacedSessions {
   readonly evicted: readonly string[];
   readonly superseded: readonly string[];
 }
@@ -175,7 +175,7 @@ export class SessionStore {
    * @throws {InvalidIdentityError} for text about the user that is no Unicode.
    * @throws {InvalidSessionDataError} when its data is too large, nested too deep, or no Unicode.
    */
-  async issue(request: IssueRequest): Promise<IssuedTokens & MadeRoom> {
+  async issue(request: IssueRequest): Promise<IssuedTokens & DisplacedSessions> {
     const { identity, authenticatedAt, credential = '', origin, supersedes = '', lifetimeMs = Infinity } = request;
     const { keys, tokenKeys, lifetimes } = this.#options;
     checkIdentity(identity);
@@ -190,7 +190,7 @@ export class SessionStore {
       args: {
         sessionId,
         credential,
-        principal: principalOf(identity),
+        principal: serializeIdentity(identity),
         authenticatedAt: authenticatedAt ?? '',
         client: identity.client ?? '',
         refresh: pair.refresh.digest,
@@ -205,11 +205,11 @@ export class SessionStore {
       },
     });
     if (reply.outcome !== 'issued') throw new StaleCredentialError();
-    const ended: MadeRoom = { evicted: listed(reply.evicted), superseded: listed(reply.superseded) };
+    const ended: DisplacedSessions = { evicted: splitIds(reply.evicted), superseded: splitIds(reply.superseded) };
     for (const reason of ['evicted', 'superseded'] as const) {
-      await this.#endedForGood(partition, { subject: identity.subject, sessionIds: ended[reason], reason });
+      await this.#repeatEndings(partition, { subject: identity.subject, sessionIds: ended[reason], reason });
     }
-    return { ...issuedTokens(pair, reply), ...ended };
+    return { ...toIssuedTokens(pair, reply), ...ended };
   }
 
   /** See {@link Authenticator.authenticate}. */
@@ -261,19 +261,19 @@ export class SessionStore {
     switch (reply.outcome) {
       case 'ended':
         // It may have been ended by a request that failed, since no replica had it then.
-        await this.#endedForGood(partition, {
+        await this.#repeatEndings(partition, {
           sessionIds: reply.reason === 'unknown' ? [] : [sessionId],
           reason: reply.reason as EndedReason,
         });
         return { outcome: 'ended', reason: reply.reason as EndedReason | 'unknown' };
       case 'reused':
-        await this.#endedForGood(partition, { sessionIds: [sessionId], reason: 'reused' });
+        await this.#repeatEndings(partition, { sessionIds: [sessionId], reason: 'reused' });
         return { outcome: 'reused', subject: (JSON.parse(reply.principal!) as Identity).subject, sessionId };
       default:
         return {
           outcome: reply.outcome,
           lastRotation: { device: reply.device!, address: reply.address! },
-          ...issuedTokens(reply.outcome === 'unchanged' ? current : next, reply),
+          ...toIssuedTokens(reply.outcome === 'unchanged' ? current : next, reply),
         };
     }
   }
@@ -294,7 +294,7 @@ export class SessionStore {
    */
   async awaitRevocations(token: string): Promise<void> {
     const { partition } = this.parseRefreshToken(token) ?? parseAccessToken(token) ?? {};
-    if (partition !== undefined) await this.#replicated(partition);
+    if (partition !== undefined) await this.#waitForReplicas(partition);
   }
 
   /**
@@ -331,10 +331,10 @@ export class SessionStore {
         },
       });
       if (reply.outcome === 'stale') throw new StaleCredentialError();
-      ended.push(...listed(reply.ended));
+      ended.push(...splitIds(reply.ended));
       if (reply.outcome === 'revoked') break;
     }
-    await this.#replicated(partitionOf(subject));
+    await this.#waitForReplicas(partitionOf(subject));
     return ended;
   }
 
@@ -342,9 +342,9 @@ export class SessionStore {
    * Whose session a refresh token belongs to, and whether it could still be refreshed with; undefined when it has ended.
    * `spent` is a token that has come back: its session should end. Nothing is changed.
    */
-  async holderOf(presented: RefreshToken): Promise<Holder | undefined> {
+  async inspectRefreshToken(presented: RefreshToken): Promise<RefreshTokenInspection | undefined> {
     const { keys, tokenKeys, lifetimes } = this.#options;
-    const reply = await holder(this.#scripts, {
+    const reply = await inspect(this.#scripts, {
       keys: { session: keys.session(presented.partition, presented.sessionId) },
       args: {
         generation: presented.generation,
@@ -357,7 +357,7 @@ export class SessionStore {
     if (reply.outcome === 'unknown') return undefined;
     return {
       ...(JSON.parse(reply.principal!) as Identity),
-      standing: reply.outcome,
+      status: reply.outcome,
       renewedAt: Number(reply.renewedAt),
       expiresAt: Number(reply.expiresAt),
     };
@@ -367,7 +367,7 @@ export class SessionStore {
   async get(subject: string, sessionId: string): Promise<Session | undefined> {
     const key = this.#options.keys.session(partitionOf(subject), sessionId);
     const stored = await callRedis(() => this.#scripts.hgetall(key));
-    const session = stored.principal === undefined ? undefined : sessionOf(sessionId, stored);
+    const session = stored.principal === undefined ? undefined : parseSession(sessionId, stored);
     return session?.subject === subject ? session : undefined;
   }
 
@@ -384,7 +384,7 @@ export class SessionStore {
     while (expected) {
       const principal = JSON.parse(expected) as Identity;
       if (principal.subject !== subject) return undefined;
-      const data = patched(principal.data, patch);
+      const data = patchSessionData(principal.data, patch);
       const replacement = JSON.stringify({ ...principal, data });
       const reply = await update(this.#scripts, { keys: { session }, args: { expected, replacement } });
       if (reply.outcome === 'updated') return data;
@@ -400,7 +400,7 @@ export class SessionStore {
       args: { limit: LIST_LIMIT },
     });
     return Object.entries(sessions).map(([sessionId, fields]) =>
-      sessionOf(sessionId, JSON.parse(fields) as Record<string, string>),
+      parseSession(sessionId, JSON.parse(fields) as Record<string, string>),
     );
   }
 
@@ -416,28 +416,28 @@ export class SessionStore {
   }
 
   async #revoke(partition: string, sessionId: string, subject: string, reason: EndedReason) {
-    const reply = await this.#revokeOnce(partition, sessionId, subject, reason);
-    await this.#replicated(partition);
+    const reply = await this.#runRevoke(partition, sessionId, subject, reason);
+    await this.#waitForReplicas(partition);
     return reply.outcome === 'revoked' ? (JSON.parse(reply.principal!) as Identity) : undefined;
   }
 
-  #revokeOnce(partition: string, sessionId: string, subject: string, reason: EndedReason) {
+  #runRevoke(partition: string, sessionId: string, subject: string, reason: EndedReason) {
     const session = this.#options.keys.session(partition, sessionId);
     return revoke(this.#revocations, { keys: { session }, args: { sessionId, subject, reason } });
   }
 
   /** Ends once more what another script has ended, as a failover in between may have brought it back, and waits for replicas. */
-  async #endedForGood(
+  async #repeatEndings(
     partition: string,
     { sessionIds, subject = '', reason }: { sessionIds: readonly string[]; subject?: string; reason: EndedReason },
   ): Promise<void> {
     if (sessionIds.length === 0 || !this.#options.revocationReplicas) return;
-    for (const sessionId of sessionIds) await this.#revokeOnce(partition, sessionId, subject, reason);
-    await this.#replicated(partition);
+    for (const sessionId of sessionIds) await this.#runRevoke(partition, sessionId, subject, reason);
+    await this.#waitForReplicas(partition);
   }
 
   /** A failover must not bring back what was revoked. Asked anew after a failure, this waits even if nothing was left to revoke. */
-  async #replicated(partition: string): Promise<void> {
+  async #waitForReplicas(partition: string): Promise<void> {
     const { revocationReplicas: replicas = 0, keys } = this.#options;
     if (replicas === 0) return;
     await waitForReplicas(this.#revocations, keys.mark(partition), { replicas, timeoutMs: REPLICATION_TIMEOUT_MS });
@@ -445,25 +445,25 @@ export class SessionStore {
 }
 
 /** A principal may be handed in as an identity: what is particular to its own session and token stays behind. */
-function principalOf({ subject, username, methods, client, scope, data }: IssueRequest['identity']): string {
+function serializeIdentity({ subject, username, methods, client, scope, data }: IssueRequest['identity']): string {
   const identity = { subject, username, methods, client, scope, data };
   return JSON.stringify(identity satisfies Record<keyof IssueRequest['identity'], unknown>);
 }
 
-function issuedTokens(pair: TokenPair, reply: ScriptReply<string>): IssuedTokens {
+function toIssuedTokens(pair: TokenPair, reply: ScriptReply<string>): IssuedTokens {
   return {
     pair,
-    principal: principalFrom(reply.value!),
+    principal: parsePrincipal(reply.value!),
     accessExpiresInMs: Number(reply.accessExpiresIn),
     refreshExpiresInMs: Number(reply.expiresIn),
   };
 }
 
-function listed(ids: string | undefined): string[] {
+function splitIds(ids: string | undefined): string[] {
   return ids ? ids.split(',') : [];
 }
 
-function sessionOf(sessionId: string, stored: Record<string, string>): Session {
+function parseSession(sessionId: string, stored: Record<string, string>): Session {
   return {
     ...(JSON.parse(stored.principal!) as Identity),
     sessionId,

@@ -48,7 +48,7 @@ export interface TokenPair {
  * The first 192 bits of a token's SHA-256 (FIPS 180-4; truncated as in NIST SP 800-107, section 5.1), base64url:
  * all that Redis ever sees of it.
  */
-export function digestOf(token: string): string {
+export function digestToken(token: string): string {
   return hash('sha256', token, 'base64url').slice(0, DIGEST_LENGTH);
 }
 
@@ -58,8 +58,8 @@ export function digestOf(token: string): string {
  * @returns undefined for anything that is not, to the letter, what {@link TokenKeys} makes.
  */
 export function parseAccessToken(token: string): AccessToken | undefined {
-  if (!unframed(token, ACCESS_FORM, ACCESS_CRC_SEED, ACCESS_FRAME)) return undefined;
-  return { token, partition: ACCESS_FRAME.toString('hex', 0, 2), digest: digestOf(token) };
+  if (!decodeFrame(token, ACCESS_FORM, ACCESS_CRC_SEED, ACCESS_FRAME)) return undefined;
+  return { token, partition: ACCESS_FRAME.toString('hex', 0, 2), digest: digestToken(token) };
 }
 
 /**
@@ -95,8 +95,8 @@ export class TokenKeys {
    */
   parse(token: string): RefreshToken | undefined {
     const bytes = Buffer.alloc(REFRESH_BYTES);
-    if (!unframed(token, REFRESH_FORM, REFRESH_CRC_SEED, bytes)) return undefined;
-    return this.#byId.get(bytes.readUInt32BE(0))?.authenticated(token, bytes);
+    if (!decodeFrame(token, REFRESH_FORM, REFRESH_CRC_SEED, bytes)) return undefined;
+    return this.#byId.get(bytes.readUInt32BE(0))?.verify(token, bytes);
   }
 
   /** The pair that a refresh token belongs to: itself and the access token derived from it. */
@@ -132,21 +132,21 @@ class TokenKey {
     bytes.writeUInt32BE(generation, 22);
     secret.copy(bytes, 26);
     this.#mac('mac', bytes.subarray(0, REFRESH_MAC_AT)).copy(bytes, REFRESH_MAC_AT);
-    return described(framed(bytes, REFRESH_PREFIX, REFRESH_CRC_SEED), bytes);
+    return toRefreshToken(encodeFrame(bytes, REFRESH_PREFIX, REFRESH_CRC_SEED), bytes);
   }
 
-  authenticated(token: string, bytes: Buffer): RefreshToken | undefined {
+  verify(token: string, bytes: Buffer): RefreshToken | undefined {
     const expected = this.#mac('mac', bytes.subarray(0, REFRESH_MAC_AT));
     if (!timingSafeEqual(expected, bytes.subarray(REFRESH_MAC_AT, REFRESH_MAC_AT + 32))) return undefined;
-    return described(token, bytes);
+    return toRefreshToken(token, bytes);
   }
 
   pair(refresh: RefreshToken): TokenPair {
     const bytes = Buffer.alloc(ACCESS_BYTES);
     bytes.write(refresh.partition, 0, 'hex');
     this.#mac('access', refresh.token).copy(bytes, 2);
-    const token = framed(bytes, ACCESS_PREFIX, ACCESS_CRC_SEED);
-    return { refresh, access: { token, partition: refresh.partition, digest: digestOf(token) } };
+    const token = encodeFrame(bytes, ACCESS_PREFIX, ACCESS_CRC_SEED);
+    return { refresh, access: { token, partition: refresh.partition, digest: digestToken(token) } };
   }
 
   successor({ token, partition, sessionId, generation }: RefreshToken): TokenPair {
@@ -159,24 +159,24 @@ class TokenKey {
   }
 }
 
-function described(token: string, bytes: Buffer): RefreshToken {
+function toRefreshToken(token: string, bytes: Buffer): RefreshToken {
   return {
     token,
     partition: bytes.toString('hex', 4, 6),
     sessionId: bytes.toString('base64url', 6, 22),
     generation: bytes.readUInt32BE(22),
-    digest: digestOf(token),
+    digest: digestToken(token),
   };
 }
 
-function framed(bytes: Buffer, prefix: string, seed: number): string {
+function encodeFrame(bytes: Buffer, prefix: string, seed: number): string {
   const body = bytes.subarray(0, bytes.length - CRC_BYTES);
   bytes.writeUInt32BE(crc32(body, seed), body.length);
   return prefix + bytes.toString('base64url');
 }
 
 /** Reads a token's bytes into a frame of their length; false unless its form and its checksum are right. */
-function unframed(token: string, form: RegExp, seed: number, bytes: Buffer): boolean {
+function decodeFrame(token: string, form: RegExp, seed: number, bytes: Buffer): boolean {
   if (!form.test(token)) return false;
   bytes.write(token.slice(PREFIX_LENGTH), 'base64url');
   const body = bytes.subarray(0, bytes.length - CRC_BYTES);

@@ -45,7 +45,7 @@ function operations(s: TestStore, subject: string, token: Awaited<ReturnType<Tes
     issue: async () => (await s.login(subject)).principal.subject === subject,
     authenticate: async () => (await s.store.authenticate(access.token))?.subject === subject,
     rotate: async () => pairOf(await s.rotate(refresh)).principal.subject === subject,
-    holderOf: async () => (await s.store.holderOf(refresh))?.subject === subject,
+    inspectRefreshToken: async () => (await s.store.inspectRefreshToken(refresh))?.subject === subject,
     get: async () => (await s.store.get(subject, refresh.sessionId))?.subject === subject,
     list: async () => (await s.store.list(subject)).length > 0,
     update: async () => (await s.store.update(subject, refresh.sessionId, { seen: 1 }))?.seen === 1,

@@ -681,15 +681,15 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       t.same(await s.all(), [s.endedKey(pair.refresh).slice(s.prefix.length)]);
     });
 
-    await t.test('holderOf tells whose a token is, and whether it is spent', async (t) => {
+    await t.test('inspectRefreshToken tells whose session a token belongs to, and whether it was reused', async (t) => {
       const s = fresh();
       const { subject, first, pair } = await closed(s);
       const { pair: next } = pairOf(await s.rotate(pair.refresh));
-      t.match(await s.store.holderOf(next.refresh), { subject, standing: 'living' });
-      t.match(await s.store.holderOf(pair.refresh), { subject, standing: 'living' });
-      t.match(await s.store.holderOf(first.refresh), { subject, standing: 'spent' });
+      t.match(await s.store.inspectRefreshToken(next.refresh), { subject, status: 'active' });
+      t.match(await s.store.inspectRefreshToken(pair.refresh), { subject, status: 'active' });
+      t.match(await s.store.inspectRefreshToken(first.refresh), { subject, status: 'reused' });
       await s.store.revoke(subject, pair.refresh.sessionId, 'revoked');
-      t.equal(await s.store.holderOf(next.refresh), undefined);
+      t.equal(await s.store.inspectRefreshToken(next.refresh), undefined);
       t.match(s.store.parseRefreshToken(next.refresh.token), { digest: next.refresh.digest });
     });
   });

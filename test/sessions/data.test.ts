@@ -4,7 +4,7 @@ import {
   checkSessionData,
   InvalidSessionDataError,
   mergePatch,
-  patched,
+  patchSessionData,
 } from '../../src/sessions/data.js';
 import type { SessionData } from '../../src/sessions/session.js';
 
@@ -36,7 +36,7 @@ t.test('a merge patch does what the examples of RFC 7396, appendix A, say', asyn
 
 t.test('a member of any name is a member: no prototype is touched', async (t) => {
   const patch = JSON.parse('{"__proto__":{"admin":true},"constructor":1}') as SessionData;
-  const result = patched(undefined, patch);
+  const result = patchSessionData(undefined, patch);
   t.equal(JSON.stringify(result), '{"__proto__":{"admin":true},"constructor":1}');
   t.notOk('admin' in {});
   t.equal(Object.getPrototypeOf(result), Object.prototype);
@@ -56,25 +56,25 @@ t.test('data is at most 2,048 bytes of JSON, nested 8 deep', async (t) => {
     'bytes are counted, not characters',
   );
   t.throws(
-    () => patched({ a: 'x'.repeat(1500) }, { b: 'x'.repeat(600) }),
+    () => patchSessionData({ a: 'x'.repeat(1500) }, { b: 'x'.repeat(600) }),
     InvalidSessionDataError,
     'as it would be in the end',
   );
-  t.same(patched({ a: 'x'.repeat(2000) }, { a: null, b: 'x'.repeat(2000) }), { b: 'x'.repeat(2000) });
+  t.same(patchSessionData({ a: 'x'.repeat(2000) }, { a: null, b: 'x'.repeat(2000) }), { b: 'x'.repeat(2000) });
   t.equal(
     new InvalidSessionDataError().message,
     'The data of a session is a JSON object of at most 2048 bytes of well-formed Unicode, nested at most 8 deep',
   );
   let deep: unknown = {};
   for (let i = 0; i < 100_000; i++) deep = [deep];
-  t.throws(() => patched(undefined, { deep }), InvalidSessionDataError, 'a patch too');
+  t.throws(() => patchSessionData(undefined, { deep }), InvalidSessionDataError, 'a patch too');
 });
 
 t.test('text is well-formed Unicode, wherever it stands', async (t) => {
   for (const lone of ['\ud800', 'a\udfffb', '\\\ud83d', '\udc19\ud83d']) {
     t.throws(() => checkSessionData({ a: [{ b: lone }] }), InvalidSessionDataError, JSON.stringify(lone));
     t.throws(() => checkSessionData({ [lone]: 1 }), InvalidSessionDataError, 'a name too');
-    t.throws(() => patched({}, { a: lone }), InvalidSessionDataError);
+    t.throws(() => patchSessionData({}, { a: lone }), InvalidSessionDataError);
     for (const member of ['username', 'client', 'scope'] as const) {
       t.throws(() => checkIdentity({ methods: [], [member]: lone }), {
         code: 'invalid_identity',

@@ -49,7 +49,7 @@ t.test('with a rule weakened, the simulation fails', async (t) => {
   const later = 'if generation > current then';
   const confirmedGrace = 'return now - stored.confirmedAt < tonumber(grace)';
   const unconfirmed = 'return now - stored.rotatedAt < tonumber(retryWindow)';
-  const ending = "finish(sessions, { sessionId }, 'reused')";
+  const ending = "endSessions(sessions, { sessionId }, 'reused')";
   const weakened: [string, Partial<Scenario>, Change][] = [
     ['the parent is never forgiven', {}, [parent, 'if false then']],
     ['there is no grace period', {}, [confirmedGrace, 'return false']],
@@ -70,7 +70,7 @@ t.test('with a rule weakened, the simulation fails', async (t) => {
       { thief: true },
       [
         ending,
-        "if not open then return advance('rotated', current + 1, nextRefresh, nextAccess, false) end finish(sessions, { sessionId }, 'reused')",
+        "if not open then return advance('rotated', current + 1, nextRefresh, nextAccess, false) end endSessions(sessions, { sessionId }, 'reused')",
       ],
     ],
     ['a key of the session is forgotten', { thief: true }, ["if access then names[2] = 'access:' .. access end", '']],

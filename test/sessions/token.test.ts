@@ -2,7 +2,7 @@ import { createHash, createHmac, hkdfSync } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import t from 'tap';
-import { digestOf, parseAccessToken, TokenKeys } from '../../src/sessions/token.js';
+import { digestToken, parseAccessToken, TokenKeys } from '../../src/sessions/token.js';
 import { SECRET } from './fixture.js';
 
 const OTHER = 'another secret, which is just as long as that one';
@@ -54,8 +54,8 @@ t.test('a refresh token is lkr_, then key id, partition, session id, generation,
 
 t.test('a digest is the first 192 bits of the SHA-256 of the whole token', async (t) => {
   t.equal(pair.access.digest, createHash('sha256').update(access).digest().subarray(0, 24).toString('base64url'));
-  t.equal(pair.refresh.digest, digestOf(refresh));
-  t.equal(digestOf('').length, 32);
+  t.equal(pair.refresh.digest, digestToken(refresh));
+  t.equal(digestToken('').length, 32);
 });
 
 t.test('only the canonical encoding of a token is that token', async (t) => {

@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import type { IssueRequest } from '../../sessions/store.js';
 import { StaleCredentialError } from '../../sessions/store.js';
 import { Problem } from '../kit/problem.js';
-import { reportMadeRoom } from '../flows/audit.js';
+import { reportDisplacedSessions } from '../flows/audit.js';
 import type { App } from '../kit/route.js';
 import { bearerBody, TokensBody } from '../kit/token-response.js';
 import { Data } from './bodies.js';
@@ -78,7 +78,7 @@ export function mint(app: App, { sessions, report }: AdminServices): void {
         sessionId,
         address: request.ip,
       });
-      reportMadeRoom({ report }, tokens, request.ip);
+      reportDisplacedSessions({ report }, tokens, request.ip);
       return reply.code(201).send(bearerBody(tokens));
     },
   );

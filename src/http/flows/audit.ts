@@ -1,6 +1,6 @@
 import { LatchkeyError } from '../../errors.js';
 import type { IssuedTokens } from '../../sessions/session.js';
-import type { MadeRoom } from '../../sessions/store.js';
+import type { DisplacedSessions } from '../../sessions/store.js';
 import type { AuthEvent, Services } from './services.js';
 
 /** What is known of an attempt before its end; whose it is may come to be known on the way. */
@@ -23,9 +23,9 @@ export async function reportingRefusal<T>(
 }
 
 /** Reports the sessions that ended as one began. */
-export function reportMadeRoom(
+export function reportDisplacedSessions(
   { report }: Pick<Services, 'report'>,
-  { principal: { subject }, ...ended }: IssuedTokens & MadeRoom,
+  { principal: { subject }, ...ended }: IssuedTokens & DisplacedSessions,
   address: string,
 ): void {
   for (const reason of ['superseded', 'evicted'] as const) {

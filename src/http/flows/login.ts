@@ -4,7 +4,7 @@ import { StaleCredentialError } from '../../sessions/store.js';
 import { challenge, presentedAccessToken, presentedRefreshToken } from '../kit/presented-tokens.js';
 import { originOf } from '../kit/device.js';
 import { Problem } from '../kit/problem.js';
-import { type Attempted, reportMadeRoom, reportingRefusal } from './audit.js';
+import { type Attempted, reportDisplacedSessions, reportingRefusal } from './audit.js';
 import type { Services, Verified } from './services.js';
 import { abortedWith } from '../kit/abort-signal.js';
 
@@ -36,7 +36,7 @@ export async function logIn(
   );
   const { subject, sessionId } = tokens.principal;
   report({ event: 'login', outcome: 'success', subject, sessionId, address });
-  reportMadeRoom(services, tokens, address);
+  reportDisplacedSessions(services, tokens, address);
   return tokens;
 }
 

@@ -50,16 +50,16 @@ async function whoLogsOut(request: FastifyRequest, { sessions, cookies, report }
   if (principal) return principal;
 
   const token = refresh && sessions.parseRefreshToken(refresh.token);
-  const holder = token && (await sessions.holderOf(token));
-  if (!holder) {
+  const session = token && (await sessions.inspectRefreshToken(token));
+  if (!session) {
     for (const presented of [access, refresh]) if (presented) await sessions.awaitRevocations(presented.token);
     throw access || refresh
       ? new Problem('invalid_token', { headers: challenge('invalid_token') })
       : new Problem('authentication_required', { headers: challenge() });
   }
-  const { subject, standing } = holder;
+  const { subject, status } = session;
   const { sessionId } = token;
-  if (standing === 'living') return { ...holder, sessionId };
+  if (status === 'active') return { ...session, sessionId };
   await sessions.revokeByToken(token, 'reused');
   report({ event: 'logout', outcome: 'failure', reason: 'reused', subject, sessionId, address: request.ip });
   throw new Problem('reauthentication_required', { reason: 'reused' });

@@ -81,10 +81,10 @@ async function accessToken(token: string, services: OAuthServices): Promise<Stat
 
 async function refreshToken(token: string, client: OAuthClient, services: OAuthServices) {
   const presented = services.sessions.parseRefreshToken(token);
-  const holder = presented && (await services.sessions.holderOf(presented));
-  if (holder?.standing !== 'living' || holder.client !== client.id) return undefined;
+  const session = presented && (await services.sessions.inspectRefreshToken(presented));
+  if (session?.status !== 'active' || session.client !== client.id) return undefined;
   const { sessionId } = presented!;
-  return claims(holder, { sessionId, issuedAt: holder.renewedAt, expiresAt: holder.expiresAt }, services);
+  return claims(session, { sessionId, issuedAt: session.renewedAt, expiresAt: session.expiresAt }, services);
 }
 
 function claims(

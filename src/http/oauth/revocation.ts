@@ -55,6 +55,6 @@ export function addRevocationRoute(app: App, services: OAuthServices): void {
 async function sessionOf(token: string, { sessions }: OAuthServices) {
   const presented = sessions.parseRefreshToken(token);
   if (!presented) return sessions.authenticate(token);
-  const holder = await sessions.holderOf(presented);
-  return holder && { ...holder, sessionId: presented.sessionId };
+  const session = await sessions.inspectRefreshToken(presented);
+  return session && { ...session, sessionId: presented.sessionId };
 }

@@ -50,8 +50,8 @@ export function addTokenRoute(app: App, services: OAuthServices): void {
       const presented = services.sessions.parseRefreshToken(refresh_token);
       if (!presented) throw invalidGrant();
       if (scope !== undefined) {
-        const holder = await services.sessions.holderOf(presented);
-        if (holder?.client === client.id) requireGranted(scope, holder.scope);
+        const session = await services.sessions.inspectRefreshToken(presented);
+        if (session?.client === client.id) requireGranted(scope, session.scope);
       }
 
       const rotation = await rotate(request, presented, services, client.id);

@@ -8,7 +8,7 @@ import { asProblem } from '../kit/error-handler.js';
 import { livingSession } from '../flows/login.js';
 import { Problem } from '../kit/problem.js';
 import { providerLoginOf } from '../flows/provider-login.js';
-import { reportMadeRoom } from '../flows/audit.js';
+import { reportDisplacedSessions } from '../flows/audit.js';
 import type { App } from '../kit/route.js';
 import { handOver } from '../kit/token-response.js';
 import { type Attempt, take } from './attempt.js';
@@ -84,7 +84,7 @@ export function callback(app: App, services: OidcServices): void {
     });
     handOver(reply, cookies, tokens, { transport: 'cookie' });
     report({ event: 'login', outcome: 'success', subject, sessionId: tokens.principal.sessionId, address: request.ip });
-    reportMadeRoom(services, tokens, request.ip);
+    reportDisplacedSessions(services, tokens, request.ip);
   }
 }
 

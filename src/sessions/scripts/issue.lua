@@ -28,7 +28,7 @@ if supersedes ~= '' then
   local other = redis.call('HGET', base .. 'session:' .. supersedes, 'principal')
   if other and setOf(other) == sessions then superseded[1] = supersedes end
 end
-finish(sessions, superseded, 'superseded')
+endSessions(sessions, superseded, 'superseded')
 trim(sessions)
 
 -- Beyond the limit, the least recently renewed sessions make room. Most members are access keys: sessions are counted first.
@@ -46,7 +46,7 @@ if #living >= tonumber(limit) then
   end
   table.sort(living, function(a, b) return a.renewedAt < b.renewedAt end)
   for i = 1, #living - tonumber(limit) + 1 do evicted[i] = living[i].id end
-  finish(sessions, evicted, 'evicted')
+  endSessions(sessions, evicted, 'evicted')
 end
 
 redis.call('SET', base .. 'access:' .. access, value, 'PXAT', accessExpiresAt)

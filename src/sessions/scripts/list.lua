@@ -7,7 +7,7 @@ local limit = ARGV[1]
 
 -- A session stands before its two access keys, so three members a session are enough.
 local members = redis.call('ZRANGE', sessions, 0, 3 * limit, 'REV')
-requireHere(sessions, members)
+assertKeysLocal(sessions, members)
 local answer = { 'outcome', 'listed' }
 for _, member in ipairs(members) do
   local id = string.match(member, '^session:(.*)')

@@ -60,12 +60,12 @@ end
 
 -- While a slot of a Cluster is moved its keys lie on two nodes, and what is missing here may be there. A command of several
 -- keys fails then, unless all are here: this one, before anything is changed.
-local function requireHere(sessions, names)
+local function assertKeysLocal(sessions, names)
   inBatches(keysOf(names), function(...) redis.call('EXISTS', sessions, ...) end)
 end
 
 local function delete(sessions, names)
-  requireHere(sessions, names)
+  assertKeysLocal(sessions, names)
   inBatches(keysOf(names), function(...) redis.call('DEL', ...) end)
   inBatches(names, function(...) redis.call('ZREM', sessions, ...) end)
 end
@@ -79,7 +79,7 @@ local function namesOf(sessionId, access, previous)
 end
 
 -- Tells why sessions ended: those who come back with a refresh token, and their user, of whose endings the last are kept.
-local function tell(sessions, endings)
+local function recordEndings(sessions, endings)
   local toldUntil = string.format('%.0f', now + REASON_LIFETIME)
   for _, ending in ipairs(endings) do
     redis.call('SET', base .. 'ended:' .. ending.sessionId, ending.reason, 'PXAT', toldUntil)
@@ -93,7 +93,7 @@ local function tell(sessions, endings)
 end
 
 -- Ends sessions: every key of each first, then why.
-local function finish(sessions, sessionIds, reason)
+local function endSessions(sessions, sessionIds, reason)
   if #sessionIds == 0 then return end
   local names, endings = {}, {}
   for i, sessionId in ipairs(sessionIds) do
@@ -102,6 +102,6 @@ local function finish(sessions, sessionIds, reason)
     endings[i] = { sessionId = sessionId, reason = reason, at = now, device = stored[3] or nil }
   end
   delete(sessions, names)
-  tell(sessions, endings)
+  recordEndings(sessions, endings)
 end
 

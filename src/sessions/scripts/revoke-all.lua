@@ -38,7 +38,7 @@ for i = math.max(1, #endings - ENDINGS_KEPT + 1), #endings do
   endings[i].device = redis.call('HGET', base .. 'session:' .. ended[i], 'device') or nil
 end
 delete(sessions, names)
-if #endings > 0 then tell(sessions, endings) end
+if #endings > 0 then recordEndings(sessions, endings) end
 trim(sessions)
 
 if replacement ~= '' then redis.call('HSET', user, 'password', replacement, 'passwordChangedAt', now) end

@@ -10,6 +10,6 @@ if not principal or (subject ~= '' and cjson.decode(principal).subject ~= subjec
   return { 'outcome', 'unknown' }
 end
 local sessions = setOf(principal)
-finish(sessions, { sessionId }, reason)
+endSessions(sessions, { sessionId }, reason)
 trim(sessions)
 return { 'outcome', 'revoked', 'principal', principal }

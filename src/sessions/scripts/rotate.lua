@@ -13,7 +13,7 @@ end
 if (stored.client or '') ~= client then return { 'outcome', 'ended', 'reason', 'unknown' } end
 
 local sessions = setOf(stored.principal)
-requireHere(sessions, namesOf(sessionId, stored.access, stored.previous))
+assertKeysLocal(sessions, namesOf(sessionId, stored.access, stored.previous))
 local current = tonumber(stored.generation)
 local open = isOpen(stored, grace, retryWindow)
 
@@ -23,7 +23,7 @@ local function answer(outcome, value, accessExpiresIn)
 end
 
 -- Hands out the pair that is current. Its access token is good for half a lifetime at least: whoever refreshes can go on.
-local function repeated(outcome, digest, unconfirmed)
+local function repeatCurrent(outcome, digest, unconfirmed)
   local key = base .. 'access:' .. digest
   local expiresIn = redis.call('PTTL', key)
   if expiresIn >= accessLifetime / 2 then return answer(outcome, redis.call('GET', key), expiresIn) end
@@ -64,13 +64,13 @@ end
 if generation == current and refresh == stored.refresh then
   if not open then return advance('rotated', current + 1, nextRefresh, nextAccess, false) end
   if not stored.confirmedAt then redis.call('HSET', session, 'confirmedAt', now) end
-  return repeated('unchanged', access, false)
+  return repeatCurrent('unchanged', access, false)
 end
 -- A token whose successor is current is the parent: tokens follow from one another in one way only.
-if nextRefresh == stored.refresh and open then return repeated('retried', nextAccess, not stored.confirmedAt) end
+if nextRefresh == stored.refresh and open then return repeatCurrent('retried', nextAccess, not stored.confirmedAt) end
 -- Authentic and of a generation not yet reached: a failover lost a rotation that was acknowledged.
 if generation > current then return advance('unchanged', generation, refresh, access, true) end
 
-finish(sessions, { sessionId }, 'reused')
+endSessions(sessions, { sessionId }, 'reused')
 trim(sessions)
 return { 'outcome', 'reused', 'principal', stored.principal }

@@ -11,7 +11,7 @@ if stored[1] ~= expected then return { 'outcome', 'conflict', 'principal', store
 
 local accessKeys = {}
 for i = 2, 3 do accessKeys[#accessKeys + 1] = stored[i] and 'access:' .. stored[i] or nil end
-requireHere(session, accessKeys)
+assertKeysLocal(session, accessKeys)
 redis.call('HSET', session, 'principal', replacement)
 for _, name in ipairs(accessKeys) do
   local key = base .. name
