@@ -3,7 +3,7 @@
 /** The Fastify plugin, its options, and what it decorates an app with. */
 export { latchkey as default, latchkey, type Latchkey, type LatchkeyOptions } from './plugin.js';
 export type { SessionHook, SessionRequirements } from './http/flows/require-session.js';
-export type { VerifyCredentials, Verified } from './http/flows/services.js';
+export type { VerifyCredentials, VerifiedUser } from './http/flows/services.js';
 
 /** What happened, for logs and audits. */
 export type { AuthEvent } from './http/flows/services.js';
@@ -14,7 +14,7 @@ export type {
   Identity,
   IssuedTokens,
   Lifetimes,
-  Origin,
+  RequestSource,
   Principal,
   Session,
   SessionData,

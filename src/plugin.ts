@@ -7,7 +7,7 @@ import { type OidcProvider, Providers } from './http/oidc/providers.js';
 import { type OAuthClient, OAuthClients } from './http/oauth/clients.js';
 import { oauthRoutes } from './http/oauth/index.js';
 import { type Brand, pageRoutes } from './http/pages/index.js';
-import { type SessionHook, sessionHook, type SessionRequirements } from './http/flows/require-session.js';
+import { type SessionHook, requireSession, type SessionRequirements } from './http/flows/require-session.js';
 import { authRoutes } from './http/auth/index.js';
 import type { AuthEvent, Services, VerifyCredentials } from './http/flows/services.js';
 import { PasswordHasher } from './identity/hasher.js';
@@ -67,7 +67,7 @@ export interface Latchkey extends Pick<
   SessionStore,
   'issue' | 'authenticate' | 'revoke' | 'revokeAll' | 'list' | 'get' | 'update'
 > {
-  /** Makes an `onRequest` hook for routes that need a session; see {@link sessionHook}. */
+  /** Makes an `onRequest` hook for routes that need a session; see {@link requireSession}. */
   requireSession(requirements?: SessionRequirements): SessionHook;
 }
 
@@ -99,7 +99,7 @@ const plugin: FastifyPluginAsync<LatchkeyOptions> = async (app, options) => {
     list: (subject) => sessions.list(subject),
     get: (subject, sessionId) => sessions.get(subject, sessionId),
     update: (subject, sessionId, patch) => sessions.update(subject, sessionId, patch),
-    requireSession: (requirements) => sessionHook(services, requirements),
+    requireSession: (requirements) => requireSession(services, requirements),
   };
   app.decorate('latchkey', latchkey);
   app.decorateRequest('principal', null);

@@ -10,7 +10,7 @@ import { adminRoutes } from '../http/admin/index.js';
 import { AdminKeys } from '../http/admin/keys.js';
 import { internalDocumentation, publicDocumentation } from '../http/openapi/descriptions.js';
 import { clientErrorHandler, errorHandler, sendProblem } from '../http/kit/error-handler.js';
-import { PROTECTIVE_HEADERS, sending, STRICT_TRANSPORT } from '../http/kit/headers.js';
+import { PROTECTIVE_HEADERS, headersHook, STRICT_TRANSPORT } from '../http/kit/headers.js';
 import { registerOpenApi } from '../http/openapi/document.js';
 import { Problem } from '../http/kit/problem.js';
 import type { AuthEvent } from '../http/flows/services.js';
@@ -48,7 +48,7 @@ export async function publicApp(config: AppConfig, clients: Clients, onEvent?: O
     trustProxy: config.trustProxy ? [...config.trustProxy] : false,
   });
   if (config.publicOrigins?.every((origin) => origin.startsWith('https:'))) {
-    app.addHook('onRequest', sending(STRICT_TRANSPORT));
+    app.addHook('onRequest', headersHook(STRICT_TRANSPORT));
   }
   await registerOpenApi(app, publicDocumentation);
   await app.register(latchkey, {
@@ -69,7 +69,7 @@ export async function internalApp(
   onEvent?: OnEvent,
 ): Promise<FastifyInstance> {
   const app = appWith({ logger: { level: config.logLevel }, routerOptions: { maxParamLength: MAX_PARAM_LENGTH } });
-  app.addHook('onRequest', sending(PROTECTIVE_HEADERS));
+  app.addHook('onRequest', headersHook(PROTECTIVE_HEADERS));
   await registerOpenApi(app, internalDocumentation);
   app.get('/livez', health('Whether the process lives', 'alive'), () => ({ status: 'alive' }));
   app.get('/readyz', health('Whether Redis answers', 'ready'), async () => {

@@ -82,12 +82,12 @@ export interface IssuedTokens {
 
 /** What became of a refresh token. `unchanged` and `retried` repeat a pair that was already issued. */
 export type Rotation =
-  | ({ readonly outcome: 'rotated' | 'unchanged' | 'retried'; readonly lastRotation: Origin } & IssuedTokens)
+  | ({ readonly outcome: 'rotated' | 'unchanged' | 'retried'; readonly lastRotation: RequestSource } & IssuedTokens)
   | { readonly outcome: 'ended'; readonly reason: EndedReason | 'unknown' }
   | { readonly outcome: 'reused'; readonly subject: string; readonly sessionId: string };
 
 /** Where a request came from. */
-export interface Origin {
+export interface RequestSource {
   readonly device: string;
   readonly address: string;
 }

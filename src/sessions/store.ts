@@ -12,7 +12,7 @@ import type {
   Identity,
   IssuedTokens,
   Lifetimes,
-  Origin,
+  RequestSource,
   Principal,
   Rotation,
   Session,
@@ -135,7 +135,7 @@ export interface IssueRequest {
   readonly authenticatedAt?: number;
   /** The credential that was verified; the session is not issued if it has changed since. */
   readonly credential?: string;
-  readonly origin: Origin;
+  readonly origin: RequestSource;
   /** A session of the same subject that ends as this one begins. */
   readonly supersedes?: string;
   /** An absolute lifetime of its own, in milliseconds, where it is shorter than that of all sessions. */

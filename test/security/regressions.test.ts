@@ -340,8 +340,8 @@ incident('CVE-2022-25896: a login adopts no token that was there before it (fixa
   without: [
     [
       'src/http/flows/login.ts',
-      'origin: originOf(request),',
-      'origin: originOf(request),\n    ...{ adopted: presentedAccessToken(request, services.cookies)?.token },',
+      'origin: requestSource(request),',
+      'origin: requestSource(request),\n    ...{ adopted: readAccessToken(request, services.cookies)?.token },',
     ],
     [
       'src/sessions/store.ts',

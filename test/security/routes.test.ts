@@ -1,7 +1,7 @@
 import Fastify, { type RouteOptions } from 'fastify';
 import t from 'tap';
 import { latchkey } from '../../src/index.js';
-import { requireDeclaration } from '../../src/http/kit/route.js';
+import { assertNeedsDeclared } from '../../src/http/kit/route.js';
 import { bearer, browser, startService } from '../support/service.js';
 
 // Nobody logs in with it, so it need not be there.
@@ -34,7 +34,7 @@ t.test('every route says what it needs', async (t) => {
 
 t.test('a route that does not say what it needs does not start', async (t) => {
   const app = Fastify();
-  app.addHook('onRoute', requireDeclaration);
+  app.addHook('onRoute', assertNeedsDeclared);
   t.throws(() => app.get('/open', () => 'by accident'), { message: /does not declare what it needs/ });
 });
 

@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import type { Session } from '../../sessions/session.js';
-import { seconds } from '../kit/token-response.js';
+import { toSeconds } from '../kit/token-response.js';
 
 export const SubjectParams = Type.Object({ subject: Type.String() }, { additionalProperties: false });
 export const SessionParams = Type.Object(
@@ -39,15 +39,15 @@ export function adminSession(session: Session): Static<typeof AdminSession> {
     subject,
     ...(username !== undefined && { username }),
     methods: [...methods],
-    authenticated_at: seconds(session.authenticatedAt),
+    authenticated_at: toSeconds(session.authenticatedAt),
     ...(client !== undefined && { client_id: client }),
     ...(scope !== undefined && { scope }),
     ...(data !== undefined && { data }),
     device,
     address,
-    created_at: seconds(session.createdAt),
-    renewed_at: seconds(session.renewedAt),
-    ends_at: seconds(session.endsAt),
+    created_at: toSeconds(session.createdAt),
+    renewed_at: toSeconds(session.renewedAt),
+    ends_at: toSeconds(session.endsAt),
     generation,
   };
 }

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import type { App } from '../kit/route.js';
-import { seconds } from '../kit/token-response.js';
+import { toSeconds } from '../kit/token-response.js';
 import { SubjectParams } from './bodies.js';
 import type { AdminServices } from './services.js';
 
@@ -27,7 +27,7 @@ export function disable(app: App, { sessions, users, report }: AdminServices): v
       const disabledAt = await users.disable(subject);
       await sessions.revokeAll(subject, { reason: 'revoked' });
       report({ event: 'disable', outcome: 'success', actor: request.adminKey, subject, address: request.ip });
-      return { disabled_at: seconds(disabledAt) };
+      return { disabled_at: toSeconds(disabledAt) };
     },
   );
 

@@ -2,8 +2,8 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { AdminScope } from '../kit/route.js';
 import { Problem } from '../kit/problem.js';
-import { requireDeclaration } from '../kit/route.js';
-import { compileValidator } from '../kit/validator.js';
+import { assertNeedsDeclared } from '../kit/route.js';
+import { validatorCompiler } from '../kit/validator.js';
 import { disable } from './disable.js';
 import { mint } from './mint.js';
 import type { AdminServices } from './services.js';
@@ -16,12 +16,12 @@ const BEARER = /^bearer +([^ ]+) *$/i;
 
 /** Adds the admin routes to an instance of their own. Each needs an API key with the scope that it names. */
 export async function adminRoutes(instance: FastifyInstance, services: AdminServices): Promise<void> {
-  const app = instance.withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(compileValidator);
+  const app = instance.withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(validatorCompiler);
   app.decorateRequest('adminKey', '');
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', { parseAs: 'string' }, app.getDefaultJsonParser('error', 'error'));
 
-  app.addHook('onRoute', requireDeclaration);
+  app.addHook('onRoute', assertNeedsDeclared);
   app.addHook('onRequest', async (request) => {
     request.adminKey = requireKey(request, services);
   });

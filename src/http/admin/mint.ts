@@ -4,7 +4,7 @@ import { StaleCredentialError } from '../../sessions/store.js';
 import { Problem } from '../kit/problem.js';
 import { reportDisplacedSessions } from '../flows/audit.js';
 import type { App } from '../kit/route.js';
-import { bearerBody, TokensBody } from '../kit/token-response.js';
+import { toBearerBody, TokensBody } from '../kit/token-response.js';
 import { Data } from './bodies.js';
 import type { AdminServices } from './services.js';
 
@@ -79,7 +79,7 @@ export function mint(app: App, { sessions, report }: AdminServices): void {
         address: request.ip,
       });
       reportDisplacedSessions({ report }, tokens, request.ip);
-      return reply.code(201).send(bearerBody(tokens));
+      return reply.code(201).send(toBearerBody(tokens));
     },
   );
 }

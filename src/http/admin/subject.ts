@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import type { App } from '../kit/route.js';
-import { seconds } from '../kit/token-response.js';
+import { toSeconds } from '../kit/token-response.js';
 import { SubjectParams } from './bodies.js';
 import type { AdminServices } from './services.js';
 
@@ -33,8 +33,8 @@ export function subject(app: App, { users }: AdminServices): void {
       const [user, disabledAt] = await Promise.all([users.get(subject), users.disabledSince(subject)]);
       return {
         subject,
-        ...(user && { username: user.username, created_at: seconds(user.createdAt) }),
-        ...(disabledAt !== undefined && { disabled_at: seconds(disabledAt) }),
+        ...(user && { username: user.username, created_at: toSeconds(user.createdAt) }),
+        ...(disabledAt !== undefined && { disabled_at: toSeconds(disabledAt) }),
       };
     },
   );

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import type { App } from '../kit/route.js';
-import { seconds } from '../kit/token-response.js';
+import { toSeconds } from '../kit/token-response.js';
 import type { AdminServices } from './services.js';
 
 const Query = Type.Object(
@@ -49,8 +49,8 @@ export function users(app: App, { users }: AdminServices): void {
         users: found.map(({ subject, username, createdAt, disabledAt }) => ({
           subject,
           username,
-          created_at: seconds(createdAt),
-          ...(disabledAt !== undefined && { disabled_at: seconds(disabledAt) }),
+          created_at: toSeconds(createdAt),
+          ...(disabledAt !== undefined && { disabled_at: toSeconds(disabledAt) }),
         })),
         ...rest,
       };

@@ -1,9 +1,10 @@
 import { Type } from '@sinclair/typebox';
-import { localPath, MAX_PATH_LENGTH } from '../kit/local-path.js';
+import { requireLocalPath, MAX_PATH_LENGTH } from '../kit/local-path.js';
 import { Problem } from '../kit/problem.js';
-import { refresh } from '../flows/refresh.js';
+import { refreshTokens } from '../flows/refresh.js';
 import type { App } from '../kit/route.js';
 import type { Services } from '../flows/services.js';
+import { deliverTokens } from '../kit/token-response.js';
 
 const Query = Type.Object(
   { to: Type.Optional(Type.String({ maxLength: MAX_PATH_LENGTH })) },
@@ -16,7 +17,7 @@ const Redirect = Type.Unsafe<undefined>({
 });
 
 /** For pages that the server renders: refreshes by cookie and goes on to a path of ours, or to the login page. */
-export function continueTo(app: App, services: Services): void {
+export function continueRoute(app: App, services: Services): void {
   app.get(
     '/continue',
     {
@@ -24,9 +25,10 @@ export function continueTo(app: App, services: Services): void {
       schema: { summary: 'Refresh and go on', querystring: Query, response: { 303: Redirect } },
     },
     async (request, reply) => {
-      const to = localPath(request.query.to ?? '/');
+      const to = requireLocalPath(request.query.to ?? '/');
       try {
-        await refresh(request, reply, services);
+        const { tokens, ...delivery } = await refreshTokens(request, services);
+        deliverTokens(reply, services.cookies, tokens, delivery);
         return reply.redirect(to, 303);
       } catch (error) {
         if (!(error instanceof Problem) || error.code !== 'reauthentication_required') throw error;

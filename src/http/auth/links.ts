@@ -3,7 +3,7 @@ import type { Links } from '../../federation/links.js';
 import type { App } from '../kit/route.js';
 import type { Services } from '../flows/services.js';
 import { requireFreshAuthentication } from '../flows/step-up.js';
-import { seconds } from '../kit/token-response.js';
+import { toSeconds } from '../kit/token-response.js';
 import { unlink } from '../flows/unlink.js';
 
 const Link = Type.Object({
@@ -14,7 +14,7 @@ const Link = Type.Object({
 const Params = Type.Object({ id: Type.String({ maxLength: 64 }) }, { additionalProperties: false });
 
 /** The accounts at providers that a user can log in with. */
-export function links(app: App, services: Services, links: Links): void {
+export function linkRoutes(app: App, services: Services, links: Links): void {
   app.get(
     '/links',
     {
@@ -23,7 +23,7 @@ export function links(app: App, services: Services, links: Links): void {
     },
     async (request) => {
       const linked = await links.list(request.principal!.subject);
-      return { links: linked.map(({ id, provider, linkedAt }) => ({ id, provider, linked_at: seconds(linkedAt) })) };
+      return { links: linked.map(({ id, provider, linkedAt }) => ({ id, provider, linked_at: toSeconds(linkedAt) })) };
     },
   );
 

@@ -1,9 +1,9 @@
 import { Type } from '@sinclair/typebox';
-import { inTurn } from '../kit/admission-queue.js';
-import { logIn } from '../flows/login.js';
+import { admitInBatches } from '../kit/admission-queue.js';
+import { login } from '../flows/login.js';
 import type { App } from '../kit/route.js';
 import type { Services } from '../flows/services.js';
-import { handOver, TokensBody } from '../kit/token-response.js';
+import { deliverTokens, TokensBody } from '../kit/token-response.js';
 
 const Body = Type.Object(
   {
@@ -14,18 +14,18 @@ const Body = Type.Object(
   { additionalProperties: false },
 );
 
-export function login(app: App, services: Services): void {
+export function loginRoute(app: App, services: Services): void {
   app.post(
     '/login',
     {
       config: { needs: 'nothing', fails: ['invalid_credentials', 'too_many_requests'] },
-      onRequest: inTurn(),
+      onRequest: admitInBatches(),
       schema: { summary: 'Log in', body: Body, response: { 200: TokensBody } },
     },
     async (request, reply) => {
       const { transport = 'cookie', ...credentials } = request.body;
-      const tokens = await logIn(request, reply, services, credentials);
-      return handOver(reply, services.cookies, tokens, { transport });
+      const tokens = await login(request, reply, services, credentials);
+      return deliverTokens(reply, services.cookies, tokens, { transport });
     },
   );
 }

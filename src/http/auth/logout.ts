@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox';
-import { logOut } from '../flows/logout.js';
+import { logout } from '../flows/logout.js';
 import type { App } from '../kit/route.js';
 import type { Services } from '../flows/services.js';
 
@@ -18,7 +18,7 @@ const Body = Type.Object(
   { additionalProperties: false },
 );
 
-export function logout(app: App, services: Services): void {
+export function logoutRoute(app: App, services: Services): void {
   app.post(
     '/logout',
     {
@@ -37,7 +37,7 @@ export function logout(app: App, services: Services): void {
     },
     async (request, reply) => {
       const { scope = 'all', refresh_token: inBody } = request.body;
-      await logOut(request, reply, services, { scope, inBody });
+      await logout(request, reply, services, { scope, inBody });
       return reply.code(204).send(null);
     },
   );

@@ -1,17 +1,17 @@
 import { Type } from '@sinclair/typebox';
 import type { Users } from '../../identity/users.js';
 import { changePassword } from '../flows/change-password.js';
-import { presentedAccessToken } from '../kit/presented-tokens.js';
+import { readAccessToken } from '../kit/presented-tokens.js';
 import type { App } from '../kit/route.js';
 import type { Services } from '../flows/services.js';
-import { handOver, TokensBody } from '../kit/token-response.js';
+import { deliverTokens, TokensBody } from '../kit/token-response.js';
 
 const Body = Type.Object(
   { current_password: Type.String(), new_password: Type.String() },
   { additionalProperties: false },
 );
 
-export function password(app: App, services: Services, users: Users): void {
+export function passwordRoute(app: App, services: Services, users: Users): void {
   app.post(
     '/password',
     {
@@ -27,8 +27,8 @@ export function password(app: App, services: Services, users: Users): void {
       const { current_password: current, new_password: replacement } = request.body;
       const principal = request.principal!;
       const tokens = await changePassword(request, reply, services, users, { principal, current, replacement });
-      const { transport } = presentedAccessToken(request, services.cookies)!;
-      return handOver(reply, services.cookies, tokens, { transport });
+      const { transport } = readAccessToken(request, services.cookies)!;
+      return deliverTokens(reply, services.cookies, tokens, { transport });
     },
   );
 }

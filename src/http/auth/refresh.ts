@@ -1,8 +1,8 @@
 import { Type } from '@sinclair/typebox';
-import { refresh as refreshed } from '../flows/refresh.js';
+import { refreshTokens } from '../flows/refresh.js';
 import type { App } from '../kit/route.js';
 import type { Services } from '../flows/services.js';
-import { TokensBody } from '../kit/token-response.js';
+import { deliverTokens, TokensBody } from '../kit/token-response.js';
 
 const Body = Type.Object({ refresh_token: Type.Optional(Type.String()) }, { additionalProperties: false });
 
@@ -18,6 +18,9 @@ export function refresh(app: App, services: Services): void {
         response: { 200: TokensBody },
       },
     },
-    (request, reply) => refreshed(request, reply, services, request.body.refresh_token),
+    async (request, reply) => {
+      const { tokens, ...delivery } = await refreshTokens(request, services, request.body.refresh_token);
+      return deliverTokens(reply, services.cookies, tokens, delivery);
+    },
   );
 }

@@ -1,14 +1,14 @@
 import { Type } from '@sinclair/typebox';
 import type { Users } from '../../identity/users.js';
-import { inTurn } from '../kit/admission-queue.js';
+import { admitInBatches } from '../kit/admission-queue.js';
 import type { App } from '../kit/route.js';
 import type { Services } from '../flows/services.js';
-import { signUp } from '../flows/register.js';
+import { register } from '../flows/register.js';
 
 const Body = Type.Object({ username: Type.String(), password: Type.String() }, { additionalProperties: false });
 const Reply = Type.Object({ subject: Type.String(), username: Type.String() });
 
-export function register(app: App, services: Services, users: Users): void {
+export function registerRoute(app: App, services: Services, users: Users): void {
   app.post(
     '/register',
     {
@@ -22,9 +22,9 @@ export function register(app: App, services: Services, users: Users): void {
           'username_taken',
         ],
       },
-      onRequest: inTurn(),
+      onRequest: admitInBatches(),
       schema: { summary: 'Register', body: Body, response: { 201: Reply } },
     },
-    async (request, reply) => reply.code(201).send(await signUp(request, reply, services, users, request.body)),
+    async (request, reply) => reply.code(201).send(await register(request, reply, services, users, request.body)),
   );
 }

@@ -3,7 +3,7 @@ import { Problem } from '../kit/problem.js';
 import type { App } from '../kit/route.js';
 import type { Services } from '../flows/services.js';
 import { requireRecentAuthentication } from '../flows/step-up.js';
-import { seconds } from '../kit/token-response.js';
+import { toSeconds } from '../kit/token-response.js';
 
 const Device = Type.Object({
   id: Type.String(),
@@ -18,7 +18,7 @@ const Device = Type.Object({
 });
 const Params = Type.Object({ id: Type.String({ maxLength: 64 }) }, { additionalProperties: false });
 
-export function sessions(app: App, services: Services): void {
+export function sessionRoutes(app: App, services: Services): void {
   const { sessions, cookies, report } = services;
 
   app.get(
@@ -35,10 +35,10 @@ export function sessions(app: App, services: Services): void {
         device: session.device,
         address: session.address,
         methods: [...session.methods],
-        authenticated_at: seconds(session.authenticatedAt),
-        created_at: seconds(session.createdAt),
-        renewed_at: seconds(session.renewedAt),
-        ends_at: seconds(session.endsAt),
+        authenticated_at: toSeconds(session.authenticatedAt),
+        created_at: toSeconds(session.createdAt),
+        renewed_at: toSeconds(session.renewedAt),
+        ends_at: toSeconds(session.endsAt),
       }));
       return { sessions: devices };
     },

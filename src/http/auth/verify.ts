@@ -1,8 +1,8 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import Negotiator from 'negotiator';
-import { asProblem, errorHandler } from '../kit/error-handler.js';
-import { MAX_PATH_LENGTH, pathOf } from '../kit/local-path.js';
+import { toProblem, errorHandler } from '../kit/error-handler.js';
+import { MAX_PATH_LENGTH, parseLocalPath } from '../kit/local-path.js';
 import type { App } from '../kit/route.js';
 
 const Reply = Type.Unsafe<undefined>({
@@ -23,14 +23,14 @@ const Redirect = Type.Unsafe<undefined>({
  * that is good is sent to where the refresh token is tried, everyone else is 401. Only a proxy that passes a redirect on
  * names the request that it asks about (`X-Forwarded-Method` and `-Uri`).
  */
-export function verify(app: App): void {
+export function verifyRoute(app: App): void {
   app.get(
     '/verify',
     {
       config: { needs: 'session' },
       schema: { summary: 'Forward authentication', response: { 200: Reply, 303: Redirect } },
       errorHandler: (error, request, reply) => {
-        const page = asProblem(error).status === 401 ? pageAskedFor(request) : undefined;
+        const page = toProblem(error).status === 401 ? pageAskedFor(request) : undefined;
         if (page === undefined) errorHandler(error, request, reply);
         else reply.redirect(`${app.prefix}/continue?${new URLSearchParams({ to: page }).toString()}`, 303);
       },
@@ -47,6 +47,6 @@ function pageAskedFor({ raw, headers }: FastifyRequest): string | undefined {
   const { 'x-forwarded-method': method, 'x-forwarded-uri': uri, 'sec-fetch-mode': mode = 'navigate' } = headers;
   if (method !== 'GET' || typeof uri !== 'string' || mode !== 'navigate') return undefined;
   if (new Negotiator(raw).mediaType(['application/json', 'text/html']) !== 'text/html') return undefined;
-  const path = pathOf(uri) ?? '/';
+  const path = parseLocalPath(uri) ?? '/';
   return path.length > MAX_PATH_LENGTH ? '/' : path;
 }

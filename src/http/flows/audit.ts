@@ -4,14 +4,14 @@ import type { DisplacedSessions } from '../../sessions/store.js';
 import type { AuthEvent, Services } from './services.js';
 
 /** What is known of an attempt before its end; whose it is may come to be known on the way. */
-export interface Attempted extends Pick<AuthEvent, 'event' | 'sessionId' | 'address'> {
+export interface AttemptDetails extends Pick<AuthEvent, 'event' | 'sessionId' | 'address'> {
   subject?: string;
 }
 
 /** Runs an attempt and, if it is refused, reports why in the word of the error. */
-export async function reportingRefusal<T>(
+export async function reportIfRefused<T>(
   { report }: Services,
-  attempted: Attempted,
+  attempted: AttemptDetails,
   attempt: () => Promise<T>,
 ): Promise<T> {
   try {

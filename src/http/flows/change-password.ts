@@ -2,11 +2,11 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Users } from '../../identity/users.js';
 import type { IssuedTokens, Principal } from '../../sessions/session.js';
 import { challenge } from '../kit/presented-tokens.js';
-import { originOf } from '../kit/device.js';
+import { requestSource } from '../kit/device.js';
 import { Problem } from '../kit/problem.js';
-import { reportingRefusal } from './audit.js';
+import { reportIfRefused } from './audit.js';
 import type { Services } from './services.js';
-import { abortedWith } from '../kit/abort-signal.js';
+import { disconnectSignal } from '../kit/abort-signal.js';
 
 /**
  * Changes a user's password, which ends every session; this device gets a new one.
@@ -23,10 +23,10 @@ export async function changePassword(
 ): Promise<IssuedTokens> {
   const { subject, sessionId, scope, data } = principal;
   const { throttle, sessions, report } = services;
-  const origin = originOf(request);
+  const origin = requestSource(request);
   const { address } = origin;
-  const signal = abortedWith(reply);
-  const tokens = await reportingRefusal(
+  const signal = disconnectSignal(reply);
+  const tokens = await reportIfRefused(
     services,
     { event: 'password_change', subject, sessionId, address },
     async () => {

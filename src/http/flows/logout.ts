@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Identity } from '../../sessions/session.js';
-import { notOfClient } from './authenticate.js';
-import { challenge, presentedAccessToken, presentedRefreshToken } from '../kit/presented-tokens.js';
+import { rejectClientSession } from './authenticate.js';
+import { challenge, readAccessToken, readRefreshToken } from '../kit/presented-tokens.js';
 import { Problem } from '../kit/problem.js';
 import type { Services } from './services.js';
 import { requireRecentAuthentication } from './step-up.js';
@@ -17,15 +17,15 @@ export type LogoutScope = 'all' | 'session' | 'others';
  * @throws {Problem} `authentication_required` or `invalid_token`; `reauthentication_required` for a spent refresh token,
  *   which ends its session; `insufficient_user_authentication` for `others`; `insufficient_scope` for an OAuth client's session that would end others.
  */
-export async function logOut(
+export async function logout(
   request: FastifyRequest,
   reply: FastifyReply,
   services: Services,
   { scope, inBody }: { scope: LogoutScope; inBody?: string | undefined },
 ): Promise<Identity> {
   const { sessions, cookies, report } = services;
-  const asking = await whoLogsOut(request, services, inBody);
-  if (scope !== 'session') notOfClient(asking);
+  const asking = await authenticateForLogout(request, services, inBody);
+  if (scope !== 'session') rejectClientSession(asking);
   const { subject, sessionId } = asking;
   // `all` ends the session that asks too, so a thief gains nothing by it, and whoever fears one must not wait.
   if (scope === 'others') await requireRecentAuthentication(request, asking, services);
@@ -43,9 +43,13 @@ export async function logOut(
 }
 
 /** The session that asks, by its access token, or by a refresh token that could still be refreshed with. */
-async function whoLogsOut(request: FastifyRequest, { sessions, cookies, report }: Services, inBody?: string) {
-  const access = presentedAccessToken(request, cookies);
-  const refresh = presentedRefreshToken(request, cookies, inBody);
+async function authenticateForLogout(
+  request: FastifyRequest,
+  { sessions, cookies, report }: Services,
+  inBody?: string,
+) {
+  const access = readAccessToken(request, cookies);
+  const refresh = readRefreshToken(request, cookies, inBody);
   const principal = access && (await sessions.authenticate(access.token));
   if (principal) return principal;
 

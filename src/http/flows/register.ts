@@ -1,9 +1,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Users } from '../../identity/users.js';
 import { Problem } from '../kit/problem.js';
-import { reportingRefusal } from './audit.js';
+import { reportIfRefused } from './audit.js';
 import type { Services } from './services.js';
-import { abortedWith } from '../kit/abort-signal.js';
+import { disconnectSignal } from '../kit/abort-signal.js';
 
 /**
  * Registers a user, where anyone may.
@@ -11,7 +11,7 @@ import { abortedWith } from '../kit/abort-signal.js';
  * @throws {Problem} `registration_closed`
  * @throws {TooManyAttemptsError} and what {@link Users.register} throws.
  */
-export async function signUp(
+export async function register(
   request: FastifyRequest,
   reply: FastifyReply,
   services: Services,
@@ -19,10 +19,10 @@ export async function signUp(
   credentials: { readonly username: string; readonly password: string },
 ): Promise<{ subject: string; username: string }> {
   const address = request.ip;
-  const user = await reportingRefusal(services, { event: 'register', address }, async () => {
+  const user = await reportIfRefused(services, { event: 'register', address }, async () => {
     if (services.registration === 'closed') throw new Problem('registration_closed');
     await services.throttle.admitRegistration(address);
-    return users.register({ ...credentials, signal: abortedWith(reply) });
+    return users.register({ ...credentials, signal: disconnectSignal(reply) });
   });
   services.report({ event: 'register', outcome: 'success', subject: user.subject, address });
   return user;

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Principal } from '../../sessions/session.js';
-import { requirePrincipal } from './authenticate.js';
+import { authenticateRequest } from './authenticate.js';
 import { challenge } from '../kit/presented-tokens.js';
 import { errorHandler } from '../kit/error-handler.js';
 import { Problem } from '../kit/problem.js';
@@ -24,11 +24,11 @@ export type SessionHook = (request: FastifyRequest, reply: FastifyReply) => Prom
  * 401 without a valid token or with too old a login, 403 across sites or without a scope (RFC 6750 section 3.1), 503 when
  * Redis does not answer. None of these answers writes a cookie.
  */
-export function sessionHook(services: Services, { scopes = [], recentMs }: SessionRequirements = {}): SessionHook {
+export function requireSession(services: Services, { scopes = [], recentMs }: SessionRequirements = {}): SessionHook {
   return async (request, reply) => {
     try {
       requireSameOrigin(request, services);
-      const principal = await requirePrincipal(request, services);
+      const principal = await authenticateRequest(request, services);
       if (!hasScopes(principal, scopes)) {
         throw new Problem('insufficient_scope', {
           headers: challenge('insufficient_scope', { scope: scopes.join(' ') }),

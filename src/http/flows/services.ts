@@ -31,7 +31,7 @@ export interface AuthEvent {
 }
 
 /** A user whose credentials were verified, by us or by the host application. */
-export interface Verified {
+export interface VerifiedUser {
   readonly subject: string;
   readonly username?: string;
   /** How (RFC 8176); `['pwd']` if it is not told. */
@@ -47,7 +47,7 @@ export type VerifyCredentials = (credentials: {
   readonly signal: AbortSignal;
   /** To be told whose username it is, if it is anybody's: a failure is then reported with its subject, and answered no differently. */
   readonly onKnown: (subject: string) => void;
-}) => Promise<Verified | undefined>;
+}) => Promise<VerifiedUser | undefined>;
 
 /** What the routes stand on. */
 export interface Services {

@@ -7,7 +7,7 @@ import type { Services } from './services.js';
 type Asking = Pick<Principal, 'subject' | 'sessionId' | 'authenticatedAt'>;
 
 /** How long ago a login may be where the ways to log in change: it is asked for on purpose, as good as each time. */
-const FRESH_MS = 2 * 60_000;
+const FRESH_AUTHENTICATION_MS = 2 * 60_000;
 
 /**
  * As {@link requireRecentAuthentication}, for what changes how a user can log in (OWASP ASVS 5.0 7.5.1).
@@ -17,7 +17,7 @@ const FRESH_MS = 2 * 60_000;
 export function requireFreshAuthentication(request: FastifyRequest, asking: Asking, services: Services): Promise<void> {
   return requireRecentAuthentication(request, asking, {
     ...services,
-    recentAuthenticationMs: Math.min(services.recentAuthenticationMs, FRESH_MS),
+    recentAuthenticationMs: Math.min(services.recentAuthenticationMs, FRESH_AUTHENTICATION_MS),
   });
 }
 

@@ -1,16 +1,16 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
-const AT_ONCE = 4;
+const BATCH_SIZE = 4;
 
 /**
  * Makes an `onRequest` hook that lets requests begin a few at a time, in order, with the event loop's other work between:
  * what is flooded does not hold up what is not.
  */
-export function inTurn(): (request: FastifyRequest, reply: FastifyReply, done: () => void) => void {
+export function admitInBatches(): (request: FastifyRequest, reply: FastifyReply, done: () => void) => void {
   const waiting: (() => void)[] = [];
 
   function admit() {
-    for (const begin of waiting.splice(0, AT_ONCE)) begin();
+    for (const begin of waiting.splice(0, BATCH_SIZE)) begin();
     if (waiting.length > 0) setImmediate(admit);
   }
 

@@ -48,7 +48,7 @@ export class TokenCookies {
    * Tells a browser that the pages behind it are not to be shown again. Chromium keeps them in its back/forward cache in
    * spite of `no-store`, until it sees an HTTP-only cookie of theirs set; one that is taken away does not count.
    */
-  noteLogout(reply: FastifyReply): void {
+  markLoggedOut(reply: FastifyReply): void {
     this.#write(reply, this.loggedOut, '', 1_000);
   }
 

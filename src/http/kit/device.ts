@@ -1,12 +1,12 @@
 import bowser from 'bowser';
 import type { FastifyRequest } from 'fastify';
-import type { Origin } from '../../sessions/session.js';
+import type { RequestSource } from '../../sessions/session.js';
 
 const MAX_USER_AGENT = 512;
 const MAX_LABEL = 64;
 
 /** Where a request comes from, for people: a label such as `Firefox 140 · Linux`, and the network address. */
-export function originOf(request: FastifyRequest): Origin {
+export function requestSource(request: FastifyRequest): RequestSource {
   return { device: deviceLabel(request.headers['user-agent'] ?? ''), address: request.ip };
 }
 

@@ -25,7 +25,7 @@ const CLIENT_ERRORS: Record<string, ProblemCode> = {
 
 /** Answers every error as `application/problem+json` (RFC 9457). Never writes a cookie, never echoes a value. */
 export function errorHandler(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const problem = asProblem(error);
+  const problem = toProblem(error);
   logFault(error, problem, request, reply);
   return sendProblem(reply, problem);
 }
@@ -47,7 +47,7 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
     .code(problem.status)
     .headers({ ...HEADERS, ...problem.headers })
     .serializer(JSON.stringify)
-    .send(bodyOf(problem));
+    .send(toBody(problem));
 }
 
 /**
@@ -57,19 +57,19 @@ export function clientErrorHandler(error: NodeJS.ErrnoException, socket: Socket)
   if (!socket.writable) return;
   const problem = new Problem(CLIENT_ERRORS[String(error.code)] ?? 'invalid_request');
   const { status } = problem;
-  const body = JSON.stringify(bodyOf(problem));
+  const body = JSON.stringify(toBody(problem));
   const headers = { ...HEADERS, 'content-length': Buffer.byteLength(body), connection: 'close' };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`);
   socket.destroySoon();
 }
 
-function bodyOf({ status, code, message, extensions }: Problem) {
+function toBody({ status, code, message, extensions }: Problem) {
   return { title: STATUS_CODES[status], status, code, detail: message, ...extensions };
 }
 
 /** The problem that an error is answered as. */
-export function asProblem(error: unknown): Problem {
+export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof UnavailableError) {
     return new Problem('unavailable', { headers: { 'retry-after': String(error.retryAfterSeconds) }, cause: error });
@@ -88,11 +88,11 @@ export function asProblem(error: unknown): Problem {
   if (error instanceof InvalidCursorError) return new Problem('invalid_cursor');
   if (error instanceof UsernameTakenError) return new Problem('username_taken');
   if (error instanceof StaleCredentialError) return new Problem('invalid_credentials', { headers: challenge() });
-  return fromFastify(error as Partial<FastifyError>);
+  return fromFastifyError(error as Partial<FastifyError>);
 }
 
 /** What Fastify throws, and the hooks of a host app: a limit of its own, for example. */
-function fromFastify(error: Partial<FastifyError>): Problem {
+function fromFastifyError(error: Partial<FastifyError>): Problem {
   if (error.validation) {
     const errors = fieldErrors(error.validationContext!, error.validation);
     return new Problem('invalid_request', { detail: `${errors[0]!.field}: ${errors[0]!.detail}.`, errors });

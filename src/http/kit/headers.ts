@@ -12,7 +12,7 @@ export const PROTECTIVE_HEADERS = {
 export const STRICT_TRANSPORT = { 'strict-transport-security': 'max-age=31536000' } as const;
 
 /** Makes the hook that gives every answer these headers, with no promise for it. */
-export function sending(headers: Readonly<Record<string, string>>): onRequestHookHandler {
+export function headersHook(headers: Readonly<Record<string, string>>): onRequestHookHandler {
   return (_request, reply, done) => {
     reply.headers(headers);
     done();

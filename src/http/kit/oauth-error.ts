@@ -33,7 +33,7 @@ export class OAuthError extends LatchkeyError {
 
 /** Answers every error as JSON with `error` and `error_description`. Never echoes a value. */
 export function oauthErrorHandler(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const { code, status, headers, message } = asOAuthError(error);
+  const { code, status, headers, message } = toOAuthError(error);
   if (status >= 500 && !reply.raw.destroyed) request.log.error({ err: error }, message);
   return reply
     .code(status)
@@ -43,7 +43,7 @@ export function oauthErrorHandler(error: unknown, request: FastifyRequest, reply
     .send({ error: code, error_description: message });
 }
 
-function asOAuthError(error: unknown): OAuthError {
+function toOAuthError(error: unknown): OAuthError {
   if (error instanceof OAuthError) return error;
   if (error instanceof UnavailableError) {
     const headers = { 'retry-after': String(error.retryAfterSeconds) };

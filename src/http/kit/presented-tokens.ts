@@ -8,7 +8,7 @@ const BEARER = /^bearer +([^ ]+) *$/i;
 export type Transport = 'cookie' | 'bearer';
 
 /** A token as it was shown, not yet looked at. */
-export interface Presented {
+export interface PresentedToken {
   readonly token: string;
   readonly transport: Transport;
 }
@@ -18,7 +18,7 @@ export interface Presented {
  *
  * @throws {Problem} `ambiguous_credentials` for both; `invalid_request` for a Bearer header without one token.
  */
-export function presentedAccessToken({ headers }: FastifyRequest, cookies: TokenCookies): Presented | undefined {
+export function readAccessToken({ headers }: FastifyRequest, cookies: TokenCookies): PresentedToken | undefined {
   const cookie = readCookie(headers.cookie, cookies.access);
   const { authorization } = headers;
   if (authorization === undefined || !/^bearer(?: |$)/i.test(authorization)) {
@@ -40,11 +40,11 @@ export function presentedAccessToken({ headers }: FastifyRequest, cookies: Token
  *
  * @throws {Problem} `ambiguous_credentials` for both.
  */
-export function presentedRefreshToken(
+export function readRefreshToken(
   { headers }: FastifyRequest,
   cookies: TokenCookies,
   inBody?: string,
-): Presented | undefined {
+): PresentedToken | undefined {
   const cookie = readCookie(headers.cookie, cookies.refresh);
   if (inBody !== undefined) {
     if (cookie !== undefined) throw new Problem('ambiguous_credentials');

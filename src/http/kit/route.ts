@@ -33,6 +33,6 @@ export type App = FastifyInstance<
 >;
 
 /** Refuses a route that does not say what it needs, so that none is open by accident. */
-export function requireDeclaration({ method, url, config }: RouteOptions): void {
+export function assertNeedsDeclared({ method, url, config }: RouteOptions): void {
   if (config?.needs === undefined) throw new Error(`${String(method)} ${url} does not declare what it needs`);
 }

@@ -21,15 +21,15 @@ export const SessionBody = Type.Object(
   { additionalProperties: false },
 );
 
-export function sessionBody(principal: Principal): Static<typeof SessionBody> {
+export function toSessionBody(principal: Principal): Static<typeof SessionBody> {
   const { sessionId, subject, username, authenticatedAt, methods, expiresAt, client, scope, data } = principal;
   return {
     session_id: sessionId,
     subject,
     username,
-    authenticated_at: seconds(authenticatedAt),
+    authenticated_at: toSeconds(authenticatedAt),
     methods,
-    expires_at: seconds(expiresAt),
+    expires_at: toSeconds(expiresAt),
     client_id: client,
     scope,
     data,
@@ -38,7 +38,7 @@ export function sessionBody(principal: Principal): Static<typeof SessionBody> {
 }
 
 /** Milliseconds to whole seconds since 1970. */
-export function seconds(ms: number): number {
+export function toSeconds(ms: number): number {
   return Math.floor(ms / 1000);
 }
 
@@ -55,37 +55,37 @@ export const TokensBody = Type.Object(
 );
 
 /** Hands a pair of tokens to its client, by the transport that it chose: in cookies or in the body, never both. */
-export function handOver(
+export function deliverTokens(
   reply: FastifyReply,
   cookies: TokenCookies,
   tokens: IssuedTokens,
   { transport, keepsRefreshToken = false }: { transport: Transport; keepsRefreshToken?: boolean },
 ): Static<typeof TokensBody> {
-  if (transport === 'bearer') return bearerBody(tokens);
+  if (transport === 'bearer') return toBearerBody(tokens);
   if (keepsRefreshToken) cookies.setAccess(reply, tokens);
   else cookies.set(reply, tokens);
-  return bodyWithoutTokens(tokens);
+  return toBodyWithoutTokens(tokens);
 }
 
 /** A pair of tokens in the body. */
-export function bearerBody(tokens: IssuedTokens): Static<typeof TokensBody> {
+export function toBearerBody(tokens: IssuedTokens): Static<typeof TokensBody> {
   const { access, refresh } = tokens.pair;
   return {
     access_token: access.token,
     token_type: 'Bearer',
     refresh_token: refresh.token,
-    ...bodyWithoutTokens(tokens),
+    ...toBodyWithoutTokens(tokens),
   };
 }
 
-function bodyWithoutTokens({
+function toBodyWithoutTokens({
   principal,
   accessExpiresInMs,
   refreshExpiresInMs,
 }: IssuedTokens): Static<typeof TokensBody> {
   return {
-    expires_in: seconds(accessExpiresInMs),
-    refresh_expires_in: seconds(refreshExpiresInMs),
-    session: sessionBody(principal),
+    expires_in: toSeconds(accessExpiresInMs),
+    refresh_expires_in: toSeconds(refreshExpiresInMs),
+    session: toSessionBody(principal),
   };
 }

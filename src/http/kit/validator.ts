@@ -3,7 +3,7 @@ import { TypeCompiler, ValueErrorType } from '@sinclair/typebox/compiler';
 import type { FastifySchemaCompiler } from 'fastify';
 
 /** Validates requests against their TypeBox schemas as they are: nothing is converted, filled in or removed. */
-export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema }) => {
+export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema }) => {
   const check = TypeCompiler.Compile(schema);
   return (value) => {
     if (check.Check(value)) return { value };

@@ -1,8 +1,8 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
-import { PROTECTIVE_HEADERS, sending } from '../kit/headers.js';
-import { requireDeclaration } from '../kit/route.js';
-import { compileValidator } from '../kit/validator.js';
+import { PROTECTIVE_HEADERS, headersHook } from '../kit/headers.js';
+import { assertNeedsDeclared } from '../kit/route.js';
+import { validatorCompiler } from '../kit/validator.js';
 import { requireConfidential } from './clients.js';
 import { oauthErrorHandler } from '../kit/oauth-error.js';
 import { type Form, parseForm } from '../kit/forms.js';
@@ -14,7 +14,7 @@ import { addTokenRoute } from './token.js';
 
 /** Adds the OAuth endpoints to an instance of their own. They take form-encoded bodies and never look at a cookie. */
 export async function oauthRoutes(instance: FastifyInstance, services: OAuthServices): Promise<void> {
-  const app = instance.withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(compileValidator);
+  const app = instance.withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(validatorCompiler);
   app.decorateRequest('oauthClient', null);
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(
@@ -24,8 +24,8 @@ export async function oauthRoutes(instance: FastifyInstance, services: OAuthServ
   );
   app.setErrorHandler(oauthErrorHandler);
 
-  app.addHook('onRoute', requireDeclaration);
-  app.addHook('onRequest', sending({ ...PROTECTIVE_HEADERS, pragma: 'no-cache' }));
+  app.addHook('onRoute', assertNeedsDeclared);
+  app.addHook('onRequest', headersHook({ ...PROTECTIVE_HEADERS, pragma: 'no-cache' }));
   app.addHook('preHandler', async (request) => {
     const { needs } = request.routeOptions.config;
     if (needs === 'nothing') return;

@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import type { Identity, Principal } from '../../sessions/session.js';
 import { providerLoginOf } from '../flows/provider-login.js';
 import type { App } from '../kit/route.js';
-import { seconds } from '../kit/token-response.js';
+import { toSeconds } from '../kit/token-response.js';
 import type { OAuthClient } from './clients.js';
 import { ClientCredentials } from './client-credentials.js';
 import type { OAuthServices } from './services.js';
@@ -100,9 +100,9 @@ function claims(
     ...(username !== undefined && { username }),
     ...(client !== undefined && { client_id: client }),
     ...(scope !== undefined && { scope }),
-    iat: seconds(issuedAt),
-    exp: seconds(expiresAt),
-    auth_time: seconds(authenticatedAt),
+    iat: toSeconds(issuedAt),
+    exp: toSeconds(expiresAt),
+    auth_time: toSeconds(authenticatedAt),
     amr: [...methods],
     ...(acr !== undefined && { acr }),
     sid: sessionId,

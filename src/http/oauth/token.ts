@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox';
-import { rotate } from '../flows/refresh.js';
+import { rotateAndReport } from '../flows/refresh.js';
 import type { App } from '../kit/route.js';
-import { seconds } from '../kit/token-response.js';
+import { toSeconds } from '../kit/token-response.js';
 import { ClientCredentials } from './client-credentials.js';
 import { OAuthError } from '../kit/oauth-error.js';
 import type { OAuthServices } from './services.js';
@@ -54,13 +54,13 @@ export function addTokenRoute(app: App, services: OAuthServices): void {
         if (session?.client === client.id) requireGranted(scope, session.scope);
       }
 
-      const rotation = await rotate(request, presented, services, client.id);
+      const rotation = await rotateAndReport(request, presented, services, client.id);
       if (rotation.outcome === 'ended' || rotation.outcome === 'reused') throw invalidGrant();
       const { pair, principal, accessExpiresInMs } = rotation;
       return {
         access_token: pair.access.token,
         token_type: 'Bearer' as const,
-        expires_in: seconds(accessExpiresInMs),
+        expires_in: toSeconds(accessExpiresInMs),
         refresh_token: pair.refresh.token,
         ...(principal.scope !== undefined && { scope: principal.scope }),
       };

@@ -2,15 +2,15 @@ import { Type } from '@sinclair/typebox';
 import { randomBytes } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { authorizationCodeGrant, type IDToken } from 'openid-client';
-import { requireUser } from '../flows/authenticate.js';
-import { originOf } from '../kit/device.js';
-import { asProblem } from '../kit/error-handler.js';
-import { livingSession } from '../flows/login.js';
+import { requireUserSession } from '../flows/authenticate.js';
+import { requestSource } from '../kit/device.js';
+import { toProblem } from '../kit/error-handler.js';
+import { findCurrentSessionId } from '../flows/login.js';
 import { Problem } from '../kit/problem.js';
 import { providerLoginOf } from '../flows/provider-login.js';
 import { reportDisplacedSessions } from '../flows/audit.js';
 import type { App } from '../kit/route.js';
-import { handOver } from '../kit/token-response.js';
+import { deliverTokens } from '../kit/token-response.js';
 import { type Attempt, take } from './attempt.js';
 import type { OidcServices } from './services.js';
 import type { Discovered } from './providers.js';
@@ -43,7 +43,7 @@ export function callback(app: App, services: OidcServices): void {
         else report({ event: 'account_link', outcome: 'success', subject, address: request.ip });
         return reply.redirect(attempt.to, 303);
       } catch (error) {
-        const problem = asProblem(error);
+        const problem = toProblem(error);
         if (problem.status >= 500) throw error;
         const { reason = problem.code } = problem.extensions as { reason?: string };
         const attempted =
@@ -70,7 +70,7 @@ export function callback(app: App, services: OidcServices): void {
     const { iss: issuer, auth_time: authTime, sid } = claims;
     if (typeof sid === 'string') await remember({ issuer, sid }, subject, services);
     const user = await services.users?.get(subject);
-    const supersedes = await livingSession(subject, request, services);
+    const supersedes = await findCurrentSessionId(subject, request, services);
     const tokens = await services.sessions.issue({
       identity: {
         subject,
@@ -79,10 +79,10 @@ export function callback(app: App, services: OidcServices): void {
       },
       // A time that is not told counts as long ago: what was asked of the provider went through hands that can change it.
       authenticatedAt: (authTime ?? 0) * 1000,
-      origin: originOf(request),
+      origin: requestSource(request),
       ...(supersedes !== undefined && { supersedes }),
     });
-    handOver(reply, cookies, tokens, { transport: 'cookie' });
+    deliverTokens(reply, cookies, tokens, { transport: 'cookie' });
     report({ event: 'login', outcome: 'success', subject, sessionId: tokens.principal.sessionId, address: request.ip });
     reportDisplacedSessions(services, tokens, request.ip);
   }
@@ -121,7 +121,7 @@ async function subjectOf(
   const { links, registration } = services;
   const account = { issuer, sub };
   if (link !== undefined) {
-    const { subject } = await requireUser(request, services);
+    const { subject } = await requireUserSession(request, services);
     // Its holder has logged in there for this, whatever became of what was asked for on the way.
     if (authTime * 1000 < link.begunAt - CLOCK_TOLERANCE_MS)
       throw new Problem('provider_login_failed', { reason: 'old_login' });

@@ -2,10 +2,10 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
 import { enableCookies } from '../kit/cookies.js';
 import { errorHandler } from '../kit/error-handler.js';
-import { PROTECTIVE_HEADERS, sending } from '../kit/headers.js';
+import { PROTECTIVE_HEADERS, headersHook } from '../kit/headers.js';
 import { parseForm } from '../kit/forms.js';
-import { requireDeclaration } from '../kit/route.js';
-import { compileValidator } from '../kit/validator.js';
+import { assertNeedsDeclared } from '../kit/route.js';
+import { validatorCompiler } from '../kit/validator.js';
 import { backchannelLogout } from './backchannel-logout.js';
 import { callback } from './callback.js';
 import { logout } from './logout.js';
@@ -14,7 +14,7 @@ import { start } from './start.js';
 
 /** Adds the routes for logging in with an OpenID Connect provider to an instance of their own. */
 export async function oidcRoutes(instance: FastifyInstance, services: OidcServices): Promise<void> {
-  const app = instance.withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(compileValidator);
+  const app = instance.withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(validatorCompiler);
   await enableCookies(instance);
   app.removeAllContentTypeParsers();
   app.addContentTypeParser(
@@ -23,8 +23,8 @@ export async function oidcRoutes(instance: FastifyInstance, services: OidcServic
     async (_request: unknown, body: string) => parseForm(body),
   );
   app.setErrorHandler(errorHandler);
-  app.addHook('onRoute', requireDeclaration);
-  app.addHook('onRequest', sending(PROTECTIVE_HEADERS));
+  app.addHook('onRoute', assertNeedsDeclared);
+  app.addHook('onRequest', headersHook(PROTECTIVE_HEADERS));
   start(app, services);
   callback(app, services);
   logout(app, services);

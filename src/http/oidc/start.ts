@@ -6,8 +6,8 @@ import {
   randomPKCECodeVerifier,
   randomState,
 } from 'openid-client';
-import { requireUser } from '../flows/authenticate.js';
-import { localPath, MAX_PATH_LENGTH } from '../kit/local-path.js';
+import { requireUserSession } from '../flows/authenticate.js';
+import { requireLocalPath, MAX_PATH_LENGTH } from '../kit/local-path.js';
 import type { App } from '../kit/route.js';
 
 import { requireFreshAuthentication } from '../flows/step-up.js';
@@ -49,13 +49,13 @@ export function start(app: App, services: OidcServices): void {
     async (request, reply) => {
       const { to = '/account', link, prompt } = request.query;
       const { provider: name } = request.params;
-      const destination = localPath(to);
+      const destination = requireLocalPath(to);
       // Another site that leads here begins nothing: whoever logs in says so on a page of ours (OWASP ASVS 5.0 7.6.2).
       if (request.headers['sec-fetch-site'] === 'cross-site') {
         return reply.redirect(`${services.loginPage}?${new URLSearchParams({ to: destination }).toString()}`, 303);
       }
       const discovered = await services.providers.find(name);
-      const principal = link === undefined ? undefined : await requireUser(request, services);
+      const principal = link === undefined ? undefined : await requireUserSession(request, services);
       if (principal) await requireFreshAuthentication(request, principal, services);
       await services.throttle.admitProviderLogin(request.ip);
 

@@ -2,13 +2,13 @@ import { Type } from '@sinclair/typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Principal } from '../../sessions/session.js';
 import { changePassword } from '../flows/change-password.js';
-import { asProblem } from '../kit/error-handler.js';
-import { logOut } from '../flows/logout.js';
+import { toProblem } from '../kit/error-handler.js';
+import { logout } from '../flows/logout.js';
 import { Problem } from '../kit/problem.js';
 import { providerLoginOf } from '../flows/provider-login.js';
 import type { App } from '../kit/route.js';
 import { requireFreshAuthentication, requireRecentAuthentication } from '../flows/step-up.js';
-import { handOver } from '../kit/token-response.js';
+import { deliverTokens } from '../kit/token-response.js';
 import { unlink } from '../flows/unlink.js';
 import { renderAccountPage, renderLoggedOutPage } from './account-page.js';
 import type { ProviderButton } from './credentials-pages.js';
@@ -86,14 +86,14 @@ export function addAccountPage(app: App, options: PagesOptions): void {
     async (request, reply) => {
       const { scope } = request.body;
       try {
-        const { data } = await logOut(request, reply, services, { scope });
+        const { data } = await logout(request, reply, services, { scope });
         if (scope === 'others') return reply.redirect(`${ACCOUNT}?done=others_ended`, 303);
-        cookies.noteLogout(reply);
+        cookies.markLoggedOut(reply);
         const { provider: name, sid } = providerLoginOf(data);
         const provider = providers.find((each) => each.name === name);
         return provider ? onToProvider(request, reply, provider, sid) : redirectToLogin(reply, services, 'logged_out');
       } catch (error) {
-        const away = redirectToAuthenticate(reply, options, asProblem(error));
+        const away = redirectToAuthenticate(reply, options, toProblem(error));
         if (!away) throw error;
         return away;
       }
@@ -153,7 +153,7 @@ export function addAccountPage(app: App, options: PagesOptions): void {
           const { current_password: current, new_password: replacement } = request.body;
           await requireRecentAuthentication(request, principal, services);
           const tokens = await changePassword(request, reply, services, users, { principal, current, replacement });
-          handOver(reply, cookies, tokens, { transport: 'cookie' });
+          deliverTokens(reply, cookies, tokens, { transport: 'cookie' });
           return reply.redirect(`${ACCOUNT}?done=password_changed`, 303);
         }),
     );
@@ -185,7 +185,7 @@ export function addAccountPage(app: App, options: PagesOptions): void {
       visitor = await requireVisitor(request, reply, services);
       return await act(visitor);
     } catch (error) {
-      const problem = asProblem(error);
+      const problem = toProblem(error);
       const away = redirectToAuthenticate(reply, options, problem, again);
       if (away) return away;
       if (!visitor || problem.status >= 500) throw error;

@@ -5,10 +5,10 @@ import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
 import { html } from 'ghtml';
 import { enableCookies } from '../kit/cookies.js';
-import { asProblem, logFault } from '../kit/error-handler.js';
-import { requireDeclaration } from '../kit/route.js';
+import { toProblem, logFault } from '../kit/error-handler.js';
+import { assertNeedsDeclared } from '../kit/route.js';
 import { requireSameOrigin } from '../kit/same-origin.js';
-import { compileValidator } from '../kit/validator.js';
+import { validatorCompiler } from '../kit/validator.js';
 import { addAccountPage } from './account.js';
 import { layout, notice } from './layout.js';
 import { loadAssets } from './load-assets.js';
@@ -41,7 +41,7 @@ export async function pageRoutes(instance: FastifyInstance, given: Omit<PagesOpt
   const { services, base, brand } = given;
   const assets = await loadAssets(base, { brandStylesheet: brand.stylesheet });
   const options: PagesOptions = { ...given, assets };
-  const app = instance.withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(compileValidator);
+  const app = instance.withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(validatorCompiler);
   await enableCookies(instance);
   app.removeAllContentTypeParsers();
   await app.register(formbody);
@@ -51,7 +51,7 @@ export async function pageRoutes(instance: FastifyInstance, given: Omit<PagesOpt
     referrerPolicy: { policy: 'same-origin' },
     strictTransportSecurity: false,
   });
-  app.addHook('onRoute', requireDeclaration);
+  app.addHook('onRoute', assertNeedsDeclared);
   // The document of the API is for programs.
   app.addHook('onRoute', (route) => {
     route.schema = { ...route.schema, hide: true };
@@ -61,7 +61,7 @@ export async function pageRoutes(instance: FastifyInstance, given: Omit<PagesOpt
     requireSameOrigin(request, services);
   });
   app.setErrorHandler((error, request, reply) => {
-    const problem = asProblem(error);
+    const problem = toProblem(error);
     logFault(error, problem, request, reply);
     const context = buildContext(request, options);
     const text = findErrorText(context.strings, problem);

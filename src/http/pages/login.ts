@@ -1,11 +1,11 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { asProblem, logFault } from '../kit/error-handler.js';
-import { inTurn } from '../kit/admission-queue.js';
-import { localPath } from '../kit/local-path.js';
-import { logIn } from '../flows/login.js';
+import { toProblem, logFault } from '../kit/error-handler.js';
+import { admitInBatches } from '../kit/admission-queue.js';
+import { requireLocalPath } from '../kit/local-path.js';
+import { login } from '../flows/login.js';
 import type { App } from '../kit/route.js';
-import { handOver } from '../kit/token-response.js';
+import { deliverTokens } from '../kit/token-response.js';
 import { type CredentialsPage, renderLoginPage } from './credentials-pages.js';
 import { ACCOUNT, buildContext, findErrorText, findText, type PagesOptions, sendPage, findVisitor } from './pages.js';
 
@@ -31,7 +31,7 @@ export function addLoginPage(app: App, options: PagesOptions): void {
 
   app.get('/login', { config: { needs: 'nothing' }, schema: { querystring: Query } }, async (request, reply) => {
     const { reason, to } = request.query;
-    const destination = to === undefined ? undefined : localPath(to);
+    const destination = to === undefined ? undefined : requireLocalPath(to);
     const visitor = await findVisitor(request, services);
     if (visitor && reason === undefined) return reply.redirect(destination ?? ACCOUNT, 303);
     const info = findText(buildContext(request, options).strings.reasons, reason);
@@ -45,15 +45,17 @@ export function addLoginPage(app: App, options: PagesOptions): void {
 
   app.post(
     `${base}/form/login`,
-    { config: { needs: 'nothing' }, onRequest: inTurn(), schema: { body: Form } },
+    { config: { needs: 'nothing' }, onRequest: admitInBatches(), schema: { body: Form } },
     async (request, reply) => {
       const { to, ...credentials } = request.body;
-      const destination = to === undefined ? ACCOUNT : localPath(to);
+      const destination = to === undefined ? ACCOUNT : requireLocalPath(to);
       try {
-        handOver(reply, services.cookies, await logIn(request, reply, services, credentials), { transport: 'cookie' });
+        deliverTokens(reply, services.cookies, await login(request, reply, services, credentials), {
+          transport: 'cookie',
+        });
         return reply.redirect(destination, 303);
       } catch (error) {
-        const problem = asProblem(error);
+        const problem = toProblem(error);
         logFault(error, problem, request, reply);
         const page = {
           error: findErrorText(buildContext(request, options).strings, problem),

@@ -1,11 +1,11 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import Negotiator from 'negotiator';
 import type { Principal } from '../../sessions/session.js';
-import { presentedAccessToken } from '../kit/presented-tokens.js';
+import { readAccessToken } from '../kit/presented-tokens.js';
 import type { Problem } from '../kit/problem.js';
-import { refreshed } from '../flows/refresh.js';
+import { refreshTokens } from '../flows/refresh.js';
 import type { Services } from '../flows/services.js';
-import { handOver } from '../kit/token-response.js';
+import { deliverTokens } from '../kit/token-response.js';
 import type { ProviderButton } from './credentials-pages.js';
 import type { Brand, PageContext } from './layout.js';
 import type { Assets } from './load-assets.js';
@@ -42,7 +42,7 @@ export async function findVisitor(
   request: FastifyRequest,
   { sessions, cookies }: Services,
 ): Promise<Principal | undefined> {
-  const presented = presentedAccessToken(request, cookies);
+  const presented = readAccessToken(request, cookies);
   const principal = presented && (await sessions.authenticate(presented.token));
   return principal?.client === undefined ? principal : undefined;
 }
@@ -59,8 +59,8 @@ export async function requireVisitor(
 ): Promise<Principal> {
   const visitor = await findVisitor(request, services);
   if (visitor) return visitor;
-  const { tokens, transport, keepsRefreshToken } = await refreshed(request, services);
-  handOver(reply, services.cookies, tokens, { transport, keepsRefreshToken });
+  const { tokens, transport, keepsRefreshToken } = await refreshTokens(request, services);
+  deliverTokens(reply, services.cookies, tokens, { transport, keepsRefreshToken });
   return tokens.principal;
 }
 

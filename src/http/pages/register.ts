@@ -1,13 +1,13 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Users } from '../../identity/users.js';
-import { asProblem, logFault } from '../kit/error-handler.js';
-import { inTurn } from '../kit/admission-queue.js';
-import { logIn } from '../flows/login.js';
+import { toProblem, logFault } from '../kit/error-handler.js';
+import { admitInBatches } from '../kit/admission-queue.js';
+import { login } from '../flows/login.js';
 import { Problem } from '../kit/problem.js';
 import type { App } from '../kit/route.js';
-import { signUp } from '../flows/register.js';
-import { handOver } from '../kit/token-response.js';
+import { register } from '../flows/register.js';
+import { deliverTokens } from '../kit/token-response.js';
 import { type CredentialsPage, renderRegisterPage } from './credentials-pages.js';
 import { ACCOUNT, buildContext, findErrorText, type PagesOptions, sendPage } from './pages.js';
 
@@ -27,14 +27,16 @@ export function addRegisterPage(app: App, options: PagesOptions, users: Users): 
 
   app.post(
     `${base}/form/register`,
-    { config: { needs: 'nothing' }, onRequest: inTurn(), schema: { body: Form } },
+    { config: { needs: 'nothing' }, onRequest: admitInBatches(), schema: { body: Form } },
     async (request, reply) => {
       try {
-        await signUp(request, reply, services, users, request.body);
-        handOver(reply, services.cookies, await logIn(request, reply, services, request.body), { transport: 'cookie' });
+        await register(request, reply, services, users, request.body);
+        deliverTokens(reply, services.cookies, await login(request, reply, services, request.body), {
+          transport: 'cookie',
+        });
         return reply.redirect(ACCOUNT, 303);
       } catch (error) {
-        const problem = asProblem(error);
+        const problem = toProblem(error);
         logFault(error, problem, request, reply);
         const page = {
           error: findErrorText(buildContext(request, options).strings, problem),

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import Fastify from 'fastify';
 import t from 'tap';
-import { abortedWith } from '../../../src/http/kit/abort-signal.js';
+import { disconnectSignal } from '../../../src/http/kit/abort-signal.js';
 
 t.test('it is aborted when the client goes away before its answer, and not when it has it', async (t) => {
   const app = Fastify({ forceCloseConnections: true });
@@ -9,11 +9,11 @@ t.test('it is aborted when the client goes away before its answer, and not when 
   const signals: AbortSignal[] = [];
   let arrived = () => {};
   app.get('/answered', async (_request, reply) => {
-    signals.push(abortedWith(reply));
+    signals.push(disconnectSignal(reply));
     return 'x';
   });
   app.get('/waiting', (_request, reply) => {
-    signals.push(abortedWith(reply));
+    signals.push(disconnectSignal(reply));
     arrived();
   });
   const url = await app.listen({ port: 0, host: '127.0.0.1' });

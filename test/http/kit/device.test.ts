@@ -1,10 +1,10 @@
 import type { FastifyRequest } from 'fastify';
 import t from 'tap';
-import { originOf } from '../../../src/http/kit/device.js';
+import { requestSource } from '../../../src/http/kit/device.js';
 import { cpuMs } from '../../support/cpu.js';
 
 const deviceOf = (agent?: string) =>
-  originOf({ ip: '192.0.2.1', headers: { 'user-agent': agent } } as FastifyRequest).device;
+  requestSource({ ip: '192.0.2.1', headers: { 'user-agent': agent } } as FastifyRequest).device;
 
 t.test('a label for people', async (t) => {
   const labels = {

@@ -1,12 +1,12 @@
 import Fastify from 'fastify';
 import t from 'tap';
-import { requireDeclaration } from '../../../src/http/kit/route.js';
+import { assertNeedsDeclared } from '../../../src/http/kit/route.js';
 import { ACCESS_COOKIE, startService } from '../../support/service.js';
 
 t.test('an app with a route that does not say what it needs does not start', async (t) => {
   const app = Fastify();
   t.teardown(() => app.close());
-  app.addHook('onRoute', requireDeclaration);
+  app.addHook('onRoute', assertNeedsDeclared);
   t.throws(
     () => app.get('/open-by-accident', () => 'hello'),
     /^GET \/open-by-accident does not declare what it needs$/,

@@ -1,9 +1,9 @@
 import { Type } from '@sinclair/typebox';
 import t from 'tap';
-import { compileValidator } from '../../../src/http/kit/validator.js';
+import { validatorCompiler } from '../../../src/http/kit/validator.js';
 
-const validator = (schema: Parameters<typeof compileValidator>[0]['schema']) =>
-  compileValidator({ schema, method: 'POST', url: '/' }) as (value: unknown) => { value?: unknown; error?: unknown };
+const validator = (schema: Parameters<typeof validatorCompiler>[0]['schema']) =>
+  validatorCompiler({ schema, method: 'POST', url: '/' }) as (value: unknown) => { value?: unknown; error?: unknown };
 
 t.test('what fits comes through as it is: nothing is filled in or taken away', async (t) => {
   const value = { a: 'x' };
