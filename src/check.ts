@@ -1,3 +1,4 @@
+import { DEFAULTS } from './options.js';
 import { Keys } from './redis/keys.js';
 import type { RedisClient } from './redis/script.js';
 import { Authenticator } from './sessions/authenticator.js';
@@ -23,7 +24,7 @@ export interface CheckerOptions {
  */
 export function createChecker({
   redis,
-  redisPrefix = 'lk:',
+  redisPrefix = DEFAULTS.redisPrefix,
   onBackgroundFault = () => {},
 }: CheckerOptions): Pick<Authenticator, 'authenticate' | 'close'> {
   return new Authenticator({ lookups: redis, scripts: redis }, { keys: new Keys(redisPrefix), onBackgroundFault });

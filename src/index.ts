@@ -2,6 +2,7 @@
 
 /** The Fastify plugin, its options, and what it decorates an app with. */
 export { latchkey as default, latchkey, type Latchkey, type LatchkeyOptions } from './plugin.js';
+export type { Lifetimes, ThrottleLimits } from './options.js';
 export type { SessionHook, SessionRequirements } from './http/flows/require-session.js';
 export type { VerifyCredentials, VerifiedUser } from './http/flows/services.js';
 
@@ -13,7 +14,6 @@ export type {
   EndedReason,
   Identity,
   IssuedTokens,
-  Lifetimes,
   RequestSource,
   Principal,
   Session,

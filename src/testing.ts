@@ -4,9 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
+import { TokenCookies } from './http/kit/cookies.js';
+import { DEFAULT_COOKIE_NAME, DEFAULT_LIFETIMES, DEFAULTS } from './options.js';
 import { startEmbeddedRedis } from './redis/embedded/embedded-redis.js';
 import { Keys } from './redis/keys.js';
-import { DEFAULT_LIFETIMES, type IssuedTokens } from './sessions/session.js';
+import type { IssuedTokens } from './sessions/session.js';
 import { type IssueRequest, SessionStore } from './sessions/store.js';
 import { TokenKeys } from './sessions/token.js';
 
@@ -53,15 +55,20 @@ export async function startTestSessions(): Promise<TestSessions> {
   const directory = await mkdtemp(join(tmpdir(), 'latchkey-testing-'));
   const server = await startEmbeddedRedis({ dataDirectory: directory, configFile: REDIS_CONF, log: console.error });
   const redis = new Redis({ path: server.socketPath });
-  const options = { redis, tokenKeys: [randomBytes(32).toString('base64url')], redisPrefix: 'lk:' } as const;
+  const options = {
+    redis,
+    tokenKeys: [randomBytes(32).toString('base64url')],
+    redisPrefix: DEFAULTS.redisPrefix,
+  } as const;
   const keys = new Keys(options.redisPrefix);
+  const cookies = new TokenCookies({ name: DEFAULT_COOKIE_NAME, refreshPath: DEFAULTS.prefix });
   const store = new SessionStore(
     { lookups: redis, scripts: redis },
     {
       keys,
       tokenKeys: new TokenKeys(options.tokenKeys),
       lifetimes: DEFAULT_LIFETIMES,
-      sessionsPerUser: 100,
+      sessionsPerUser: DEFAULTS.sessionsPerUser,
       onBackgroundFault: console.error,
     },
   );
@@ -86,7 +93,7 @@ export async function startTestSessions(): Promise<TestSessions> {
 
   function signedIn({ pair, principal: { subject, sessionId } }: IssuedTokens): SignedIn {
     const { access, refresh } = pair;
-    const cookie = `__Host-Http-latchkey=${access.token}; __Http-latchkey-refresh=${refresh.token}`;
+    const cookie = `${cookies.access}=${access.token}; ${cookies.refresh}=${refresh.token}`;
     return {
       subject,
       sessionId,

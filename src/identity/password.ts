@@ -1,18 +1,16 @@
 import { LatchkeyError } from '../errors.js';
+import { DEFAULTS, MAX_PASSWORD_LENGTH } from '../options.js';
 import { isCommon } from './common-passwords.js';
 import { foldCase } from './username.js';
 
-const MAX_CHARACTERS = 1024;
 /** No form of 1,024 characters is longer: a character has at most 4 code points when taken apart, each of at most 2 units. */
-const MAX_UNITS = MAX_CHARACTERS * 4 * 2;
-
-export const DEFAULT_MINIMUM_LENGTH = 15;
+const MAX_UNITS = MAX_PASSWORD_LENGTH * 4 * 2;
 
 export type PasswordRefusal = 'malformed' | 'too_short' | 'too_long' | 'too_common' | 'is_username';
 
 const MESSAGES: Record<Exclude<PasswordRefusal, 'too_short'>, string> = {
   malformed: 'The password is not well-formed Unicode',
-  too_long: `The password is longer than ${MAX_CHARACTERS} characters`,
+  too_long: `The password is longer than ${MAX_PASSWORD_LENGTH} characters`,
   too_common: 'The password is one of the first that a guesser would try',
   is_username: 'The password is the username',
 };
@@ -43,7 +41,7 @@ export function normalizePassword(password: string): string {
   if (password.length > MAX_UNITS) throw new PasswordNotAllowedError('too_long');
   if (!password.isWellFormed()) throw new PasswordNotAllowedError('malformed');
   const normalized = password.normalize('NFKC');
-  if (lengthOf(normalized) > MAX_CHARACTERS) throw new PasswordNotAllowedError('too_long');
+  if (lengthOf(normalized) > MAX_PASSWORD_LENGTH) throw new PasswordNotAllowedError('too_long');
   return normalized;
 }
 
@@ -57,7 +55,7 @@ export function normalizePassword(password: string): string {
  */
 export function checkNewPassword(
   password: string,
-  { minimumLength = DEFAULT_MINIMUM_LENGTH, username }: { minimumLength?: number | undefined; username: string },
+  { minimumLength = DEFAULTS.passwordMinLength, username }: { minimumLength?: number | undefined; username: string },
 ): string {
   const normalized = normalizePassword(password);
   // Both forms, since one character can become eighteen (U+FDFA) and is no harder to guess for it.

@@ -1,5 +1,6 @@
 import { RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
 import { LatchkeyError } from '../errors.js';
+import { DEFAULT_THROTTLE_LIMITS, type ThrottleLimits } from '../options.js';
 import type { Keys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
 import { BusyError } from './hasher.js';
@@ -32,30 +33,6 @@ export class TooManyAttemptsError extends LatchkeyError {
   }
 }
 
-export interface ThrottleLimits {
-  /** Failed passwords for one account from one network in a window. */
-  readonly loginFailuresPerAccount: number;
-  /** Failed passwords from one network in a window, whatever the accounts. */
-  readonly loginFailuresPerNetwork: number;
-  /** In milliseconds, in whole seconds. */
-  readonly loginFailureWindowMs: number;
-  /** Attempts to register from one network in an hour. */
-  readonly registrationsPerNetwork: number;
-  /** Logins with a provider that are begun from one network in ten minutes. */
-  readonly providerLoginsPerNetwork: number;
-  /** The same of all networks together: each takes up to 3 kB in Redis for as long. */
-  readonly providerLogins: number;
-}
-
-export const DEFAULT_THROTTLE: ThrottleLimits = {
-  loginFailuresPerAccount: 10,
-  loginFailuresPerNetwork: 100,
-  loginFailureWindowMs: 15 * 60_000,
-  registrationsPerNetwork: 100,
-  providerLoginsPerNetwork: 1_000,
-  providerLogins: 100_000,
-};
-
 /**
  * Bounds guessing, in Redis, so for all processes together. An attempt is counted before its password is looked at
  * and taken back unless it failed: however many come at once, no more than the limit are looked at.
@@ -74,7 +51,7 @@ export class Throttle {
   readonly #underWay = new Map<string, number>();
   #allUnderWay = 0;
 
-  constructor(client: RedisClient, keys: Keys, limits: ThrottleLimits = DEFAULT_THROTTLE) {
+  constructor(client: RedisClient, keys: Keys, limits: ThrottleLimits = DEFAULT_THROTTLE_LIMITS) {
     const limiter = (points: number, windowMs: number) =>
       new RateLimiterRedis({
         storeClient: countingOn(client),

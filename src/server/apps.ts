@@ -14,14 +14,14 @@ import { PROTECTIVE_HEADERS, headersHook, STRICT_TRANSPORT } from '../http/kit/h
 import { registerOpenApi } from '../http/openapi/document.js';
 import { Problem } from '../http/kit/problem.js';
 import type { AuthEvent } from '../http/flows/services.js';
-import { endUnread } from './slow-readers.js';
+import { closeStalledConnections } from './slow-readers.js';
 import { PasswordHasher } from '../identity/hasher.js';
 import { Users } from '../identity/users.js';
 import { type Latchkey, latchkey } from '../plugin.js';
 import { callRedis } from '../redis/faults.js';
 import { Keys } from '../redis/keys.js';
 import type { RedisClient } from '../redis/script.js';
-import type { Clients } from '../sessions/authenticator.js';
+import type { RedisClients } from '../sessions/authenticator.js';
 import { Webhooks } from '../webhooks/webhooks.js';
 
 const BODY_LIMIT = 16 * 1024;
@@ -42,7 +42,7 @@ export type AppConfig = Omit<Config, 'tokenKeys'> & { readonly tokenKeys: readon
 export type OnEvent = (event: AuthEvent) => void;
 
 /** The service's public app: what the plugin adds, and an answer for every other path. */
-export async function publicApp(config: AppConfig, clients: Clients, onEvent?: OnEvent): Promise<FastifyInstance> {
+export async function publicApp(config: AppConfig, clients: RedisClients, onEvent?: OnEvent): Promise<FastifyInstance> {
   const app = appWith({
     logger: { level: config.logLevel },
     trustProxy: config.trustProxy ? [...config.trustProxy] : false,
@@ -64,7 +64,7 @@ export async function publicApp(config: AppConfig, clients: Clients, onEvent?: O
 /** The operator's app, for the internal listener: liveness never touches Redis, readiness does; and the admin API, if it has keys. */
 export async function internalApp(
   config: AppConfig,
-  clients: Clients,
+  clients: RedisClients,
   sessions: Latchkey,
   onEvent?: OnEvent,
 ): Promise<FastifyInstance> {
@@ -96,7 +96,7 @@ function health(summary: string, status: string): RouteShorthandOptions {
 /** Sends the events of both apps to the configured endpoints, until it is closed. */
 export function webhooksOf(
   { webhooks, redisPrefix }: AppConfig,
-  { scripts }: Clients,
+  { scripts }: RedisClients,
   onFault: (error: Error) => void,
 ): Webhooks | undefined {
   return webhooks && new Webhooks(scripts, new Keys(redisPrefix), webhooks, { onFault });
@@ -142,7 +142,7 @@ function appWith(options: FastifyServerOptions): FastifyInstance {
   });
   // An expectation that Node does not know is ignored (RFC 9110 section 10.1.1), for the same reason.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
-  endUnread(app.server, UNREAD_TIMEOUT_MS);
+  closeStalledConnections(app.server, UNREAD_TIMEOUT_MS);
   // A connection that a browser opened ahead and says nothing on does not count as idle.
   app.addHook('preClose', async () => {
     setTimeout(() => app.server.closeAllConnections(), CLOSING_MS).unref();

@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
  * Ends a connection whose client leaves an answer unread for `timeoutMs` to twice that. Looking at all of them once in a
  * while costs a request nothing; a timeout of each socket would be set anew with each request.
  */
-export function endUnread(server: Server, timeoutMs: number): void {
+export function closeStalledConnections(server: Server, timeoutMs: number): void {
   const written = new Map<Socket, number>();
   const looking = setInterval(() => {
     for (const [socket, before] of written) {

@@ -23,7 +23,7 @@ export function parsePrincipal(value: string): Principal {
 
 const NO_PRINCIPAL = Promise.resolve(undefined);
 
-export interface Clients {
+export interface RedisClients {
   readonly lookups: RedisClient;
   readonly scripts: RedisClient;
   /** For what is acknowledged only when replicas have it, which nothing else should wait for; `scripts` if it is not given. */
@@ -46,7 +46,7 @@ export class Authenticator {
   readonly #unsentReads = new Map<string, Promise<Principal | undefined>>();
 
   /** `lookups` and `scripts` may be one client; two keep slow scripts out of the way of lookups. */
-  constructor(clients: Clients, options: AuthenticatorOptions) {
+  constructor(clients: RedisClients, options: AuthenticatorOptions) {
     this.#lookup = createBatchedLookup(clients.lookups, () => this.#unsentReads.clear());
     this.#scripts = clients.scripts;
     this.#options = options;

@@ -91,22 +91,3 @@ export interface RequestSource {
   readonly device: string;
   readonly address: string;
 }
-
-/** Durations in milliseconds. */
-export interface Lifetimes {
-  readonly accessLifetimeMs: number;
-  /** The idle timeout: a session that is not renewed for so long ends. */
-  readonly refreshLifetimeMs: number;
-  /** The absolute lifetime of a session. */
-  readonly sessionLifetimeMs: number;
-  readonly refreshGraceMs: number;
-  readonly refreshRetryWindowMs: number;
-}
-
-export const DEFAULT_LIFETIMES: Lifetimes = {
-  accessLifetimeMs: 15 * 60_000,
-  refreshLifetimeMs: 30 * 86_400_000,
-  sessionLifetimeMs: 90 * 86_400_000,
-  refreshGraceMs: 30_000,
-  refreshRetryWindowMs: 86_400_000,
-};

@@ -1,17 +1,17 @@
 import { LatchkeyError } from '../errors.js';
 import { callRedis } from '../redis/faults.js';
+import type { Lifetimes } from '../options.js';
 import { partitionOf } from '../redis/keys.js';
 import { waitForReplicas } from '../redis/replicas.js';
 import { defineScript, type RedisClient, type ScriptReply } from '../redis/script.js';
 import { checkIdentity, patchSessionData } from './data.js';
-import { Authenticator, type AuthenticatorOptions, type Clients, parsePrincipal } from './authenticator.js';
+import { Authenticator, type AuthenticatorOptions, type RedisClients, parsePrincipal } from './authenticator.js';
 import type {
   EndedReason,
   Ending,
   RefreshTokenInspection,
   Identity,
   IssuedTokens,
-  Lifetimes,
   RequestSource,
   Principal,
   Rotation,
@@ -161,7 +161,7 @@ export class SessionStore {
   readonly #options: StoreOptions;
 
   /** They may all be one client; more keep what is slow out of the way of what is not. */
-  constructor(clients: Clients, options: StoreOptions) {
+  constructor(clients: RedisClients, options: StoreOptions) {
     this.#authenticator = new Authenticator(clients, options);
     this.#scripts = clients.scripts;
     this.#revocations = clients.revocations ?? clients.scripts;

@@ -1,11 +1,11 @@
 import { createHmac, hash, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto';
 import { crc32 } from 'node:zlib';
+import { isTokenKeyLongEnough, MIN_TOKEN_KEY_LENGTH } from '../options.js';
 
 const ACCESS_PREFIX = 'lka_';
 const REFRESH_PREFIX = 'lkr_';
 const PREFIX_LENGTH = 4;
 const SECRET_BYTES = 32;
-const MIN_SECRET_LENGTH = 32;
 const CRC_BYTES = 4;
 const DIGEST_LENGTH = 32;
 const ACCESS_BYTES = 2 + SECRET_BYTES + CRC_BYTES;
@@ -73,8 +73,8 @@ export class TokenKeys {
 
   /** @throws {RangeError} for no secret, or one of fewer than 32 characters. */
   constructor(secrets: readonly [string, ...string[]]) {
-    if (secrets.length === 0 || secrets.some((secret) => secret.length < MIN_SECRET_LENGTH)) {
-      throw new RangeError(`Token keys are one or more secrets of at least ${MIN_SECRET_LENGTH} characters`);
+    if (secrets.length === 0 || !secrets.every(isTokenKeyLongEnough)) {
+      throw new RangeError(`Token keys are one or more secrets of at least ${MIN_TOKEN_KEY_LENGTH} characters`);
     }
     const keys = secrets.map((secret) => new TokenKey(secret));
     this.#signing = keys[0]!;

@@ -3,7 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cluster, Redis } from 'ioredis';
 import t from 'tap';
 import { UnavailableError } from '../../src/errors.js';
-import { DEFAULT_THROTTLE, Throttle, type ThrottleLimits, TooManyAttemptsError } from '../../src/identity/throttle.js';
+import { Throttle, TooManyAttemptsError } from '../../src/identity/throttle.js';
+import { DEFAULT_THROTTLE_LIMITS, type ThrottleLimits } from '../../src/options.js';
 import { BusyError } from '../../src/identity/hasher.js';
 import { Keys } from '../../src/redis/keys.js';
 import { connect } from '../../src/redis/connect.js';
@@ -20,7 +21,7 @@ function throttleOn(
   limits: Partial<ThrottleLimits> = {},
   prefix = `${randomBytes(4).toString('hex')}:`,
 ) {
-  const throttle = new Throttle(client, new Keys(prefix), { ...DEFAULT_THROTTLE, ...limits });
+  const throttle = new Throttle(client, new Keys(prefix), { ...DEFAULT_THROTTLE_LIMITS, ...limits });
   let looked = 0;
   const guess = async (username: string, address = ADDRESS, right = false) => {
     try {

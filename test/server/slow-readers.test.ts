@@ -3,13 +3,13 @@ import { createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { endUnread } from '../../src/server/slow-readers.js';
+import { closeStalledConnections } from '../../src/server/slow-readers.js';
 
 const TIMEOUT_MS = 1_000;
 
 t.test('a connection whose client does not read its answer is ended, one that is idle or reads is not', async (t) => {
   const server = createServer((_request, response) => response.end(Buffer.alloc(16 * 1024 * 1024)));
-  endUnread(server, TIMEOUT_MS);
+  closeStalledConnections(server, TIMEOUT_MS);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.teardown(() => server.close());

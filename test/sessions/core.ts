@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
 import type { RedisClient } from '../../src/redis/script.js';
-import { DEFAULT_LIFETIMES } from '../../src/sessions/session.js';
+import { DEFAULT_LIFETIMES } from '../../src/options.js';
 import { SessionStore, StaleCredentialError } from '../../src/sessions/store.js';
 import { TokenKeys, type TokenPair } from '../../src/sessions/token.js';
 import { findKeysWithoutExpiry } from '../support/audit.js';

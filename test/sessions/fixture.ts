@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { Keys, partitionOf } from '../../src/redis/keys.js';
 import type { RedisClient } from '../../src/redis/script.js';
-import { DEFAULT_LIFETIMES, type Lifetimes, type Rotation } from '../../src/sessions/session.js';
+import { DEFAULT_LIFETIMES, type Lifetimes } from '../../src/options.js';
+import type { Rotation } from '../../src/sessions/session.js';
 import { type IssueRequest, SessionStore, type StoreOptions } from '../../src/sessions/store.js';
 import { type RefreshToken, TokenKeys, type TokenPair } from '../../src/sessions/token.js';
 import { keysUnder } from '../support/audit.js';

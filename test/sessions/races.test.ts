@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import t from 'tap';
-import { DEFAULT_LIFETIMES } from '../../src/sessions/session.js';
+import { DEFAULT_LIFETIMES } from '../../src/options.js';
 import { TokenKeys } from '../../src/sessions/token.js';
 import { watchExpiries } from '../support/audit.js';
 import { newSubject, pairOf, SECRET, storeOn } from './fixture.js';

@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import t from 'tap';
-import { DEFAULT_LIFETIMES, type Rotation } from '../../src/sessions/session.js';
+import { DEFAULT_LIFETIMES } from '../../src/options.js';
+import type { Rotation } from '../../src/sessions/session.js';
 import type { TokenPair } from '../../src/sessions/token.js';
 import { findKeysWithoutExpiry } from '../support/audit.js';
 import { until } from '../support/redis/waiting.js';
