@@ -2,6 +2,10 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import fp from 'fastify-plugin';
 import type { AddressInfo } from 'node:net';
 import { Links } from './federation/links.js';
+import { LoginAttempts } from './federation/login-attempts.js';
+import { LogoutTokens } from './federation/logout-tokens.js';
+import { ProviderSessions } from './federation/provider-sessions.js';
+import { type OidcProvider, Providers } from './federation/providers.js';
 import { authRoutes } from './http/auth/index.js';
 import { requireSession, type SessionHook, type SessionRequirements } from './http/flows/require-session.js';
 import type { AuthEvent, Services, VerifyCredentials } from './http/flows/services.js';
@@ -9,7 +13,6 @@ import { TokenCookies } from './http/kit/cookies.js';
 import { type OAuthClient, OAuthClients } from './http/oauth/clients.js';
 import { oauthRoutes } from './http/oauth/index.js';
 import { oidcRoutes } from './http/oidc/index.js';
-import { type OidcProvider, Providers } from './http/oidc/providers.js';
 import { type Brand, pageRoutes } from './http/pages/index.js';
 import { PasswordHasher } from './identity/hasher.js';
 import { Throttle } from './identity/throttle.js';
@@ -113,8 +116,15 @@ const plugin: FastifyPluginAsync<LatchkeyOptions> = async (app, options) => {
   app.addHook('onClose', () => sessions.close());
   await app.register((instance) => authRoutes(instance, services), { prefix });
   if (services.links) {
-    const providers = new Providers(oidcProviders);
-    const oidc = { ...services, providers, links: services.links, redis: scripts, keys, sessionLifetimeMs };
+    const oidc = {
+      ...services,
+      providers: new Providers(oidcProviders),
+      links: services.links,
+      loginAttempts: new LoginAttempts(scripts, keys),
+      providerSessions: new ProviderSessions(scripts, keys, sessionLifetimeMs),
+      logoutTokens: new LogoutTokens(scripts, keys),
+      sessionLifetimeMs,
+    };
     await app.register((instance) => oidcRoutes(instance, oidc), { prefix });
   }
   if (pages) {

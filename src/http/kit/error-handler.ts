@@ -2,6 +2,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyError, FastifyReply, FastifyRequest, FastifySchemaValidationError } from 'fastify';
 import { UnavailableError } from '../../errors.js';
+import { InvalidLogoutTokenError } from '../../federation/logout-tokens.js';
 import { BusyError } from '../../identity/hasher.js';
 import { InvalidCursorError } from '../../identity/search.js';
 import { InvalidUsernameError } from '../../identity/username.js';
@@ -85,6 +86,8 @@ export function toProblem(error: unknown): Problem {
   if (error instanceof InvalidIdentityError) return new Problem('invalid_request', { detail: `${error.message}.` });
   if (error instanceof InvalidSessionDataError)
     return new Problem('invalid_session_data', { detail: `${error.message}.` });
+  if (error instanceof InvalidLogoutTokenError)
+    return new Problem('invalid_request', { detail: `${error.message}.`, cause: error });
   if (error instanceof InvalidCursorError) return new Problem('invalid_cursor');
   if (error instanceof UsernameTakenError) return new Problem('username_taken');
   if (error instanceof StaleCredentialError) return new Problem('invalid_credentials', { headers: challenge() });

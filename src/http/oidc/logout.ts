@@ -2,9 +2,8 @@ import { Type } from '@sinclair/typebox';
 import { buildEndSessionUrl } from 'openid-client';
 import { MAX_PATH_LENGTH } from '../kit/local-path.js';
 import type { App } from '../kit/route.js';
-
+import { ProviderParams, publicOriginOf, Redirect, requireProvider } from './provider-route.js';
 import type { OidcServices } from './services.js';
-import { originFor, Params, Redirect } from './start.js';
 
 const Query = Type.Object(
   {
@@ -18,21 +17,28 @@ const Query = Type.Object(
   { additionalProperties: false },
 );
 
-/** Sends a browser that has logged out here to log out at the provider too, and from there back to the login page (OpenID Connect RP-Initiated Logout 1.0). */
+/**
+ * Sends a browser that has logged out here to log out at the provider too, which sends it on to the login page
+ * (OpenID Connect RP-Initiated Logout 1.0).
+ */
 export function logout(app: App, { providers, origins, loginPage }: OidcServices): void {
   app.get(
     '/oidc/:provider/logout',
     {
       config: { needs: 'nothing', fails: ['not_found'] },
-      schema: { summary: 'Log out at a provider', params: Params, querystring: Query, response: { 303: Redirect } },
+      schema: {
+        summary: 'Log out at a provider',
+        params: ProviderParams,
+        querystring: Query,
+        response: { 303: Redirect },
+      },
     },
     async (request, reply) => {
-      const { configuration } = await providers.find(request.params.provider);
-      if (configuration.serverMetadata().end_session_endpoint === undefined) return reply.redirect(loginPage, 303);
-      const back = new URL(loginPage, originFor(request, origins)).href;
       const { sid } = request.query;
+      const { configuration } = await requireProvider(providers, request.params.provider);
+      if (configuration.serverMetadata().end_session_endpoint === undefined) return reply.redirect(loginPage, 303);
       const url = buildEndSessionUrl(configuration, {
-        post_logout_redirect_uri: back,
+        post_logout_redirect_uri: new URL(loginPage, publicOriginOf(request, origins)).href,
         ...(sid !== undefined && { logout_hint: sid }),
       });
       return reply.redirect(url.href, 303);

@@ -1,15 +1,17 @@
 import type { Links } from '../../federation/links.js';
-import type { Keys } from '../../redis/keys.js';
-import type { RedisClient } from '../../redis/script.js';
+import type { LoginAttempts } from '../../federation/login-attempts.js';
+import type { LogoutTokens } from '../../federation/logout-tokens.js';
+import type { ProviderSessions } from '../../federation/provider-sessions.js';
+import type { Providers } from '../../federation/providers.js';
 import type { Services } from '../flows/services.js';
-import type { Providers } from './providers.js';
 
-/** What the routes for logging in with a provider stand on. */
+/** What the routes for logging in with a provider use. */
 export interface OidcServices extends Services {
   readonly providers: Providers;
   readonly links: Links;
-  readonly redis: RedisClient;
-  readonly keys: Keys;
+  readonly loginAttempts: LoginAttempts;
+  readonly providerSessions: ProviderSessions;
+  readonly logoutTokens: LogoutTokens;
   /** The absolute lifetime of a session. */
   readonly sessionLifetimeMs: number;
 }

@@ -1,20 +1,23 @@
 import { Type } from '@sinclair/typebox';
+import type { FastifyRequest } from 'fastify';
 import {
   buildAuthorizationUrl,
   calculatePKCECodeChallenge,
+  type Configuration,
   randomNonce,
   randomPKCECodeVerifier,
   randomState,
 } from 'openid-client';
+import { LOGIN_ATTEMPT_LIFETIME_MS } from '../../federation/login-attempts.js';
+import type { Principal } from '../../sessions/session.js';
 import { requireUserSession } from '../flows/authenticate.js';
+import { requireFreshAuthentication } from '../flows/step-up.js';
 import { requireLocalPath, MAX_PATH_LENGTH } from '../kit/local-path.js';
 import type { App } from '../kit/route.js';
-
-import { requireFreshAuthentication } from '../flows/step-up.js';
-import { begin } from './attempt.js';
+import { createBinding, readBinding } from './browser-binding.js';
+import { ProviderParams, publicOriginOf, Redirect, requireProvider } from './provider-route.js';
 import type { OidcServices } from './services.js';
 
-export const Params = Type.Object({ provider: Type.String({ maxLength: 64 }) });
 const Query = Type.Object(
   {
     to: Type.Optional(Type.String({ maxLength: MAX_PATH_LENGTH })),
@@ -23,13 +26,13 @@ const Query = Type.Object(
   },
   { additionalProperties: false },
 );
-export const Redirect = Type.Unsafe<undefined>({
-  type: 'null',
-  headers: { location: { type: 'string', description: 'Where the browser goes on' } },
-});
 
-/** Sends a browser to a provider to log in there or, with `link`, to link an account there to whoever is logged in. */
+/**
+ * Sends a browser to a provider with an authorization request (OpenID Connect Core 1.0 section 3.1.2.1): to log in there or,
+ * with `link`, to link an account there to the user who is logged in here.
+ */
 export function start(app: App, services: OidcServices): void {
+  const { providers, throttle, loginAttempts, cookies, origins, loginPage } = services;
   app.get(
     '/oidc/:provider',
     {
@@ -44,57 +47,74 @@ export function start(app: App, services: OidcServices): void {
           'too_many_requests',
         ],
       },
-      schema: { summary: 'Log in with a provider', params: Params, querystring: Query, response: { 303: Redirect } },
+      schema: {
+        summary: 'Log in with a provider',
+        params: ProviderParams,
+        querystring: Query,
+        response: { 303: Redirect },
+      },
     },
     async (request, reply) => {
-      const { to = '/account', link, prompt } = request.query;
       const { provider: name } = request.params;
-      const destination = requireLocalPath(to);
-      // Another site that leads here begins nothing: whoever logs in says so on a page of ours (OWASP ASVS 5.0 7.6.2).
-      if (request.headers['sec-fetch-site'] === 'cross-site') {
-        return reply.redirect(`${services.loginPage}?${new URLSearchParams({ to: destination }).toString()}`, 303);
-      }
-      const discovered = await services.providers.find(name);
-      const principal = link === undefined ? undefined : await requireUserSession(request, services);
-      if (principal) await requireFreshAuthentication(request, principal, services);
-      await services.throttle.admitProviderLogin(request.ip);
+      const { to: path = '/account', link, prompt } = request.query;
+      const to = requireLocalPath(path);
+      // Another site cannot begin a login: the user has to ask for it on a page of ours (OWASP ASVS 5.0 7.6.2).
+      if (request.headers['sec-fetch-site'] === 'cross-site')
+        return reply.redirect(`${loginPage}?${new URLSearchParams({ to }).toString()}`, 303);
 
+      const { configuration } = await requireProvider(providers, name);
+      const linkTo = link === undefined ? undefined : await requireFreshUser(request, services);
+      await throttle.admitProviderLogin(request.ip);
+
+      const callbackPath = `${app.prefix}/oidc/${encodeURIComponent(name)}/callback`;
+      const redirectUri = new URL(callbackPath, publicOriginOf(request, origins)).href;
       const [state, nonce, verifier] = [randomState(), randomNonce(), randomPKCECodeVerifier()];
-      const redirectUri = new URL(
-        `${app.prefix}/oidc/${encodeURIComponent(name)}/callback`,
-        originFor(request, services.origins),
-      ).href;
-      const url = buildAuthorizationUrl(discovered.configuration, {
-        redirect_uri: redirectUri,
-        scope: 'openid',
-        state,
-        nonce,
-        code_challenge: await calculatePKCECodeChallenge(verifier),
-        code_challenge_method: 'S256',
-        // With a `max_age`, however long, a provider must tell when its user logged in (OpenID Connect Core 1.0 section 2).
-        max_age: String(Math.floor(services.sessionLifetimeMs / 1000)),
-        // An account is linked by whoever holds it now, not by a login there that somebody forgot.
-        ...((principal ?? prompt) && { prompt: 'login' }),
+      const url = await buildAuthorizationRequest(configuration, {
+        ...{ redirectUri, state, nonce, verifier },
+        maxAgeMs: services.sessionLifetimeMs,
+        // Linking takes a login of its own: a session that somebody left open at the provider must not be enough.
+        forceLogin: linkTo !== undefined || prompt !== undefined,
       });
-      await begin(request, reply, services, state, {
-        provider: name,
-        verifier,
-        nonce,
-        redirectUri,
-        to: destination,
-        ...(principal && { link: { subject: principal.subject, begunAt: await services.now() } }),
+
+      const binding = readBinding(request, cookies) ?? createBinding();
+      await loginAttempts.begin(state, binding, {
+        ...{ provider: name, verifier, nonce, redirectUri, to },
+        ...(linkTo && { link: { subject: linkTo.subject, begunAt: await services.now() } }),
       });
+      cookies.setOidc(reply, binding, LOGIN_ATTEMPT_LIFETIME_MS);
       return reply.redirect(url.href, 303);
     },
   );
 }
 
-/** The origin that the browser is at, if it is ours; else the first of ours. */
-export function originFor(
-  { protocol, host }: { protocol: string; host: string },
-  origins: ReadonlySet<string>,
-): string {
-  const asked = `${protocol}://${host}`;
-  const [first = asked] = origins;
-  return origins.has(asked) ? asked : first;
+async function requireFreshUser(request: FastifyRequest, services: OidcServices): Promise<Principal> {
+  const principal = await requireUserSession(request, services);
+  await requireFreshAuthentication(request, principal, services);
+  return principal;
+}
+
+interface AuthorizationRequest {
+  readonly redirectUri: string;
+  readonly state: string;
+  readonly nonce: string;
+  readonly verifier: string;
+  readonly maxAgeMs: number;
+  readonly forceLogin: boolean;
+}
+
+async function buildAuthorizationRequest(
+  configuration: Configuration,
+  { redirectUri, state, nonce, verifier, maxAgeMs, forceLogin }: AuthorizationRequest,
+): Promise<URL> {
+  return buildAuthorizationUrl(configuration, {
+    redirect_uri: redirectUri,
+    scope: 'openid',
+    state,
+    nonce,
+    code_challenge: await calculatePKCECodeChallenge(verifier),
+    code_challenge_method: 'S256',
+    // Any `max_age` obliges the provider to state `auth_time` (OpenID Connect Core 1.0 section 2).
+    max_age: String(Math.floor(maxAgeMs / 1000)),
+    ...(forceLogin && { prompt: 'login' }),
+  });
 }

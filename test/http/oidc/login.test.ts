@@ -2,7 +2,7 @@ import { generateKeyPair, SignJWT } from 'jose';
 import { createHash, randomBytes } from 'node:crypto';
 import type { LightMyRequestResponse } from 'fastify';
 import t, { type Test } from 'tap';
-import { attested } from '../../../src/http/oidc/callback.js';
+import { toSessionDetails } from '../../../src/http/oidc/login.js';
 import type { AuthEvent } from '../../../src/http/flows/services.js';
 import { Links } from '../../../src/federation/links.js';
 import { partitionOf } from '../../../src/redis/keys.js';
@@ -199,11 +199,11 @@ t.test('who has to log in again does so at the provider too', async (t) => {
 });
 
 t.test('a session keeps how its user logged in, as far as the provider says', async (t) => {
-  t.strictSame(attested('corp', { amr: ['pwd', 'otp'], acr: 'urn:two-factors', sid: 's' }), {
+  t.strictSame(toSessionDetails('corp', { amr: ['pwd', 'otp'], acr: 'urn:two-factors', sid: 's' }), {
     methods: ['pwd', 'otp'],
     data: { oidc: { provider: 'corp', sid: 's', acr: 'urn:two-factors' } },
   });
-  t.strictSame(attested('corp', {}), { methods: ['federated'], data: { oidc: { provider: 'corp' } } });
+  t.strictSame(toSessionDetails('corp', {}), { methods: ['federated'], data: { oidc: { provider: 'corp' } } });
 });
 
 t.test('an answer that comes back twice, in another browser, or to another provider is refused', async (t) => {

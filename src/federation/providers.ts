@@ -1,56 +1,58 @@
 import { createRemoteJWKSet, type JWTVerifyGetKey } from 'jose';
 import { allowInsecureRequests, type Configuration, discovery } from 'openid-client';
-import { UnavailableError } from '../../errors.js';
-import { isLoopbackHost } from '../../options.js';
-import { Problem } from '../kit/problem.js';
+import { UnavailableError } from '../errors.js';
+import { isLoopbackHost } from '../options.js';
 
 const TIMEOUT_SECONDS = 5;
 
-/** A provider that users can log in with. */
+/** An OpenID Connect provider that users can log in with. */
 export interface OidcProvider {
-  /** In paths, and on the button. */
+  /** Appears in paths and on the button of the login page. */
   readonly name: string;
-  /** As its ID tokens write it; its configuration is discovered there. Plain http is for tests, on this machine alone. */
+  /**
+   * The issuer exactly as the provider's ID tokens state it; its configuration is discovered there.
+   * Plain http is accepted for loopback hosts only, for tests.
+   */
   readonly issuer: string;
   readonly clientId: string;
   readonly clientSecret: string;
 }
 
-/** A provider that has been discovered. */
-export interface Discovered {
+/** A provider whose configuration has been discovered (OpenID Connect Discovery 1.0). */
+export interface DiscoveredProvider {
   readonly provider: OidcProvider;
   readonly configuration: Configuration;
-  /** The keys that it signs with. */
+  /** Finds the key that a token of this provider is signed with, in its JWK set. */
   readonly keys: JWTVerifyGetKey;
 }
 
-/** The providers by their names, each discovered when it is needed for the first time, and again if that fails. */
+/** The configured providers. Each is discovered at its first use; a discovery that fails is repeated at the next use. */
 export class Providers {
   readonly #providers: ReadonlyMap<string, OidcProvider>;
-  readonly #discovered = new Map<string, Promise<Discovered>>();
+  readonly #discoveries = new Map<string, Promise<DiscoveredProvider>>();
 
   constructor(providers: readonly OidcProvider[]) {
     this.#providers = new Map(providers.map((provider) => [provider.name, provider]));
   }
 
   /**
-   * @throws {Problem} `not_found` for a name that is nobody's.
-   * @throws {UnavailableError} when the provider does not answer.
+   * @returns undefined if no provider has this name.
+   * @throws {UnavailableError} when the provider cannot be discovered.
    */
-  async find(name: string): Promise<Discovered> {
+  async find(name: string): Promise<DiscoveredProvider | undefined> {
     const provider = this.#providers.get(name);
-    if (!provider) throw new Problem('not_found');
-    let discovered = this.#discovered.get(name);
-    if (!discovered) {
-      discovered = discover(provider);
-      this.#discovered.set(name, discovered);
-      discovered.catch(() => this.#discovered.delete(name));
+    if (!provider) return undefined;
+    let pending = this.#discoveries.get(name);
+    if (!pending) {
+      pending = discover(provider);
+      this.#discoveries.set(name, pending);
+      pending.catch(() => this.#discoveries.delete(name));
     }
-    return discovered;
+    return pending;
   }
 }
 
-async function discover(provider: OidcProvider): Promise<Discovered> {
+async function discover(provider: OidcProvider): Promise<DiscoveredProvider> {
   const issuer = new URL(provider.issuer);
   const execute = isLocal(issuer) ? [allowInsecureRequests] : [];
   try {

@@ -1,0 +1,88 @@
+import { jwtVerify, type JWTPayload } from 'jose';
+import { hash } from 'node:crypto';
+import { LatchkeyError } from '../errors.js';
+import { callRedis } from '../redis/faults.js';
+import type { Keys } from '../redis/keys.js';
+import type { RedisClient } from '../redis/script.js';
+import type { DiscoveredProvider } from './providers.js';
+
+const LOGOUT_EVENT = 'http://schemas.openid.net/event/backchannel-logout';
+const MAX_AGE_SECONDS = 10 * 60;
+const CLOCK_TOLERANCE_SECONDS = 30;
+/** A token is no longer accepted once its record expires. */
+const RECORD_LIFETIME_MS = (MAX_AGE_SECONDS + 2 * CLOCK_TOLERANCE_SECONDS) * 1000;
+
+/** What a logout token says (OpenID Connect Back-Channel Logout 1.0 section 2.4). */
+export interface LogoutClaims {
+  readonly issuer: string;
+  /** The user at the provider; present if `sid` is not. */
+  readonly sub: string | undefined;
+  /** The session at the provider; present if `sub` is not. */
+  readonly sid: string | undefined;
+  readonly jti: string;
+}
+
+/** A logout token that is not valid, or was used before. */
+export class InvalidLogoutTokenError extends LatchkeyError {
+  constructor(cause?: unknown) {
+    super('invalid_logout_token', 'The logout token is not valid', { cause });
+  }
+}
+
+/**
+ * Verifies logout tokens and records the ones that were used, at `oidc:logout:<SHA-256 of ["issuer","jti"]>`.
+ *
+ * Every method throws {@link UnavailableError} when Redis does not answer.
+ */
+export class LogoutTokens {
+  readonly #client: RedisClient;
+  readonly #keys: Keys;
+
+  constructor(client: RedisClient, keys: Keys) {
+    this.#client = client;
+    this.#keys = keys;
+  }
+
+  /** @throws {InvalidLogoutTokenError} for a token that is not valid (section 2.6), or that was marked as used. */
+  async verify(provider: DiscoveredProvider, token: string): Promise<LogoutClaims> {
+    const claims = await verifyLogoutToken(provider, token);
+    if ((await callRedis(() => this.#client.get(this.#keyOf(claims)))) !== null) throw new InvalidLogoutTokenError();
+    return claims;
+  }
+
+  /** Call this after the sessions have ended: a token that could not be acted on remains valid. */
+  async markAsUsed(claims: LogoutClaims): Promise<void> {
+    await callRedis(() => this.#client.set(this.#keyOf(claims), '1', 'PX', RECORD_LIFETIME_MS));
+  }
+
+  #keyOf({ issuer, jti }: LogoutClaims): string {
+    return this.#keys.oidc('logout', hash('sha256', JSON.stringify([issuer, jti]), 'base64url'));
+  }
+}
+
+async function verifyLogoutToken({ provider, keys }: DiscoveredProvider, token: string): Promise<LogoutClaims> {
+  let payload: JWTPayload;
+  try {
+    ({ payload } = await jwtVerify(token, keys, {
+      issuer: provider.issuer,
+      audience: provider.clientId,
+      typ: 'logout+jwt',
+      requiredClaims: ['iat', 'exp', 'jti', 'events'],
+      maxTokenAge: MAX_AGE_SECONDS,
+      clockTolerance: CLOCK_TOLERANCE_SECONDS,
+    }));
+  } catch (error) {
+    throw new InvalidLogoutTokenError(error);
+  }
+  const { iss, sub, sid, jti, events, nonce } = payload;
+  const event = (events as Record<string, unknown>)[LOGOUT_EVENT];
+  if (typeof event !== 'object' || event === null || nonce !== undefined || typeof jti !== 'string')
+    throw new InvalidLogoutTokenError();
+  if ((sub ?? sid) === undefined || !isOptionalString(sub) || !isOptionalString(sid))
+    throw new InvalidLogoutTokenError();
+  return { issuer: iss!, sub, sid, jti };
+}
+
+function isOptionalString(claim: unknown): claim is string | undefined {
+  return claim === undefined || typeof claim === 'string';
+}

@@ -1,0 +1,45 @@
+import { hash } from 'node:crypto';
+import { callRedis } from '../redis/faults.js';
+import type { Keys } from '../redis/keys.js';
+import type { RedisClient } from '../redis/script.js';
+
+const SLACK_MS = 60_000;
+
+/** A session at a provider, which the `iss` and `sid` claims of its tokens name. */
+export interface ProviderSession {
+  readonly issuer: string;
+  readonly sid: string;
+}
+
+/**
+ * The subject that each session at a provider belongs to, at `oidc:session:<SHA-256 of ["issuer","sid"]>`: a logout token
+ * may name its session by `sid` alone. An entry does not say that a session exists.
+ *
+ * Every method throws {@link UnavailableError} when Redis does not answer.
+ */
+export class ProviderSessions {
+  readonly #client: RedisClient;
+  readonly #keys: Keys;
+  readonly #lifetimeMs: number;
+
+  /** @param sessionLifetimeMs the absolute lifetime of the sessions that begin here with one at a provider. */
+  constructor(client: RedisClient, keys: Keys, sessionLifetimeMs: number) {
+    this.#client = client;
+    this.#keys = keys;
+    this.#lifetimeMs = sessionLifetimeMs + SLACK_MS;
+  }
+
+  /** Call this before issuing the session, so that no session exists without its entry. */
+  async save(session: ProviderSession, subject: string): Promise<void> {
+    await callRedis(() => this.#client.set(this.#keyOf(session), subject, 'PX', this.#lifetimeMs));
+  }
+
+  /** @returns undefined if nobody has logged in here from that session. */
+  async findSubject(session: ProviderSession): Promise<string | undefined> {
+    return (await callRedis(() => this.#client.get(this.#keyOf(session)))) ?? undefined;
+  }
+
+  #keyOf({ issuer, sid }: ProviderSession): string {
+    return this.#keys.oidc('session', hash('sha256', JSON.stringify([issuer, sid]), 'base64url'));
+  }
+}

@@ -1,0 +1,20 @@
+import { randomBytes } from 'node:crypto';
+import type { FastifyRequest } from 'fastify';
+import { readCookie, type TokenCookies } from '../kit/cookies.js';
+
+const BINDING = /^[\w-]{43}$/;
+
+/** A random secret that binds login attempts to the browser that keeps it in a cookie. */
+export function createBinding(): string {
+  return randomBytes(32).toString('base64url');
+}
+
+/**
+ * Reads the binding secret of a browser from its cookie.
+ *
+ * @throws {Problem} `ambiguous_credentials` when the cookie is there twice.
+ */
+export function readBinding({ headers }: FastifyRequest, cookies: TokenCookies): string | undefined {
+  const binding = readCookie(headers.cookie, cookies.oidc);
+  return binding !== undefined && BINDING.test(binding) ? binding : undefined;
+}

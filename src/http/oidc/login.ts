@@ -1,0 +1,62 @@
+import { randomBytes } from 'node:crypto';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { IDToken } from 'openid-client';
+import { reportDisplacedSessions } from '../flows/audit.js';
+import { findCurrentSessionId } from '../flows/login.js';
+import { providerLoginOf } from '../flows/provider-login.js';
+import { requestSource } from '../kit/device.js';
+import { Problem } from '../kit/problem.js';
+import { deliverTokens } from '../kit/token-response.js';
+import type { OidcServices } from './services.js';
+
+/** Issues a session for the subject that an account at a provider belongs to, and sets its cookies. */
+export async function logInWithAccount(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  services: OidcServices,
+  { provider, claims }: { provider: string; claims: IDToken },
+): Promise<void> {
+  const { sessions, users, providerSessions, cookies, report } = services;
+  const { iss: issuer, auth_time: authTime, sid } = claims;
+  const subject = await resolveSubject(services, { provider, claims });
+  if (typeof sid === 'string') await providerSessions.save({ issuer, sid }, subject);
+  const user = await users?.get(subject);
+  const supersedes = await findCurrentSessionId(subject, request, services);
+  const tokens = await sessions.issue({
+    identity: {
+      subject,
+      ...(user && { username: user.username }),
+      ...toSessionDetails(provider, claims),
+    },
+    // Without `auth_time` the login counts as long ago: the browser could have removed `max_age` from the request.
+    authenticatedAt: (authTime ?? 0) * 1000,
+    origin: requestSource(request),
+    ...(supersedes !== undefined && { supersedes }),
+  });
+  deliverTokens(reply, cookies, tokens, { transport: 'cookie' });
+  report({ event: 'login', outcome: 'success', subject, sessionId: tokens.principal.sessionId, address: request.ip });
+  reportDisplacedSessions(services, tokens, request.ip);
+}
+
+/**
+ * Finds the subject that an account is linked to, by issuer and subject identifier alone. An unknown account is linked to a
+ * new subject.
+ *
+ * @throws {Problem} `registration_closed` if the account is unknown and registration is closed.
+ */
+async function resolveSubject(
+  { links, registration }: OidcServices,
+  { provider, claims: { iss: issuer, sub } }: { provider: string; claims: IDToken },
+): Promise<string> {
+  const account = { issuer, sub };
+  const linked = await links.get(account);
+  if (linked !== undefined) return linked;
+  if (registration === 'closed') throw new Problem('registration_closed');
+  return links.link(account, randomBytes(16).toString('base64url'), provider);
+}
+
+/** How the user logged in at the provider (OpenID Connect Core 1.0 section 2), as the session keeps it. */
+export function toSessionDetails(provider: string, { amr, acr, sid }: Partial<IDToken>) {
+  const methods = Array.isArray(amr) ? amr.map(String) : ['federated'];
+  return { methods, data: { oidc: providerLoginOf({ oidc: { provider, sid, acr } }) } };
+}
