@@ -12,7 +12,7 @@ interface RedisAccess {
   password: string | undefined;
 }
 
-/** Where Redis is. For Sentinel, user and password are those of the Redis servers behind it. */
+/** The address of Redis. For Sentinel, username and password are those of the Redis servers behind it. */
 export type RedisLocation =
   | ({ kind: 'standalone'; db: number } & RedisNode & RedisAccess)
   | ({ kind: 'unix'; path: string } & Omit<RedisAccess, 'tls'>)
@@ -20,9 +20,11 @@ export type RedisLocation =
   | ({ kind: 'cluster'; nodes: readonly RedisNode[] } & RedisAccess);
 
 /**
- * Opens a connection that keeps its deadline: a command is answered within `timeoutMs` or fails, nothing waits for
- * a connection to come back, and no script whose answer was lost is sent a second time behind the caller's back.
- * It reconnects by itself for as long as it lives.
+ * Opens a client on which every command is answered within `timeoutMs` or fails. While disconnected, commands fail
+ * at once instead of waiting, and a command whose reply was lost is never sent again. It reconnects until it is closed.
+ *
+ * @param options.name Sets the connection name that CLIENT LIST shows.
+ * @param options.onError Receives connection errors, without the command that failed.
  */
 export function connect(
   location: RedisLocation,
@@ -35,21 +37,21 @@ export function connect(
     ...(password !== undefined && { password }),
     ...('tls' in location && location.tls && { tls: {} }),
     connectionName: name,
-    // CLIENT SETINFO is unknown before Redis 7.2, where an ACL file that allows it does not load.
+    // Before Redis 7.2, CLIENT SETINFO does not exist, and an ACL file that allows it does not load.
     disableClientInfo: true,
     commandTimeout: timeoutMs,
     connectTimeout: timeoutMs,
-    // A server that does not answer at all is given up, so that waiting commands do not pile up behind it.
+    // Closes a connection that stays silent, so that commands do not pile up on it.
     socketTimeout: 2 * timeoutMs,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
-    // After a failover, a server that was demoted refuses writes: look for its successor.
+    // A server that was demoted in a failover refuses writes: find the new master.
     reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
   } satisfies RedisOptions;
-  const standing = { ...options, enableOfflineQueue: false, retryStrategy } satisfies RedisOptions;
-  const client = opened();
-  client.on('error', (error: Error) => onError(withoutCommand(error)));
-  // A Cluster would connect to a node at the first command for it, and refuse those that come before it is connected.
+  const nodeOptions = { ...options, enableOfflineQueue: false, retryStrategy } satisfies RedisOptions;
+  const client = openClient();
+  client.on('error', (error: Error) => onError(removeCommand(error)));
+  // By default a Cluster client connects to a node at the first command for it, and refuses commands until then.
   if (isCluster(client)) {
     client.on('+node', (node: Redis) => {
       if (!node.options.readOnly) node.connect().catch(() => {});
@@ -57,15 +59,15 @@ export function connect(
   }
   return client;
 
-  function opened(): RedisClient {
+  function openClient(): RedisClient {
     switch (location.kind) {
       case 'standalone':
-        return new Redis({ ...standing, host: location.host, port: location.port, db: location.db });
+        return new Redis({ ...nodeOptions, host: location.host, port: location.port, db: location.db });
       case 'unix':
-        return new Redis({ ...standing, path: location.path });
+        return new Redis({ ...nodeOptions, path: location.path });
       case 'sentinel':
         return new Redis({
-          ...standing,
+          ...nodeOptions,
           sentinels: [...location.sentinels],
           name: location.name,
           db: location.db,
@@ -79,7 +81,7 @@ export function connect(
           enableOfflineQueue: false,
           scaleReads: 'master',
           maxRedirections: 5,
-          // What was sent when a connection broke is not sent again; the next command finds out who owns the slot now.
+          // A command whose connection broke is not retried; the next one finds the new owner of the slot.
           retryDelayOnFailover: 0,
           clusterRetryStrategy: retryStrategy,
           slotsRefreshTimeout: timeoutMs,
@@ -88,23 +90,23 @@ export function connect(
   }
 }
 
-/** ioredis keeps the command that failed on its errors, with all its arguments: of AUTH, the password. */
-function withoutCommand<T extends Error>(error: T): T {
+/** Removes the failed command that ioredis attaches to errors: the arguments of AUTH include the password. */
+function removeCommand<T extends Error>(error: T): T {
   Reflect.deleteProperty(error, 'command');
-  for (const within of Object.values(error) as unknown[]) if (within instanceof Error) withoutCommand(within);
+  for (const nested of Object.values(error) as unknown[]) if (nested instanceof Error) removeCommand(nested);
   return error;
 }
 
-/** Resolves when the client can be used, or when `timeoutMs` have passed: a service starts without its Redis, unready. */
+/** Resolves when the client is ready, or after `timeoutMs`: the service also starts without Redis, unready. */
 export async function waitUntilReady(client: RedisClient, timeoutMs: number): Promise<void> {
   const deadline = performance.now() + timeoutMs;
-  await readiness(client, timeoutMs);
+  await waitForReady(client, timeoutMs);
   if (isCluster(client)) {
-    await Promise.all(client.nodes('master').map((node) => readiness(node, deadline - performance.now())));
+    await Promise.all(client.nodes('master').map((node) => waitForReady(node, deadline - performance.now())));
   }
 }
 
-async function readiness(client: RedisClient, timeoutMs: number): Promise<void> {
+async function waitForReady(client: RedisClient, timeoutMs: number): Promise<void> {
   if (client.status === 'ready') return;
   await new Promise<void>((resolve) => {
     const done = () => {

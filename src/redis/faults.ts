@@ -1,15 +1,16 @@
 import { LatchkeyError, UnavailableError } from '../errors.js';
 
-/** A reply with one of these prefixes is a mistake in our own command; every other error is Redis being unable, for now. */
-const OUR_MISTAKE = /^(ERR|WRONGTYPE|EXECABORT|CROSSSLOT)\b/;
+/** Replies with these prefixes mean a defect in our own command. Every other error means that Redis cannot serve now. */
+const DEFECT = /^(ERR|WRONGTYPE|EXECABORT|CROSSSLOT)\b/;
 
-/** What a script is told in a Cluster that lacks a node, or whose slot is being moved. */
-const CLUSTER_UNABLE =
+/** ERR replies that are no defect: the Cluster lacks a node, or the slot is being moved. */
+const CLUSTER_UNAVAILABLE =
   /^ERR Script attempted to (access a non local key|execute a (write )?command while the cluster is down)/;
 
 /**
- * Runs one exchange with Redis and turns its faults (no connection, no answer in time, out of memory,
- * loading, read-only after a failover …) into {@link UnavailableError}, so that none is taken for an answer.
+ * Runs one exchange with Redis, with its errors translated by {@link translateRedisError}.
+ *
+ * @throws {UnavailableError} when Redis is unreachable, too slow, out of memory, loading, read-only after a failover …
  */
 export async function callRedis<T>(exchange: () => Promise<T>): Promise<T> {
   try {
@@ -19,15 +20,16 @@ export async function callRedis<T>(exchange: () => Promise<T>): Promise<T> {
   }
 }
 
+/** Returns an UnavailableError for every error that is neither one of ours nor a defect in a command. */
 export function translateRedisError(error: unknown): unknown {
   if (error instanceof LatchkeyError) return error;
-  // ioredis keeps the command there with all its arguments, and an error may end up in a log.
+  // ioredis attaches the command with all its arguments, and an error may be logged.
   if (error instanceof Error) Reflect.deleteProperty(error, 'command');
   if (
     error instanceof Error &&
     error.name === 'ReplyError' &&
-    OUR_MISTAKE.test(error.message) &&
-    !CLUSTER_UNABLE.test(error.message)
+    DEFECT.test(error.message) &&
+    !CLUSTER_UNAVAILABLE.test(error.message)
   )
     return error;
   return new UnavailableError('Redis did not answer', { cause: error });

@@ -12,11 +12,12 @@ const mark = defineScript({
 });
 
 /**
- * Waits until as many replicas have all that the owner of `key` has written so far, so that no failover to one of them undoes it.
- * The connection answers nothing else meanwhile.
+ * Waits until enough replicas have received everything that the node of `key` has written so far,
+ * so that a failover to one of them loses none of it. The connection serves no other command meanwhile.
  *
- * @param key one that may be written; it is gone again after a second.
- * @throws {UnavailableError} when fewer have it in `timeoutMs`: it was written, but must not be acknowledged.
+ * @param key A key that may be overwritten; it expires after a second.
+ * @throws {UnavailableError} when fewer replicas have it after `timeoutMs`. The write happened, but must not be
+ *   acknowledged.
  */
 export async function waitForReplicas(
   client: RedisClient,
@@ -24,20 +25,20 @@ export async function waitForReplicas(
   { replicas, timeoutMs }: { replicas: number; timeoutMs: number },
 ): Promise<void> {
   const reached = await callRedis(async () => {
-    const owner = ownerOf(client, key);
-    // A node of a Cluster does not add the prefix that the Cluster has.
+    const node = nodeOf(client, key);
+    // A connection to one node does not add the key prefix of the Cluster client.
     const prefix = isCluster(client) ? (client.options.keyPrefix ?? '') : '';
-    await mark(owner, { keys: { mark: prefix + key }, args: {} });
-    return owner.wait(replicas, timeoutMs);
+    await mark(node, { keys: { mark: prefix + key }, args: {} });
+    return node.wait(replicas, timeoutMs);
   });
-  if (reached < replicas) throw new UnavailableError(`${reached} of ${replicas} replicas have the write`);
+  if (reached < replicas) throw new UnavailableError(`The write reached ${reached} of ${replicas} replicas`);
 }
 
-/** The connection that a key has just been written through: WAIT asks about the writes of its own connection. */
-function ownerOf(client: RedisClient, key: string): Redis {
+/** Finds the connection to the node that holds `key`: WAIT only counts writes of its own connection. */
+function nodeOf(client: RedisClient, key: string): Redis {
   if (!isCluster(client)) return client;
-  const owner = client.slots[slotOf(key)]?.[0];
-  const node = client.nodes('master').find(({ options }) => `${options.host}:${options.port}` === owner);
-  if (!node) throw new Error('The Cluster does not say who owns the key');
+  const address = client.slots[slotOf(key)]?.[0];
+  const node = client.nodes('master').find(({ options }) => `${options.host}:${options.port}` === address);
+  if (!node) throw new Error('No Cluster node is known for the key');
   return node;
 }

@@ -5,24 +5,25 @@ import { callRedis } from './faults.js';
 
 export type RedisClient = Redis | Cluster;
 
-/** Told by its own word: a host application's ioredis may be another copy than ours. */
+/** Asks the client itself: `instanceof` fails when a host application brings its own copy of ioredis. */
 export function isCluster(client: RedisClient): client is Cluster {
   return client.isCluster;
 }
 
-/** What a script answers: `outcome` is a word, the rest are its named details. */
+/** The reply of a script: `outcome` says what happened, the rest are named details. */
 export type ScriptReply<Outcome extends string> = { outcome: Outcome } & { [detail: string]: string };
 
 type Value = string | number;
 
 /**
- * Binds a Lua file to the names of its keys and arguments, in the order in which the script's header lists them.
+ * Binds a Lua file to the names of its keys and arguments, in the order of the script's header.
  *
- * A script answers a flat list of names and values that begins with `outcome`; values arrive as strings.
- * It is run by its SHA-1 and sent whole when the server does not know it (after a restart or SCRIPT FLUSH),
- * without defining anything on the client, which may belong to a host application.
+ * A script returns a flat list of names and values that begins with `outcome`; values arrive as strings.
+ * It is called by its SHA-1, and sent as a whole when the server does not have it (after a restart or SCRIPT FLUSH).
+ * Nothing is defined on the client, which may belong to a host application.
  *
- * @throws {UnavailableError} from the returned function, when Redis does not answer or refuses for now.
+ * @returns A function that runs the script.
+ * @throws {UnavailableError} from the returned function, when Redis does not answer or cannot serve now.
  */
 export function defineScript<const Key extends string, const Argument extends string, const Outcome extends string>({
   file,
@@ -32,11 +33,11 @@ export function defineScript<const Key extends string, const Argument extends st
   outcomes,
 }: {
   file: URL;
-  /** A file of Lua that is put before this one. */
+  /** A Lua file that is put before this one. */
   prelude?: URL;
   keys: readonly Key[];
   args: readonly Argument[];
-  /** Every word that `outcome` can be; any other is a defect. */
+  /** Every value that `outcome` can have; any other is a defect. */
   outcomes: readonly Outcome[];
 }) {
   const source = (prelude ? readFileSync(prelude, 'utf8') : '') + readFileSync(file, 'utf8');
@@ -46,24 +47,24 @@ export function defineScript<const Key extends string, const Argument extends st
     client: RedisClient,
     input: { keys: Record<Key, string>; args: Record<Argument, Value> },
   ): Promise<ScriptReply<Outcome>> {
-    const words: Value[] = [...keys.map((name) => input.keys[name]), ...args.map((name) => input.args[name])];
-    const reply = await callRedis(async () => {
+    const values: Value[] = [...keys.map((name) => input.keys[name]), ...args.map((name) => input.args[name])];
+    const flat = await callRedis(async () => {
       try {
-        return await client.evalsha(sha, keys.length, ...words);
+        return await client.evalsha(sha, keys.length, ...values);
       } catch (error) {
         if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error;
-        return await client.eval(source, keys.length, ...words);
+        return await client.eval(source, keys.length, ...values);
       }
     });
-    const answer = named(reply as Value[]) as ScriptReply<Outcome>;
-    if (!outcomes.includes(answer.outcome))
-      throw new Error(`A script answered ${answer.outcome}, which it does not declare`);
-    return answer;
+    const reply = parseReply(flat as Value[]) as ScriptReply<Outcome>;
+    if (!outcomes.includes(reply.outcome))
+      throw new Error(`A script returned the outcome ${reply.outcome}, which it does not declare`);
+    return reply;
   };
 }
 
-function named(flat: readonly Value[]): Record<string, string> {
-  const result: Record<string, string> = {};
-  for (let i = 0; i + 1 < flat.length; i += 2) result[String(flat[i])] = String(flat[i + 1]);
-  return result;
+function parseReply(flat: readonly Value[]): Record<string, string> {
+  const reply: Record<string, string> = {};
+  for (let i = 0; i + 1 < flat.length; i += 2) reply[String(flat[i])] = String(flat[i + 1]);
+  return reply;
 }

@@ -1,6 +1,9 @@
 const SLOTS = 16_384;
 
-/** The Redis Cluster slot of a key: CRC-16 of its hash tag, or of all of it (Redis Cluster specification, "Key distribution model"). */
+/**
+ * The Redis Cluster slot of a key: CRC-16 of its hash tag, or of the whole key without one
+ * (Redis Cluster specification, "Key distribution model").
+ */
 export function slotOf(key: string): number {
   const open = key.indexOf('{');
   const close = key.indexOf('}', open + 1);

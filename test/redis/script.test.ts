@@ -32,7 +32,7 @@ t.test('a script', async (t) => {
 
   await t.test('answers one of the words that it declares', async (t) => {
     await t.rejects(define("return { 'outcome', 'undone' }")(client, input), {
-      message: 'A script answered undone, which it does not declare',
+      message: 'A script returned the outcome undone, which it does not declare',
     });
   });
 

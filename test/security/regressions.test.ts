@@ -490,7 +490,7 @@ incident('Lua injection: what a client says is never part of a script', {
   without: [
     [
       'src/redis/script.ts',
-      'return await client.evalsha(sha, keys.length, ...words);',
+      'return await client.evalsha(sha, keys.length, ...values);',
       "return await client.eval(`local ARGV = { ${args.map((name) => `'${input.args[name]}'`).join(', ')} }\\n${source}`, keys.length, ...keys.map((name) => input.keys[name]));",
     ],
   ],

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- mark: writes something that means nothing, in a full Redis too: WAIT asks about the last write of its own connection.
+-- mark: writes a short-lived key, so that WAIT has a write on this connection to wait for; works in a full Redis too.
 -- KEYS: mark
 -- ARGV: none
 -- Returns: outcome 'marked'

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Redis, type RedisOptions } from 'ioredis';
-import { RedisProcess } from '../../../src/redis/embedded/embedded-redis.js';
+import { RedisProcess } from '../../../src/redis/embedded/redis-process.js';
 import { findRedisServer } from '../../../src/redis/embedded/find-server.js';
 import { movableClock, type MovableClock } from '../clock.js';
 import { freePort, HOST } from './waiting.js';
