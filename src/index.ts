@@ -3,11 +3,11 @@
 /** The Fastify plugin, its options, and what it decorates an app with. */
 export { latchkey as default, latchkey, type Latchkey, type LatchkeyOptions } from './plugin.js';
 export type { Lifetimes, ThrottleLimits } from './options.js';
-export type { SessionHook, SessionRequirements } from './http/flows/require-session.js';
+export type { SessionHook, SessionRequirements } from './http/flows/guards.js';
 export type { VerifyCredentials, VerifiedUser } from './http/flows/services.js';
 
 /** What happened, for logs and audits. */
-export type { AuthEvent } from './http/flows/services.js';
+export type { AuthEvent } from './http/flows/audit.js';
 
 /** What a token proves, and what a session is. */
 export type {

@@ -13,7 +13,7 @@ import { clientErrorHandler, errorHandler, sendProblem } from '../http/kit/error
 import { PROTECTIVE_HEADERS, headersHook, STRICT_TRANSPORT } from '../http/kit/headers.js';
 import { registerOpenApi } from '../http/openapi/document.js';
 import { Problem } from '../http/kit/problem.js';
-import type { AuthEvent } from '../http/flows/services.js';
+import type { AuthEvent } from '../http/flows/audit.js';
 import { closeStalledConnections } from './slow-readers.js';
 import { PasswordHasher } from '../identity/hasher.js';
 import { Users } from '../identity/users.js';

@@ -1,6 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import { type AppConfig, internalApp, type OnEvent, publicApp, webhooksOf } from './apps.js';
-import { webhookEvent } from '../http/flows/webhook-event.js';
+import { toWebhookEvent } from '../http/flows/audit.js';
 import { connect, type RedisLocation, waitUntilReady } from '../redis/connect.js';
 
 /** Something that runs until it is stopped. */
@@ -25,7 +25,7 @@ export async function serve(config: AppConfig, location: RedisLocation): Promise
 
   const webhooks = webhooksOf(config, clients, (error) => onError(error));
   const onEvent: OnEvent = (event) => {
-    const told = webhookEvent(event);
+    const told = toWebhookEvent(event);
     if (told) webhooks?.publish(told);
   };
   const app = await publicApp(config, clients, onEvent);

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import type { AuthEvent } from '../../src/http/flows/services.js';
+import type { AuthEvent } from '../../src/http/flows/audit.js';
 import { bearer, browser, PASSWORD, setCookies, startService } from '../support/service.js';
 
 const service = await startService();
@@ -96,7 +96,7 @@ t.test('0 asks for no recent login', async (t) => {
 });
 
 t.test('the limit itself is still recent, a millisecond more is not, and a refusal is reported', async (t) => {
-  const { requireRecentAuthentication } = await import('../../src/http/flows/step-up.js');
+  const { requireRecentAuthentication } = await import('../../src/http/flows/guards.js');
   const events: AuthEvent[] = [];
   const services = {
     recentAuthenticationMs: 1000,

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { Webhook } from 'standardwebhooks';
 import t from 'tap';
 import { type OnEvent, webhooksOf } from '../../src/server/apps.js';
-import { webhookEvent } from '../../src/http/flows/webhook-event.js';
+import { toWebhookEvent } from '../../src/http/flows/audit.js';
 import { until } from '../support/redis/waiting.js';
 import { PASSWORD, startService } from '../support/service.js';
 
@@ -31,7 +31,7 @@ t.test('the service tells its endpoints what happens, and no token or password',
     (error) => t.fail(error.message),
   )!;
   t.teardown(() => webhooks.close());
-  const onEvent: OnEvent = (event) => webhooks.publish(webhookEvent(event)!);
+  const onEvent: OnEvent = (event) => webhooks.publish(toWebhookEvent(event)!);
 
   const { subject, username } = await register();
   const { session, access_token } = (

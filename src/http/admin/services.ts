@@ -1,6 +1,6 @@
 import type { Users } from '../../identity/users.js';
 import type { SessionStore } from '../../sessions/store.js';
-import type { AuthEvent } from '../flows/services.js';
+import type { AuthEvent } from '../flows/audit.js';
 import type { AdminKeys } from './keys.js';
 
 declare module 'fastify' {

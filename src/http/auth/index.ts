@@ -1,14 +1,13 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { enableCookies } from '../kit/cookies.js';
-import { authenticateRequest, requireUserSession } from '../flows/authenticate.js';
+import { authenticateRequest, requireRecentAuthentication, requireUserSession } from '../flows/guards.js';
 import { errorHandler, sendProblem } from '../kit/error-handler.js';
 import { PROTECTIVE_HEADERS, headersHook } from '../kit/headers.js';
 import { Problem } from '../kit/problem.js';
 import { type App, assertNeedsDeclared } from '../kit/route.js';
 import { requireSameOrigin } from '../kit/same-origin.js';
 import type { Services } from '../flows/services.js';
-import { requireRecentAuthentication } from '../flows/step-up.js';
 import { validatorCompiler } from '../kit/validator.js';
 import { continueRoute } from './continue.js';
 import { linkRoutes } from './links.js';
@@ -17,8 +16,7 @@ import { logoutRoute } from './logout.js';
 import { passwordRoute } from './password.js';
 import { refresh } from './refresh.js';
 import { registerRoute } from './register.js';
-import { currentSessionRoute } from './session.js';
-import { sessionRoutes } from './sessions.js';
+import { currentSessionRoute, sessionRoutes } from './sessions.js';
 import { verifyRoute } from './verify.js';
 
 /** Adds the `/auth` routes to an instance of their own: their hooks and parsers touch no other route. */

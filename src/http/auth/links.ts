@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox';
 import type { Links } from '../../federation/links.js';
 import type { App } from '../kit/route.js';
 import type { Services } from '../flows/services.js';
-import { requireFreshAuthentication } from '../flows/step-up.js';
+import { requireFreshAuthentication } from '../flows/guards.js';
 import { toSeconds } from '../kit/token-response.js';
 import { unlink } from '../flows/unlink.js';
 

@@ -2,8 +2,8 @@ import { Type } from '@sinclair/typebox';
 import { Problem } from '../kit/problem.js';
 import type { App } from '../kit/route.js';
 import type { Services } from '../flows/services.js';
-import { requireRecentAuthentication } from '../flows/step-up.js';
-import { toSeconds } from '../kit/token-response.js';
+import { requireRecentAuthentication } from '../flows/guards.js';
+import { SessionBody, toSeconds, toSessionBody } from '../kit/token-response.js';
 
 const Device = Type.Object({
   id: Type.String(),
@@ -17,6 +17,17 @@ const Device = Type.Object({
   ends_at: Type.Integer({ description: 'The absolute end of the session, in seconds since 1970' }),
 });
 const Params = Type.Object({ id: Type.String({ maxLength: 64 }) }, { additionalProperties: false });
+
+/** Kept apart from {@link sessionRoutes}: it is the busiest route, and writes no cookies. */
+export function currentSessionRoute(app: App): void {
+  app.get(
+    '/session',
+    { config: { needs: 'session' }, schema: { summary: 'Who this is', response: { 200: SessionBody } } },
+    (request, reply) => {
+      reply.send(toSessionBody(request.principal!));
+    },
+  );
+}
 
 export function sessionRoutes(app: App, services: Services): void {
   const { sessions, cookies, report } = services;

@@ -1,16 +1,48 @@
 import { LatchkeyError } from '../../errors.js';
 import type { IssuedTokens } from '../../sessions/session.js';
 import type { DisplacedSessions } from '../../sessions/store.js';
-import type { AuthEvent, Services } from './services.js';
+import type { WebhookEvent } from '../../webhooks/webhooks.js';
 
-/** What is known of an attempt before its end; whose it is may come to be known on the way. */
+/** Something that happened to a session or a user, for logs and audits. It never holds a token or a password. */
+export interface AuthEvent {
+  readonly event:
+    | 'register'
+    | 'login'
+    | 'account_link'
+    | 'account_unlink'
+    | 'refresh'
+    | 'logout'
+    | 'session_end'
+    | 'session_mint'
+    | 'session_update'
+    | 'disable'
+    | 'enable'
+    | 'admin_access'
+    | 'password_change'
+    | 'step_up';
+  readonly outcome: 'success' | 'failure' | 'suspicious';
+  readonly reason?: string;
+  readonly subject?: string;
+  readonly sessionId?: string;
+  /** The name of the API key, if an operator or a back end did it. */
+  readonly actor?: string;
+  readonly address: string;
+}
+
+/** Receives every authentication event. */
+export interface Reporter {
+  readonly report: (event: AuthEvent) => void;
+}
+
+/** What is known about an attempt before it succeeds or fails. */
 export interface AttemptDetails extends Pick<AuthEvent, 'event' | 'sessionId' | 'address'> {
+  /** May become known during the attempt. */
   subject?: string;
 }
 
-/** Runs an attempt and, if it is refused, reports why in the word of the error. */
+/** Runs an attempt. If it is refused, reports the failure with the error's code as its reason, and rethrows. */
 export async function reportIfRefused<T>(
-  { report }: Services,
+  { report }: Reporter,
   attempted: AttemptDetails,
   attempt: () => Promise<T>,
 ): Promise<T> {
@@ -22,9 +54,9 @@ export async function reportIfRefused<T>(
   }
 }
 
-/** Reports the sessions that ended as one began. */
+/** Reports the sessions that a new session ended. */
 export function reportDisplacedSessions(
-  { report }: Pick<Services, 'report'>,
+  { report }: Reporter,
   { principal: { subject }, ...ended }: IssuedTokens & DisplacedSessions,
   address: string,
 ): void {
@@ -32,4 +64,13 @@ export function reportDisplacedSessions(
     for (const sessionId of ended[reason])
       report({ event: 'session_end', outcome: 'success', reason, subject, sessionId, address });
   }
+}
+
+/** Failures that a flood causes by the thousand: as webhooks they would push out the events that matter. They are logged. */
+const NOT_SENT_TO_WEBHOOKS = ['too_many_requests', 'unavailable'];
+
+/** Converts an event for webhooks, its type such as `login.success`; undefined if webhooks do not get it. */
+export function toWebhookEvent({ event, outcome, sessionId, ...rest }: AuthEvent): WebhookEvent | undefined {
+  if (outcome === 'failure' && NOT_SENT_TO_WEBHOOKS.includes(rest.reason!)) return undefined;
+  return { type: `${event}.${outcome}`, data: { ...rest, ...(sessionId !== undefined && { session_id: sessionId }) } };
 }

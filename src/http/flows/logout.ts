@@ -1,10 +1,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Identity } from '../../sessions/session.js';
-import { rejectClientSession } from './authenticate.js';
+import { rejectClientSession, requireRecentAuthentication } from './guards.js';
 import { challenge, readAccessToken, readRefreshToken } from '../kit/presented-tokens.js';
 import { Problem } from '../kit/problem.js';
 import type { Services } from './services.js';
-import { requireRecentAuthentication } from './step-up.js';
 
 /** Which sessions of the user end: all, the one that asks, or all but that one. */
 export type LogoutScope = 'all' | 'session' | 'others';

@@ -3,32 +3,7 @@ import type { Throttle } from '../../identity/throttle.js';
 import type { Users } from '../../identity/users.js';
 import type { SessionStore } from '../../sessions/store.js';
 import type { TokenCookies } from '../kit/cookies.js';
-
-/** Something that happened to a session or a user, for logs and audits. It never holds a token or a password. */
-export interface AuthEvent {
-  readonly event:
-    | 'register'
-    | 'login'
-    | 'account_link'
-    | 'account_unlink'
-    | 'refresh'
-    | 'logout'
-    | 'session_end'
-    | 'session_mint'
-    | 'session_update'
-    | 'disable'
-    | 'enable'
-    | 'admin_access'
-    | 'password_change'
-    | 'step_up';
-  readonly outcome: 'success' | 'failure' | 'suspicious';
-  readonly reason?: string;
-  readonly subject?: string;
-  readonly sessionId?: string;
-  /** Who did it, where it was an operator or a back end: the name of the API key. */
-  readonly actor?: string;
-  readonly address: string;
-}
+import type { Reporter } from './audit.js';
 
 /** A user whose credentials were verified, by us or by the host application. */
 export interface VerifiedUser {
@@ -50,7 +25,7 @@ export type VerifyCredentials = (credentials: {
 }) => Promise<VerifiedUser | undefined>;
 
 /** What the routes stand on. */
-export interface Services {
+export interface Services extends Reporter {
   readonly sessions: SessionStore;
   readonly verifyCredentials: VerifyCredentials;
   /** Our own users; none where the host application has its own. */
@@ -67,5 +42,4 @@ export interface Services {
   readonly recentAuthenticationMs: number;
   /** Redis's clock, milliseconds since 1970. */
   readonly now: () => Promise<number>;
-  readonly report: (event: AuthEvent) => void;
 }

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import type { IDToken } from 'openid-client';
 import type { LinkRequest } from '../../federation/login-attempts.js';
-import { requireUserSession } from '../flows/authenticate.js';
+import { requireUserSession } from '../flows/guards.js';
 import { Problem } from '../kit/problem.js';
 import type { OidcServices } from './services.js';
 

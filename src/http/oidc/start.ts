@@ -10,8 +10,7 @@ import {
 } from 'openid-client';
 import { LOGIN_ATTEMPT_LIFETIME_MS } from '../../federation/login-attempts.js';
 import type { Principal } from '../../sessions/session.js';
-import { requireUserSession } from '../flows/authenticate.js';
-import { requireFreshAuthentication } from '../flows/step-up.js';
+import { requireFreshAuthentication, requireUserSession } from '../flows/guards.js';
 import { requireLocalPath, MAX_PATH_LENGTH } from '../kit/local-path.js';
 import type { App } from '../kit/route.js';
 import { createBinding, readBinding } from './browser-binding.js';

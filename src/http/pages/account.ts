@@ -7,7 +7,7 @@ import { logout } from '../flows/logout.js';
 import { Problem } from '../kit/problem.js';
 import { providerLoginOf } from '../flows/provider-login.js';
 import type { App } from '../kit/route.js';
-import { requireFreshAuthentication, requireRecentAuthentication } from '../flows/step-up.js';
+import { requireFreshAuthentication, requireRecentAuthentication } from '../flows/guards.js';
 import { deliverTokens } from '../kit/token-response.js';
 import { unlink } from '../flows/unlink.js';
 import { renderAccountPage, renderLoggedOutPage } from './account-page.js';

@@ -1,6 +1,6 @@
 import { ADMIN_SCOPES } from '../../../src/http/kit/route.js';
 import { digestAdminKey, generateAdminKey } from '../../../src/http/admin/keys.js';
-import type { AuthEvent } from '../../../src/http/flows/services.js';
+import type { AuthEvent } from '../../../src/http/flows/audit.js';
 import { startService } from '../../support/service.js';
 
 /** The service with an admin API, a key that may do everything and one for reading only. */

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import Fastify from 'fastify';
 import t, { type Test } from 'tap';
-import type { AuthEvent } from '../../../src/http/flows/services.js';
+import type { AuthEvent } from '../../../src/http/flows/audit.js';
 import { latchkey } from '../../../src/plugin.js';
 import { partitionOf } from '../../../src/redis/keys.js';
 import type { IssuedTokens } from '../../../src/sessions/session.js';

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap';
-import type { AuthEvent } from '../../../src/http/flows/services.js';
+import { type AuthEvent, toWebhookEvent } from '../../../src/http/flows/audit.js';
 import type { IssuedTokens } from '../../../src/sessions/session.js';
 import { bearer, PASSWORD, startService } from '../../support/service.js';
 
@@ -205,4 +205,29 @@ t.test('a session that makes room for another', async (t) => {
     { event: 'login', outcome: 'success', subject, sessionId: reply.json().session.session_id, address },
     { event: 'session_end', outcome: 'success', reason: 'evicted', subject, sessionId: idOf(first), address },
   ]);
+});
+
+t.test('an event is typed by what happened and its outcome, and tells what is known of it', async (t) => {
+  const address = '192.0.2.1';
+  t.strictSame(
+    toWebhookEvent({ event: 'logout', outcome: 'success', reason: 'all', subject: 'ada', sessionId: 's', address }),
+    {
+      type: 'logout.success',
+      data: { reason: 'all', subject: 'ada', session_id: 's', address },
+    },
+  );
+  t.strictSame(toWebhookEvent({ event: 'login', outcome: 'failure', address }), {
+    type: 'login.failure',
+    data: { address },
+  });
+});
+
+t.test('what a flood is refused with is not told', async (t) => {
+  const address = '192.0.2.1';
+  for (const reason of ['too_many_requests', 'unavailable']) {
+    t.equal(toWebhookEvent({ event: 'login', outcome: 'failure', reason, address }), undefined);
+  }
+  t.match(toWebhookEvent({ event: 'login', outcome: 'failure', reason: 'invalid_credentials', address }), {
+    type: 'login.failure',
+  });
 });

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Test } from 'tap';
 import type { AppConfig } from '../../../src/server/apps.js';
-import type { AuthEvent } from '../../../src/http/flows/services.js';
+import type { AuthEvent } from '../../../src/http/flows/audit.js';
 import type { IssuedTokens } from '../../../src/sessions/session.js';
 import { startService } from '../../support/service.js';
 

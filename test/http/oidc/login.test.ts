@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { LightMyRequestResponse } from 'fastify';
 import t, { type Test } from 'tap';
 import { toSessionDetails } from '../../../src/http/oidc/login.js';
-import type { AuthEvent } from '../../../src/http/flows/services.js';
+import type { AuthEvent } from '../../../src/http/flows/audit.js';
 import { Links } from '../../../src/federation/links.js';
 import { partitionOf } from '../../../src/redis/keys.js';
 import { formPoster, GERMAN, textOf } from '../pages/support.js';
