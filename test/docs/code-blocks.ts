@@ -49,15 +49,17 @@ export function compileErrors(pages: ReadonlyMap<string, string>): string[] {
       'latchkey/testing': [`${ROOT}src/testing.ts`],
     },
   };
-  const host = ts.createCompilerHost(options);
-  const { fileExists, readFile, getSourceFile } = host;
-  host.getCurrentDirectory = () => ROOT;
-  host.fileExists = (name) => modules.has(name) || fileExists(name);
-  host.readFile = (name) => modules.get(name) ?? readFile(name);
-  host.getSourceFile = (name, languageVersion, ...rest) => {
-    const text = modules.get(name);
-    if (text === undefined) return getSourceFile(name, languageVersion, ...rest);
-    return ts.createSourceFile(name, text, languageVersion);
+  const disk = ts.createCompilerHost(options);
+  const host: ts.CompilerHost = {
+    ...disk,
+    getCurrentDirectory: () => ROOT,
+    fileExists: (name) => modules.has(name) || disk.fileExists(name),
+    readFile: (name) => modules.get(name) ?? disk.readFile(name),
+    getSourceFile: (name, languageVersion, ...rest) => {
+      const text = modules.get(name);
+      if (text === undefined) return disk.getSourceFile(name, languageVersion, ...rest);
+      return ts.createSourceFile(name, text, languageVersion);
+    },
   };
   const program = ts.createProgram([...modules.keys()], options, host);
   const diagnostics = [
