@@ -29,3 +29,14 @@ t.test('every relative link of a page leads to a file, and to a heading of it', 
   }
   t.ok(count > 50, `${count} links`);
 });
+
+t.test('every path of this repository that a page names exists', async (t) => {
+  let count = 0;
+  for (const [page, markdown] of pages) {
+    for (const [, path] of markdown.matchAll(/`((?:src|test|tools|bench|docs|examples)\/[\w./-]*)`/g)) {
+      count += 1;
+      t.ok(existsSync(ROOT + path), `${page}: ${path}`);
+    }
+  }
+  t.ok(count > 20, `${count} paths`);
+});
