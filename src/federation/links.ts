@@ -1,10 +1,13 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { readRedisTime } from '../redis/clock.js';
 import { callRedis } from '../redis/faults.js';
 import type { Keys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
 
-/** Whom a provider knows: what its ID tokens say, and nothing that can change hands, such as an e-mail address. */
+/**
+ * An account at a provider, identified by the `iss` and `sub` claims of its ID tokens. Nothing that can change hands, such as
+ * an e-mail address, identifies an account.
+ */
 export interface ProviderAccount {
   readonly issuer: string;
   readonly sub: string;
@@ -12,6 +15,7 @@ export interface ProviderAccount {
 
 /** An account at a provider that a subject can log in with. */
 export interface Link {
+  /** The SHA-256, in base64url, of the JSON `["<issuer>","<sub>"]`. */
   readonly id: string;
   /** The provider's name here. */
   readonly provider: string;
@@ -19,7 +23,7 @@ export interface Link {
   readonly linkedAt: number;
 }
 
-const unlinkAccount = defineScript({
+const unlink = defineScript({
   file: new URL('./scripts/unlink.lua', import.meta.url),
   keys: ['link'],
   args: ['subject'],
@@ -27,9 +31,9 @@ const unlinkAccount = defineScript({
 });
 
 /**
- * Which subject of ours an account at an OpenID Connect provider belongs to, at `oidc:link:<id>`; and what a subject is linked to,
- * at `links:<subject>`. The two lie in different slots of a Cluster: the list is written first and cleared last, and what it
- * says counts only as far as the account says the same.
+ * Which subject each account at a provider is linked to, at `oidc:link:<id>`, and the list of a subject's links, the hash
+ * `links:<subject>`. The two keys lie in different slots of a Cluster, so they cannot change together: an entry of the list
+ * is written before its link, removed after it, and ignored unless the link agrees.
  *
  * Every method throws {@link UnavailableError} when Redis does not answer.
  */
@@ -42,52 +46,51 @@ export class Links {
     this.#keys = keys;
   }
 
-  async get(account: ProviderAccount): Promise<string | undefined> {
-    return this.#ownerOf(idOf(account));
+  /** @returns undefined if the account is not linked. */
+  async findSubject(account: ProviderAccount): Promise<string | undefined> {
+    return this.#findSubjectById(idOf(account));
   }
 
   /**
-   * Links an account that is not linked yet; of several at once exactly one succeeds.
+   * Links an account to a subject unless it is linked already. Of several concurrent calls exactly one succeeds.
    *
-   * @param provider its name, for the subject's list.
-   * @returns the subject that it is linked to then.
+   * @param provider the provider's name here, for the subject's list.
+   * @returns the subject that the account is linked to now: the given one, or the one that it was linked to before.
    */
   async link(account: ProviderAccount, subject: string, provider: string): Promise<string> {
     const id = idOf(account);
     const list = this.#keys.links(subject);
     const record = JSON.stringify({ provider, linkedAt: await readRedisTime(this.#client) });
     await callRedis(() => this.#client.hsetnx(list, id, record));
-    const owner =
+    const linkedTo =
       (await callRedis(() => this.#client.set(this.#keys.oidc('link', id), subject, 'NX', 'GET'))) ?? subject;
-    if (owner !== subject) await callRedis(() => this.#client.hdel(list, id));
-    return owner;
+    if (linkedTo !== subject) await callRedis(() => this.#client.hdel(list, id));
+    return linkedTo;
   }
 
-  /** What a subject is linked to, the oldest first. */
+  /** Lists the accounts that are linked to a subject, oldest first. */
   async list(subject: string): Promise<Link[]> {
     const records = await callRedis(() => this.#client.hgetall(this.#keys.links(subject)));
     const links = await Promise.all(
       Object.entries(records).map(async ([id, record]) => {
         const link = { id, ...(JSON.parse(record) as Omit<Link, 'id'>) };
-        return (await this.#ownerOf(id)) === subject ? [link] : [];
+        return (await this.#findSubjectById(id)) === subject ? [link] : [];
       }),
     );
     return links.flat().sort((a, b) => a.linkedAt - b.linkedAt);
   }
 
-  /** Takes an account from a subject, whose login it is no more; nothing if it is not the subject's. */
+  /** Removes a link. Does nothing if it is not the subject's. */
   async unlink(subject: string, id: string): Promise<void> {
-    await unlinkAccount(this.#client, { keys: { link: this.#keys.oidc('link', id) }, args: { subject } });
+    await unlink(this.#client, { keys: { link: this.#keys.oidc('link', id) }, args: { subject } });
     await callRedis(() => this.#client.hdel(this.#keys.links(subject), id));
   }
 
-  async #ownerOf(id: string): Promise<string | undefined> {
+  async #findSubjectById(id: string): Promise<string | undefined> {
     return (await callRedis(() => this.#client.get(this.#keys.oidc('link', id)))) ?? undefined;
   }
 }
 
 function idOf({ issuer, sub }: ProviderAccount): string {
-  return createHash('sha256')
-    .update(JSON.stringify([issuer, sub]))
-    .digest('base64url');
+  return hash('sha256', JSON.stringify([issuer, sub]), 'base64url');
 }

@@ -1,4 +1,4 @@
--- unlink: frees an account at a provider, if it still is the subject's.
+-- unlink: deletes the link of an account at a provider, if it leads to the subject.
 -- KEYS: link
 -- ARGV: subject
 -- Returns: outcome 'unlinked' | 'unknown'

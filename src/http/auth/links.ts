@@ -4,7 +4,7 @@ import type { App } from '../kit/route.js';
 import type { Services } from '../flows/services.js';
 import { requireFreshAuthentication } from '../flows/guards.js';
 import { toSeconds } from '../kit/token-response.js';
-import { unlink } from '../flows/unlink.js';
+import { unlinkAccount } from '../flows/unlink.js';
 
 const Link = Type.Object({
   id: Type.String(),
@@ -42,7 +42,7 @@ export function linkRoutes(app: App, services: Services, links: Links): void {
     async (request, reply) => {
       const principal = request.principal!;
       await requireFreshAuthentication(request, principal, services);
-      await unlink(request, services, links, { principal, id: request.params.id });
+      await unlinkAccount(request, services, links, { principal, id: request.params.id });
       return reply.code(204).send(null);
     },
   );

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import type { LogoutClaims } from '../../federation/logout-tokens.js';
-import { endSessionsBegunAt } from '../flows/provider-login.js';
+import { endSessionsFromProvider } from '../flows/provider-login.js';
 import type { App } from '../kit/route.js';
 import { ProviderParams, requireProvider } from './provider-route.js';
 import type { OidcServices } from './services.js';
@@ -30,7 +30,12 @@ export function backchannelLogout(app: App, services: OidcServices): void {
       if (subject !== undefined) {
         const { name } = discovered.provider;
         const { sid } = claims;
-        await endSessionsBegunAt(name, subject, services, { sid, reason: 'revoked', actor: name, address: request.ip });
+        await endSessionsFromProvider(name, subject, services, {
+          sid,
+          reason: 'revoked',
+          actor: name,
+          address: request.ip,
+        });
       }
       await logoutTokens.markAsUsed(claims);
       return reply.send();
@@ -41,5 +46,5 @@ export function backchannelLogout(app: App, services: OidcServices): void {
 /** The subject whose sessions a logout token is about: by the account if it names one, otherwise by the session. */
 function findSubject({ issuer, sub, sid }: LogoutClaims, services: OidcServices): Promise<string | undefined> {
   const { links, providerSessions } = services;
-  return sub === undefined ? providerSessions.findSubject({ issuer, sid: sid! }) : links.get({ issuer, sub });
+  return sub === undefined ? providerSessions.findSubject({ issuer, sid: sid! }) : links.findSubject({ issuer, sub });
 }

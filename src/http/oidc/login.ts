@@ -49,7 +49,7 @@ async function resolveSubject(
   { provider, claims: { iss: issuer, sub } }: { provider: string; claims: IDToken },
 ): Promise<string> {
   const account = { issuer, sub };
-  const linked = await links.get(account);
+  const linked = await links.findSubject(account);
   if (linked !== undefined) return linked;
   if (registration === 'closed') throw new Problem('registration_closed');
   return links.link(account, randomBytes(16).toString('base64url'), provider);

@@ -9,7 +9,7 @@ import { providerLoginOf } from '../flows/provider-login.js';
 import type { App } from '../kit/route.js';
 import { requireFreshAuthentication, requireRecentAuthentication } from '../flows/guards.js';
 import { deliverTokens } from '../kit/token-response.js';
-import { unlink } from '../flows/unlink.js';
+import { unlinkAccount } from '../flows/unlink.js';
 import { renderAccountPage, renderLoggedOutPage } from './account-page.js';
 import type { ProviderButton } from './credentials-pages.js';
 import {
@@ -138,7 +138,7 @@ export function addAccountPage(app: App, options: PagesOptions): void {
     app.post(`${base}/form/unlink`, { config: { needs: 'nothing' }, schema: { body: UnlinkForm } }, (request, reply) =>
       onAccount(request, reply, async (principal) => {
         await requireFreshAuthentication(request, principal, services);
-        await unlink(request, services, links, { principal, id: request.body.link });
+        await unlinkAccount(request, services, links, { principal, id: request.body.link });
         return reply.redirect(`${ACCOUNT}?done=unlinked`, 303);
       }),
     );
