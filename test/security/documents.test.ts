@@ -18,7 +18,8 @@ t.test('every test that docs/security.md names is there', async (t) => {
   t.ok(named.length > 50);
   for (const name of named) {
     const [path = '', title = ''] = name.split(' › ');
-    const source = (await readFile(fileOf(path), 'utf8').catch(() => '')).replaceAll("\\'", "'");
+    const file = await readFile(fileOf(path), 'utf8').catch(() => '');
+    const source = file.replaceAll("\\'", "'").replace(/\btest\(\s+/g, 'test(');
     t.ok(
       ["'", '"', '`'].some((quote) => source.includes(`test(${quote}${title}${quote}`)),
       name,
