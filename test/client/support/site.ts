@@ -8,7 +8,7 @@ import { startRedis, type TestRedis } from '../../support/redis.js';
 
 export const PASSWORD = 'correct horse battery staple';
 const SECRET = 'a secret of at least thirty-two characters';
-const REDIS_TIMEOUT_MS = 500;
+const REDIS_TIMEOUT_MS = 3_000;
 
 /** A web app with sessions and an API that needs one, on a real Redis of its own. */
 export interface Site {

@@ -1,0 +1,27 @@
+/**
+ * Creates a function that runs one piece of work at a time in this browser. Without the Web Locks API, only work of
+ * the same tab waits; the service copes with tabs that do not.
+ *
+ * @param timeoutMs how long to wait for the lock before going on without it.
+ */
+export function createLock(name: string, timeoutMs: number): <T>(work: () => Promise<T>) => Promise<T> {
+  let queue: Promise<unknown> = Promise.resolve();
+
+  return function withLock<T>(work: () => Promise<T>): Promise<T> {
+    const locks = globalThis.navigator?.locks;
+    if (!locks) {
+      const result = queue.then(work);
+      queue = result.catch(() => {});
+      return result;
+    }
+    let started = false;
+    const start = () => {
+      started = true;
+      return work();
+    };
+    return locks.request(name, { signal: AbortSignal.timeout(timeoutMs) }, start).catch((error: unknown) => {
+      if (started) throw error;
+      return work();
+    });
+  };
+}
