@@ -4,17 +4,14 @@ import type { AdminScope } from '../kit/route.js';
 import { Problem } from '../kit/problem.js';
 import { assertNeedsDeclared } from '../kit/route.js';
 import { validatorCompiler } from '../kit/validator.js';
-import { disable } from './disable.js';
-import { mint } from './mint.js';
 import type { AdminServices } from './services.js';
-import { session } from './session.js';
-import { sessions } from './sessions.js';
-import { subject } from './subject.js';
-import { users } from './users.js';
+import { addSessionRoutes } from './sessions.js';
+import { addSubjectRoutes } from './subjects.js';
+import { addUserRoutes } from './users.js';
 
 const BEARER = /^bearer +([^ ]+) *$/i;
 
-/** Adds the admin routes to an instance of their own. Each needs an API key with the scope that it names. */
+/** Adds the admin routes to an instance of their own. Each route declares the scope that the API key must have. */
 export async function adminRoutes(instance: FastifyInstance, services: AdminServices): Promise<void> {
   const app = instance.withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(validatorCompiler);
   app.decorateRequest('adminKey', '');
@@ -26,15 +23,16 @@ export async function adminRoutes(instance: FastifyInstance, services: AdminServ
     request.adminKey = requireKey(request, services);
   });
 
-  mint(app, services);
-  sessions(app, services);
-  session(app, services);
-  subject(app, services);
-  disable(app, services);
-  users(app, services);
+  addSessionRoutes(app, services);
+  addSubjectRoutes(app, services);
+  addUserRoutes(app, services);
 }
 
-/** @throws {Problem} `admin_key_required` without a known key, `admin_scope_required` with one that does not allow it. */
+/**
+ * Checks the API key of a request against the scope that its route needs, and gives the key's name.
+ *
+ * @throws {Problem} `admin_key_required` without a known key, `admin_scope_required` if the key lacks the scope.
+ */
 function requireKey(request: FastifyRequest, { adminKeys, report }: AdminServices): string {
   const presented = BEARER.exec(request.headers.authorization ?? '')?.[1];
   const key = presented === undefined ? undefined : adminKeys.find(presented);

@@ -2,9 +2,9 @@ import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import type { AdminScope } from '../kit/route.js';
 
-/** An API key as it is configured: never the key itself. */
+/** An API key as configured: its digest, never the key itself. */
 export interface AdminKey {
-  /** For people, and for the record of what was done with it. */
+  /** For people, and for the audit log. */
   readonly name: string;
   /** SHA-256 of the key, base64url (43 characters). */
   readonly digest: string;
@@ -15,7 +15,10 @@ const PREFIX = 'lkadm_';
 const SECRET_BYTES = 32;
 const KEY = /^lkadm_[\w-]{48}$/;
 
-/** Makes an API key: `lkadm_` and base64url of a secret (32 bytes) and its CRC-32, which lets scanners find leaked ones. */
+/**
+ * Generates an API key: `lkadm_`, then base64url of 32 random bytes and their CRC-32. The checksum lets secret scanners
+ * recognise leaked keys.
+ */
 export function generateAdminKey(): string {
   const bytes = Buffer.alloc(SECRET_BYTES + 4);
   randomBytes(SECRET_BYTES).copy(bytes);
@@ -24,14 +27,15 @@ export function generateAdminKey(): string {
 }
 
 /**
- * The digest that is configured. SHA-256 and no slow hash: nobody guesses one of 2²⁵⁶ secrets, however fast the hash
- * (NIST SP 800-63B section 5.1.2.2 asks for a salted, slow one below 112 bits).
+ * Gives the digest of an API key that the configuration holds: SHA-256, base64url (43 characters). No slow hash is
+ * needed: nobody guesses one of 2²⁵⁶ secrets, however fast the hash is (NIST SP 800-63B section 5.1.2.2 asks for a
+ * salted, slow hash only below 112 bits).
  */
 export function digestAdminKey(key: string): string {
   return hash('sha256', key, 'base64url');
 }
 
-/** The API keys of the service. */
+/** The configured API keys. */
 export class AdminKeys {
   readonly #keys: readonly { readonly key: AdminKey; readonly digest: Buffer }[];
 
@@ -39,7 +43,7 @@ export class AdminKeys {
     this.#keys = keys.map((key) => ({ key, digest: Buffer.from(key.digest, 'base64url') }));
   }
 
-  /** The key that was presented; undefined for anything else. Compared with each in constant time. */
+  /** Finds the configured key that was presented, comparing with each in constant time; undefined if there is none. */
   find(presented: string): AdminKey | undefined {
     if (!KEY.test(presented)) return undefined;
     const bytes = Buffer.from(presented.slice(PREFIX.length), 'base64url');

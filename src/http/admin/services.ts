@@ -5,12 +5,12 @@ import type { AdminKeys } from './keys.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The name of the API key that sends this request. */
+    /** Name of the API key that this request was sent with. */
     adminKey: string;
   }
 }
 
-/** What the admin routes stand on. */
+/** What the admin routes use. */
 export interface AdminServices {
   readonly sessions: Pick<SessionStore, 'issue' | 'list' | 'get' | 'update' | 'revoke' | 'revokeAll'>;
   readonly users: Users;

@@ -6,15 +6,15 @@ import type { AdminServices } from './services.js';
 const Query = Type.Object(
   {
     username: Type.Optional(
-      Type.String({ maxLength: 254, description: 'The beginning of the username; without it, all' }),
+      Type.String({ maxLength: 254, description: 'How the username begins; all users, if absent' }),
     ),
     cursor: Type.Optional(
-      Type.String({ minLength: 1, maxLength: 32, description: 'From the answer before; for the next part' }),
+      Type.String({ minLength: 1, maxLength: 32, description: 'From the previous reply, for the next batch' }),
     ),
   },
   { additionalProperties: false },
 );
-const Found = Type.Object({
+const UsersReply = Type.Object({
   users: Type.Array(
     Type.Object({
       subject: Type.String(),
@@ -24,22 +24,22 @@ const Found = Type.Object({
     }),
   ),
   cursor: Type.Optional(
-    Type.String({ description: 'Where to go on; absent at the end. A part may be empty and not the last' }),
+    Type.String({
+      description: 'For the next batch; absent in the last one. A batch may be empty without being the last',
+    }),
   ),
 });
 
-/** Finds users by the beginning of their names, a part at a time, in no order. */
-export function users(app: App, { users }: AdminServices): void {
+/** Adds the route that finds users by how their names begin: in batches, in no particular order. */
+export function addUserRoutes(app: App, { users }: AdminServices): void {
   app.get(
     '/users',
     {
       config: { needs: 'users:read', fails: ['invalid_cursor'] },
       schema: {
         summary: 'Find users',
-        operationId: 'findUsers',
-        tags: ['admin'],
         querystring: Query,
-        response: { 200: Found },
+        response: { 200: UsersReply },
       },
     },
     async (request) => {

@@ -13,39 +13,51 @@ const { version } = JSON.parse(readFileSync(new URL('../../../package.json', imp
   version: string;
 };
 
-/** Swagger UI brings no inline script and asks nobody else for anything. */
-const DOCS_CSP =
-  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/** Swagger UI needs no inline script and loads nothing from other origins. */
+const DOCS_CSP = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self' data:",
+  "font-src 'self'",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ');
 
-const words = (codes: readonly string[]) => Type.Unsafe<string>({ type: 'string', enum: codes });
+const enumOf = (codes: readonly string[]) => Type.Unsafe<string>({ type: 'string', enum: codes });
 
 const ProblemBody = Type.Object(
   {
-    title: Type.String({ description: 'The name of the status' }),
+    title: Type.String({ description: 'Name of the HTTP status' }),
     status: Type.Integer(),
-    code: words(Object.keys(problems)),
-    detail: Type.String({ description: 'For people' }),
+    code: enumOf(Object.keys(problems)),
+    detail: Type.String({ description: 'Explanation for people' }),
     errors: Type.Optional(
       Type.Array(
         Type.Object(
-          { field: Type.String({ description: 'Such as body.password' }), detail: Type.String() },
+          { field: Type.String({ description: 'For example body.password' }), detail: Type.String() },
           { additionalProperties: false },
         ),
       ),
     ),
-    reason: Type.Optional(Type.String({ description: 'Why, in a word, where the code leaves that open' })),
+    reason: Type.Optional(Type.String({ description: 'Why, as a short code, where `code` alone does not tell' })),
   },
-  { $id: 'Problem', additionalProperties: false, description: 'What went wrong (RFC 9457)' },
+  { $id: 'Problem', additionalProperties: false, description: 'An error (RFC 9457)' },
 );
 
 const OAuthErrorBody = Type.Object(
-  { error: words(Object.keys(oauthErrors)), error_description: Type.String({ description: 'For people' }) },
-  { $id: 'OAuthError', additionalProperties: false, description: 'What went wrong (RFC 6749 section 5.2)' },
+  {
+    error: enumOf(Object.keys(oauthErrors)),
+    error_description: Type.String({ description: 'Explanation for people' }),
+  },
+  { $id: 'OAuthError', additionalProperties: false, description: 'An error (RFC 6749 section 5.2)' },
 );
 
 const API_KEY = [{ apiKey: [] }];
 
-/** How a request proves what its route needs: one of these. */
+/** Alternative ways in which a request can prove what its route needs. */
 const SECURITY: Record<Needs, readonly { readonly [scheme: string]: readonly string[] }[]> = {
   nothing: [],
   session: [{ cookie: [] }, { bearer: [] }],
@@ -59,6 +71,7 @@ const SECURITY: Record<Needs, readonly { readonly [scheme: string]: readonly str
   'users:write': API_KEY,
 };
 
+/** What a document says besides its routes. */
 export interface Documentation {
   readonly title: string;
   readonly description: string;
@@ -76,12 +89,12 @@ const OPENAPI_JSON = {
   response: { 200: Type.Object({}, { additionalProperties: true }) },
 };
 
-/** Carries through the generator that a body may be left out: it holds every body for required. */
+/** Marks an optional body, because the generator declares every body as required. */
 const OPTIONAL_BODY = 'x-optional-body';
 
 /**
- * Describes every route that is added to an app from then on, by OpenAPI 3.1: at `/openapi.json` for programs
- * and at `/docs` for people. What a route needs and fails with comes from its declaration.
+ * Serves an OpenAPI 3.1 document of all routes that are added to the app afterwards: `/openapi.json` for programs and
+ * `/docs` for people. What a route needs and how it can fail is read from its declaration.
  */
 export async function registerOpenApi(
   app: FastifyInstance,
@@ -99,7 +112,7 @@ export async function registerOpenApi(
     },
     refResolver: { buildLocalReference: ({ $id }) => $id as string },
     transform: ({ schema, url, route }) => ({ schema: describeRoute(schema, url, route), url }),
-    transformObject: withOptionalBodies,
+    transformObject: markOptionalBodies,
   });
   await app.register(async (scope) => {
     scope.addHook('onRequest', headersHook(PROTECTIVE_HEADERS));
@@ -107,7 +120,7 @@ export async function registerOpenApi(
       routePrefix: '/docs',
       staticCSP: DOCS_CSP,
       theme: { title },
-      // The bar of the other layout draws its logo with an inline style.
+      // The default layout has a bar that styles its logo inline, which the policy forbids.
       uiConfig: { url: '/openapi.json', layout: 'BaseLayout' },
     });
     scope.get('/openapi.json', { config: { needs: 'nothing' }, schema: OPENAPI_JSON }, () => app.swagger());
@@ -124,9 +137,9 @@ function describeRoute(
   const words = [String(method).toLowerCase(), ...url.split(/[^a-z]+/i).filter(Boolean)];
   const tags = schema.tags ?? [words[1]!];
   const isOAuth = tags.includes('oauth');
-  const failures = isOAuth
-    ? oauthFailures(needs, config.fails)
-    : problemFailures(needs, method !== 'GET', schema, config.fails);
+  const errors = isOAuth
+    ? describeOAuthErrors(needs, config.fails)
+    : describeProblems(needs, method !== 'GET', schema, config.fails);
   const replies = Object.entries(schema.response ?? {}).map(([status, reply]) => [
     status,
     { 'x-response-description': STATUS_CODES[status], ...(reply as object) },
@@ -138,11 +151,11 @@ function describeRoute(
     security: SECURITY[needs],
     ...(isOAuth && { consumes: ['application/x-www-form-urlencoded'] }),
     ...(bodyIsOptional && { [OPTIONAL_BODY]: true }),
-    response: { ...failures, ...Object.fromEntries(replies) },
+    response: { ...errors, ...Object.fromEntries(replies) },
   };
 }
 
-const withOptionalBodies: SwaggerTransformObject = (document) => {
+const markOptionalBodies: SwaggerTransformObject = (document) => {
   const { openapiObject } = document as { openapiObject: { paths: Record<string, Record<string, Operation>> } };
   for (const operation of Object.values(openapiObject.paths).flatMap((path) => Object.values(path))) {
     if (operation[OPTIONAL_BODY] && operation.requestBody) operation.requestBody.required = false;
@@ -156,7 +169,7 @@ interface Operation {
   [OPTIONAL_BODY]?: boolean;
 }
 
-function problemFailures(
+function describeProblems(
   needs: Needs,
   changesState: boolean,
   { querystring, params }: FastifySchema,
@@ -173,32 +186,32 @@ function problemFailures(
     add('invalid_request', 'ambiguous_credentials', 'authentication_required', 'invalid_token');
   if (needs === 'user-session' || needs === 'recent-session') add('insufficient_scope');
   if (needs === 'recent-session') add('insufficient_user_authentication');
-  return byStatus(
+  return groupByStatus(
     [...codes],
     (code) => problems[code].status,
     (codes) => ({
       'application/problem+json': {
-        schema: { allOf: [{ $ref: 'Problem#' }, { type: 'object', properties: { code: words(codes) } }] },
+        schema: { allOf: [{ $ref: 'Problem#' }, { type: 'object', properties: { code: enumOf(codes) } }] },
       },
     }),
   );
 }
 
-function oauthFailures(needs: Needs, own: readonly string[] = []) {
+function describeOAuthErrors(needs: Needs, own: readonly string[] = []) {
   const codes = new Set<OAuthErrorCode>([...(own as OAuthErrorCode[]), 'server_error', 'temporarily_unavailable']);
   if (needs !== 'nothing') codes.add('invalid_request').add('invalid_client');
-  return byStatus(
+  return groupByStatus(
     [...codes],
     (code) => oauthErrors[code],
     (codes) => ({
       'application/json': {
-        schema: { allOf: [{ $ref: 'OAuthError#' }, { type: 'object', properties: { error: words(codes) } }] },
+        schema: { allOf: [{ $ref: 'OAuthError#' }, { type: 'object', properties: { error: enumOf(codes) } }] },
       },
     }),
   );
 }
 
-function byStatus<Code extends string>(
+function groupByStatus<Code extends string>(
   codes: readonly Code[],
   statusOf: (code: Code) => number,
   content: (codes: Code[]) => Record<string, { schema: object }>,

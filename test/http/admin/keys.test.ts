@@ -6,7 +6,7 @@ import { AdminKeys, digestAdminKey, generateAdminKey } from '../../../src/http/a
 import { startService } from '../../support/service.js';
 import { startAdmin } from './support.js';
 
-t.test('a key is known by its digest alone', async (t) => {
+t.test('an API key is found by its digest', async (t) => {
   const [one, two] = [generateAdminKey(), generateAdminKey()];
   t.match(one, /^lkadm_[\w-]{48}$/);
   t.not(one, two);
@@ -19,10 +19,10 @@ t.test('a key is known by its digest alone', async (t) => {
   t.equal(keys.find(one)?.name, 'one');
   t.equal(keys.find(two)?.name, 'two');
   t.equal(keys.find(generateAdminKey()), undefined);
-  t.equal(keys.find(digestAdminKey(one)), undefined, 'the configuration opens nothing');
+  t.equal(keys.find(digestAdminKey(one)), undefined, 'a configured digest is no key');
 });
 
-t.test('what is no key is told without comparing', async (t) => {
+t.test('a key with a wrong form or checksum is refused, even if its digest is configured', async (t) => {
   const key = generateAdminKey();
   const keys = new AdminKeys([
     { name: 'any', digest: digestAdminKey(`${key.slice(0, -1)}${key.endsWith('A') ? 'B' : 'A'}`), scopes: [] },
@@ -34,11 +34,11 @@ t.test('what is no key is told without comparing', async (t) => {
     `${key} `,
     key.toUpperCase(),
   ]) {
-    t.equal(keys.find(other), undefined, 'even one with a known digest, if its checksum is wrong');
+    t.equal(keys.find(other), undefined, JSON.stringify(other));
   }
 });
 
-t.test('latchkey-admin-key makes a key and the entry that ADMIN_KEYS takes', async (t) => {
+t.test('latchkey-admin-key prints a key and its entry for ADMIN_KEYS', async (t) => {
   const tool = fileURLToPath(new URL('../../../tools/admin-key.mjs', import.meta.url));
   const printed = execFileSync(process.execPath, [tool, 'backoffice', 'users:read', 'sessions:write'], {
     encoding: 'utf8',
@@ -52,7 +52,7 @@ t.test('latchkey-admin-key makes a key and the entry that ADMIN_KEYS takes', asy
   }
 });
 
-t.test('an API key is needed, and one that allows what is asked', async (t) => {
+t.test('every admin route needs an API key with its scope', async (t) => {
   const { internal, ask, all, reading, events, close } = await startAdmin();
   t.teardown(close);
   const url = '/admin/subjects/ada/sessions';
@@ -73,7 +73,7 @@ t.test('an API key is needed, and one that allows what is asked', async (t) => {
     t.equal(reply.json().code, 'admin_key_required');
   }
   t.match(events[0], { event: 'admin_access', outcome: 'failure', reason: 'unknown_key', address: '127.0.0.1' });
-  t.equal(events.length, 3, 'a key that is none of ours is reported');
+  t.equal(events.length, 3, 'each unknown key is reported');
   t.notOk(JSON.stringify(events).includes('lkadm_'));
 
   t.equal((await internal.inject({ url, headers: { authorization: `bearer   ${all} ` } })).statusCode, 200);
@@ -93,10 +93,10 @@ t.test('an API key is needed, and one that allows what is asked', async (t) => {
     t.match(reply.json(), { code: 'admin_scope_required', detail: /needs the scope (sessions|users):write/ });
     t.match(reply.headers['www-authenticate'], /error="insufficient_scope", scope="(sessions|users):write"/);
   }
-  t.equal((await internal.inject({ url: '/livez' })).statusCode, 200, 'the other routes ask for none');
+  t.equal((await internal.inject({ url: '/livez' })).statusCode, 200, 'routes outside the admin API need no key');
 });
 
-t.test('without ADMIN_KEYS there is no admin API, and never one on the public listener', async (t) => {
+t.test('the admin API exists only with ADMIN_KEYS, and only on the internal listener', async (t) => {
   const { internal, inject, close } = await startService();
   t.teardown(close);
   t.equal((await internal.inject({ url: '/admin/users' })).statusCode, 404);

@@ -9,7 +9,7 @@ const { ask, sessionsOf, events, get, post } = admin;
 
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
-t.test('an application mints a session for a subject that it has authenticated itself', async (t) => {
+t.test('minting a session with every field', async (t) => {
   const subject = 'tenant/7:ada {x} é';
   const reply = await ask('POST', '/sessions', {
     subject,
@@ -31,7 +31,7 @@ t.test('an application mints a session for a subject that it has authenticated i
     access_token: /^lka_/,
     refresh_token: /^lkr_/,
   });
-  const told = {
+  const fields = {
     subject,
     username: 'ada',
     methods: ['otp', 'hwk'],
@@ -39,13 +39,13 @@ t.test('an application mints a session for a subject that it has authenticated i
     scope: 'read write',
     data: { plan: 'x' },
   };
-  t.match(body.session, told);
-  t.match((await get('/auth/session', bearer(body.access_token))).json(), told, 'the public listener knows it');
+  t.match(body.session, fields);
+  t.match((await get('/auth/session', bearer(body.access_token))).json(), fields, 'the public listener accepts it');
   t.equal((await post('/auth/refresh', { refresh_token: body.refresh_token })).statusCode, 200);
 
   const { session_id: id } = body.session;
   const listed = (await ask('GET', sessionsOf(subject))).json().sessions;
-  t.match(listed, [{ id, ...told, device: 'Kiosk 4', generation: 2 }]);
+  t.match(listed, [{ id, ...fields, device: 'Kiosk 4', generation: 2 }]);
   t.equal(listed[0].ends_at - listed[0].created_at, 600);
   t.strictSame((await ask('GET', `${sessionsOf(subject)}/${id}`)).json(), listed[0]);
   t.match(events.at(-2), {
@@ -59,7 +59,7 @@ t.test('an application mints a session for a subject that it has authenticated i
   t.same(await findKeysWithoutExpiry(admin.client, admin.config.redisPrefix), []);
 });
 
-t.test('a subject is all that must be told', async (t) => {
+t.test('minting a session needs only a subject', async (t) => {
   const subject = newSubject();
   const { session, expires_in } = (await ask('POST', '/sessions', { subject, client_id: 'mobile' })).json();
   t.equal(expires_in, 900);
@@ -75,7 +75,7 @@ t.test('a subject is all that must be told', async (t) => {
   );
 });
 
-t.test('what cannot be minted is refused in words', async (t) => {
+t.test('an invalid mint request is refused with its reason', async (t) => {
   const refused: [object, number, string][] = [
     [{}, 400, 'invalid_request'],
     [{ subject: '' }, 400, 'invalid_subject'],
@@ -109,7 +109,7 @@ t.test('what cannot be minted is refused in words', async (t) => {
   );
 });
 
-t.test('data is patched field by field, and of many patches at once none is lost', async (t) => {
+t.test('data is patched field by field, and concurrent patches are all kept', async (t) => {
   const subject = newSubject();
   const tokens = (await ask('POST', '/sessions', { subject, data: { plan: 'x', nested: { a: 1, b: 2 } } })).json();
   const path = `${sessionsOf(subject)}/${tokens.session.session_id}`;
@@ -119,7 +119,7 @@ t.test('data is patched field by field, and of many patches at once none is lost
   t.strictSame(
     (await get('/auth/session', bearer(tokens.access_token))).json().data,
     { nested: { a: 1 }, seat: 4 },
-    'at once',
+    'the public listener sees it at once',
   );
 
   await Promise.all(Array.from({ length: 32 }, (_, i) => ask('PATCH', path, { data: { [`f${i}`]: i } })));
@@ -139,7 +139,7 @@ t.test('data is patched field by field, and of many patches at once none is lost
   }
 });
 
-t.test('one session is ended, or all', async (t) => {
+t.test('ending one session of a subject, then all', async (t) => {
   const subject = newSubject();
   const minted = [];
   for (let i = 0; i < 3; i++) minted.push((await ask('POST', '/sessions', { subject })).json());
@@ -171,10 +171,10 @@ t.test('one session is ended, or all', async (t) => {
   });
   t.same([await alive(second), await alive(third)], [false, false]);
   t.same((await ask('GET', sessionsOf(subject))).json(), { sessions: [] });
-  t.equal((await ask('DELETE', sessionsOf(subject))).statusCode, 204, 'none left is no error');
+  t.equal((await ask('DELETE', sessionsOf(subject))).statusCode, 204, 'ending none is no error');
 });
 
-t.test('the longest subject can stand in a path', async (t) => {
+t.test('a subject of maximum length fits into a path', async (t) => {
   const subject = 'é'.repeat(127);
   t.equal((await ask('GET', sessionsOf(subject))).statusCode, 200);
   t.match((await ask('GET', sessionsOf(`${subject}é`))).json(), { status: 400, code: 'invalid_subject' });

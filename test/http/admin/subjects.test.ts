@@ -7,7 +7,7 @@ const admin = await startAdmin();
 t.teardown(admin.close);
 const { ask, events, get, post, register } = admin;
 
-t.test('disabling kills every token of a user before it answers, and lets in again only when enabled', async (t) => {
+t.test('disabling a user invalidates all tokens before it answers; enabling lets the user log in again', async (t) => {
   const { subject, username } = await register('ada');
   const logIn = () => post('/auth/login', { username, password: PASSWORD, transport: 'bearer' });
   const tokens = (await logIn()).json();
@@ -34,7 +34,7 @@ t.test('disabling kills every token of a user before it answers, and lets in aga
   t.equal((await logIn()).statusCode, 200);
 });
 
-t.test('a login under way when its user is disabled begins no session', async (t) => {
+t.test('a login during which its user is disabled starts no session', async (t) => {
   const { subject, username } = await register();
   await admin.afterCommand(['hmget', subject], () => ask('POST', `/subjects/${subject}/disable`));
   const reply = await post('/auth/login', { username, password: PASSWORD, transport: 'bearer' });
@@ -42,7 +42,7 @@ t.test('a login under way when its user is disabled begins no session', async (t
   t.same((await ask('GET', `/subjects/${subject}/sessions`)).json(), { sessions: [] });
 });
 
-t.test('a subject that only the application knows is disabled too', async (t) => {
+t.test('a subject without a user account can be disabled', async (t) => {
   const subject = newSubject();
   const { access_token } = (await ask('POST', '/sessions', { subject })).json();
   t.strictSame((await ask('GET', `/subjects/${subject}`)).json(), { subject });
@@ -54,7 +54,7 @@ t.test('a subject that only the application knows is disabled too', async (t) =>
   t.equal((await ask('POST', '/sessions', { subject })).statusCode, 201);
 });
 
-t.test('users are found by the beginning of their names', async (t) => {
+t.test('users are found by how their names begin', async (t) => {
   const zoe = await register('zoe');
   await register('zora');
   const found = (await ask('GET', '/users?username=ZO')).json();
@@ -74,5 +74,5 @@ t.test('users are found by the beginning of their names', async (t) => {
     if (part.cursor === undefined) break;
     cursor = part.cursor;
   }
-  t.same([...names].sort(), ['zoe', 'zora'], 'part by part');
+  t.same([...names].sort(), ['zoe', 'zora'], 'batch by batch');
 });

@@ -3,7 +3,7 @@ import { digestAdminKey, generateAdminKey } from '../../../src/http/admin/keys.j
 import type { AuthEvent } from '../../../src/http/flows/audit.js';
 import { startService } from '../../support/service.js';
 
-/** The service with an admin API, a key that may do everything and one for reading only. */
+/** Starts the service with an admin API, and two keys: one with every scope and one that only reads. */
 export async function startAdmin() {
   const all = generateAdminKey();
   const reading = generateAdminKey();
@@ -19,7 +19,7 @@ export async function startAdmin() {
   );
   const { internal } = service;
 
-  /** A request to the admin API. */
+  /** Sends a request to the admin API. */
   const ask = (method: 'GET' | 'POST' | 'PATCH' | 'DELETE', path: string, payload?: object, key = all) =>
     internal.inject({
       method,

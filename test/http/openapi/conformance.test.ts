@@ -20,7 +20,7 @@ const Reply = Type.Unsafe<unknown>({
   additionalProperties: false,
 });
 
-t.test('an answer that does not conform to the document is found', async (t) => {
+t.test('an answer that does not conform to the OpenAPI document is detected', async (t) => {
   const violations: string[] = [];
   const app = Fastify({ frameworkErrors: (error, request, reply) => void errorHandler(error, request, reply) });
   holdToDocument(app, (violation) => violations.push(violation));
@@ -41,7 +41,7 @@ t.test('an answer that does not conform to the document is found', async (t) => 
     if (answer.error) throw answer.error;
     const { status = 200, type = 'application/json; charset=utf-8', body, location } = answer;
     if (location !== undefined) reply.header('location', location);
-    // As it is: the serializer would take out what the schema does not know.
+    // Bypass the serializer of the schema, which would drop undocumented properties.
     return reply
       .code(status as 200)
       .type(type)
@@ -74,12 +74,12 @@ t.test('an answer that does not conform to the document is found', async (t) => 
     await found({ error: new Problem('insufficient_user_authentication') }),
     'body/code must be equal to one of the allowed values',
   );
-  t.equal(await found({}, '/page'), '', 'what is left out on purpose is not judged');
+  t.equal(await found({}, '/page'), '', 'a hidden route is not checked');
   t.equal(await found({}, '/nowhere'), '');
   t.equal(await found({}, '/%zz'), '');
 });
 
-t.test('a path that is not there is a problem, or it is found', async (t) => {
+t.test('an unknown path must be answered with a problem', async (t) => {
   const violations: string[] = [];
   const app = Fastify();
   holdToDocument(app, (violation) => violations.push(violation));
@@ -88,7 +88,7 @@ t.test('a path that is not there is a problem, or it is found', async (t) => {
   t.same(violations, ['GET /nowhere answered 404: its content type is application/json']);
 });
 
-t.test('an app without a document is not judged', async (t) => {
+t.test('an app without an OpenAPI document is not checked', async (t) => {
   const violations: string[] = [];
   const app = Fastify();
   holdToDocument(app, (violation) => violations.push(violation));
@@ -96,7 +96,7 @@ t.test('an app without a document is not judged', async (t) => {
   t.same(violations, []);
 });
 
-t.test('one such answer fails the process, whichever app gave it', async (t) => {
+t.test('an answer that does not conform makes the test process fail', async (t) => {
   await t.rejects(run(process.execPath, [...process.execArgv, STRAY]), {
     code: 1,
     stderr: /Answers that do not conform to openapi.json:\n- GET \/ answered 418: the status is not documented/,

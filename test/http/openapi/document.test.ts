@@ -29,11 +29,11 @@ interface Document {
   paths: Record<string, Record<string, Operation>>;
 }
 
-t.test('the documents of both listeners', async (t) => {
+t.test('the OpenAPI documents of both listeners', async (t) => {
   const service = await startAdmin();
   t.teardown(service.close);
 
-  t.test('are valid OpenAPI 3.1, for redocly', async (t) => {
+  t.test('Redocly finds both documents valid and has no warnings', async (t) => {
     const directory = t.testdir();
     for (const [name, app] of [
       ['public', service.app],
@@ -52,7 +52,7 @@ t.test('the documents of both listeners', async (t) => {
     t.notMatch(stderr, /You have \d+ warning/);
   });
 
-  t.test('hold every route, with a summary, and an operation of its own name', async (t) => {
+  t.test('every operation has a summary, one tag and a unique id', async (t) => {
     const names: string[] = [];
     for (const app of [service.app, service.internal]) {
       const { paths } = (await app.inject('/openapi.json')).json<Document>();
@@ -73,7 +73,7 @@ t.test('the documents of both listeners', async (t) => {
     );
   });
 
-  t.test('tell what a route fails with, by what it needs', async (t) => {
+  t.test('the documented errors of a route follow from what it needs', async (t) => {
     const { paths } = (await service.get('/openapi.json')).json<Document>();
     const codes = (path: string, method: string) =>
       Object.values(paths[path]![method]!.responses).flatMap(
@@ -95,7 +95,7 @@ t.test('the documents of both listeners', async (t) => {
     }
   });
 
-  t.test('are shown at /docs, by scripts of our own origin alone', async (t) => {
+  t.test('/docs shows the document, with scripts of its own origin only', async (t) => {
     const page = await service.get('/docs');
     t.equal(page.statusCode, 200);
     t.match(page.headers['content-security-policy'], /^default-src 'none'; script-src 'self';/);
@@ -108,7 +108,7 @@ t.test('the documents of both listeners', async (t) => {
   });
 });
 
-t.test('a route without a schema is not described, nor one that hides', async (t) => {
+t.test('routes without a schema, and hidden ones, are not documented', async (t) => {
   const app = Fastify();
   await registerOpenApi(app, publicDocumentation);
   app.get('/plain', () => 'plain');

@@ -3,16 +3,12 @@ import type { Session } from '../../sessions/session.js';
 import { toSeconds } from '../kit/token-response.js';
 
 export const SubjectParams = Type.Object({ subject: Type.String() }, { additionalProperties: false });
-export const SessionParams = Type.Object(
-  { subject: Type.String(), id: Type.String({ maxLength: 64 }) },
-  { additionalProperties: false },
-);
-export const Data = Type.Record(Type.String(), Type.Unknown(), {
-  description: "The application's own, at most 2,048 bytes of JSON",
+
+export const SessionData = Type.Record(Type.String(), Type.Unknown(), {
+  description: "The application's own data: at most 2,048 bytes of JSON",
 });
 
-/** One session, as operators and back ends see it. Instants are seconds since 1970. */
-export const AdminSession = Type.Object(
+export const SessionReply = Type.Object(
   {
     id: Type.String(),
     subject: Type.String(),
@@ -21,18 +17,19 @@ export const AdminSession = Type.Object(
     authenticated_at: Type.Integer(),
     client_id: Type.Optional(Type.String()),
     scope: Type.Optional(Type.String()),
-    data: Type.Optional(Data),
+    data: Type.Optional(SessionData),
     device: Type.String(),
-    address: Type.String({ description: 'The network address of the last renewal' }),
+    address: Type.String({ description: 'Network address at the last renewal' }),
     created_at: Type.Integer(),
     renewed_at: Type.Integer(),
-    ends_at: Type.Integer({ description: 'Its absolute end' }),
-    generation: Type.Integer({ description: 'How many pairs of tokens it has had' }),
+    ends_at: Type.Integer({ description: 'When its absolute lifetime ends' }),
+    generation: Type.Integer({ description: 'Number of token pairs issued so far' }),
   },
   { additionalProperties: false },
 );
 
-export function adminSession(session: Session): Static<typeof AdminSession> {
+/** A session as the admin API shows it. Instants are seconds since 1970. */
+export function toSessionReply(session: Session): Static<typeof SessionReply> {
   const { sessionId, subject, username, methods, client, scope, data, device, address, generation } = session;
   return {
     id: sessionId,
