@@ -1,13 +1,20 @@
+import { Type } from '@sinclair/typebox';
 import { hash, timingSafeEqual } from 'node:crypto';
-import { OAuthError } from '../kit/oauth-error.js';
 import type { Form } from '../kit/forms.js';
+import { OAuthError } from '../kit/oauth-error.js';
 
 /** A program that refreshes, introspects or revokes tokens (RFC 6749 section 2). */
 export interface OAuthClient {
   readonly id: string;
-  /** SHA-256 of its secret, base64url; a client without one is public. A plain hash, since secrets are random. */
+  /** SHA-256 of its secret, base64url: no slow hash, because secrets are random. A client without one is public. */
   readonly secretHash?: string | undefined;
 }
+
+/** Parameters that identify a client which does not use Basic authentication. */
+export const ClientCredentials = {
+  client_id: Type.Optional(Type.String()),
+  client_secret: Type.Optional(Type.String()),
+};
 
 const BASIC = /^basic +([a-z0-9+/]+=*) *$/i;
 const CHALLENGE = { 'www-authenticate': 'Basic realm="latchkey", charset="UTF-8"' };
@@ -22,10 +29,10 @@ export class OAuthClients {
   }
 
   /**
-   * Authenticates a client by `client_secret_basic` or `client_secret_post` (RFC 6749 section 2.3.1);
-   * a public one names itself by `client_id`.
+   * Authenticates a client by `client_secret_basic` or `client_secret_post` (RFC 6749 section 2.3.1); a public client
+   * only sends its `client_id`.
    *
-   * @throws {OAuthError} `invalid_request` for two ways at once, else `invalid_client`.
+   * @throws {OAuthError} `invalid_request` if both methods are used at once, otherwise `invalid_client`.
    */
   authenticate(
     authorization: string | undefined,
@@ -33,16 +40,17 @@ export class OAuthClients {
   ): OAuthClient {
     if (authorization === undefined) {
       if (idInBody === undefined) throw invalidClient();
-      return this.#verified(idInBody, secretInBody);
+      return this.#verify(idInBody, secretInBody);
     }
-    if (secretInBody !== undefined) throw new OAuthError('invalid_request', 'The client authenticates in two ways.');
-    const { id, secret } = basicCredentials(authorization);
+    if (secretInBody !== undefined)
+      throw new OAuthError('invalid_request', 'The client used two authentication methods.');
+    const { id, secret } = parseBasic(authorization);
     if (idInBody !== undefined && idInBody !== id)
-      throw new OAuthError('invalid_request', 'The request names two clients.');
-    return this.#verified(id, secret);
+      throw new OAuthError('invalid_request', 'The request names two different clients.');
+    return this.#verify(id, secret);
   }
 
-  #verified(id: string, secret = ''): OAuthClient {
+  #verify(id: string, secret = ''): OAuthClient {
     const client = this.#byId.get(id);
     const expected = client?.secretHash === undefined ? NO_SECRET : Buffer.from(client.secretHash, 'base64url');
     const matches = timingSafeEqual(hash('sha256', secret, 'buffer'), expected);
@@ -52,26 +60,26 @@ export class OAuthClients {
   }
 }
 
-/** @throws {OAuthError} `invalid_client` */
+/** @throws {OAuthError} `invalid_client` for a public client. */
 export function requireConfidential(client: OAuthClient): void {
   if (client.secretHash === undefined) throw invalidClient();
 }
 
 function invalidClient(): OAuthError {
-  return new OAuthError('invalid_client', 'The client is unknown, or did not authenticate as it must.', {
+  return new OAuthError('invalid_client', 'The client is unknown, or its authentication failed.', {
     headers: CHALLENGE,
   });
 }
 
-/** Both halves are form-encoded before they are joined. */
-function basicCredentials(authorization: string): { id: string; secret: string } {
+/** Parses Basic credentials, whose halves are form-encoded before they are joined (RFC 6749 section 2.3.1). */
+function parseBasic(authorization: string): { id: string; secret: string } {
   const text = Buffer.from(BASIC.exec(authorization)?.[1] ?? '', 'base64').toString();
   const at = text.indexOf(':');
   if (at < 0) throw invalidClient();
-  return { id: formDecoded(text.slice(0, at)), secret: formDecoded(text.slice(at + 1)) };
+  return { id: decodeFormValue(text.slice(0, at)), secret: decodeFormValue(text.slice(at + 1)) };
 }
 
-function formDecoded(text: string): string {
+function decodeFormValue(text: string): string {
   try {
     return decodeURIComponent(text.replaceAll('+', ' '));
   } catch {

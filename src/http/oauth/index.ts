@@ -1,18 +1,18 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
+import { type Form, parseForm } from '../kit/forms.js';
 import { PROTECTIVE_HEADERS, headersHook } from '../kit/headers.js';
+import { oauthErrorHandler } from '../kit/oauth-error.js';
 import { assertNeedsDeclared } from '../kit/route.js';
 import { validatorCompiler } from '../kit/validator.js';
 import { requireConfidential } from './clients.js';
-import { oauthErrorHandler } from '../kit/oauth-error.js';
-import { type Form, parseForm } from '../kit/forms.js';
 import { addIntrospectionRoute } from './introspection.js';
 import { addMetadataRoute } from './metadata.js';
 import { addRevocationRoute } from './revocation.js';
 import type { OAuthServices } from './services.js';
 import { addTokenRoute } from './token.js';
 
-/** Adds the OAuth endpoints to an instance of their own. They take form-encoded bodies and never look at a cookie. */
+/** Adds the OAuth endpoints to an instance of their own. They take form-encoded bodies and ignore cookies. */
 export async function oauthRoutes(instance: FastifyInstance, services: OAuthServices): Promise<void> {
   const app = instance.withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(validatorCompiler);
   app.decorateRequest('oauthClient', null);

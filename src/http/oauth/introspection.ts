@@ -3,14 +3,14 @@ import type { Identity, Principal } from '../../sessions/session.js';
 import { providerLoginOf } from '../flows/provider-login.js';
 import type { App } from '../kit/route.js';
 import { toSeconds } from '../kit/token-response.js';
-import type { OAuthClient } from './clients.js';
-import { ClientCredentials } from './client-credentials.js';
-import type { OAuthServices } from './services.js';
+import { ClientCredentials, type OAuthClient } from './clients.js';
 import { findIssuer } from './metadata.js';
+import type { OAuthServices } from './services.js';
 
-const Body = Type.Object({
+/** The request of introspection (RFC 7662 section 2.1), and of revocation (RFC 7009 section 2.1). */
+export const TokenRequest = Type.Object({
   token: Type.String(),
-  token_type_hint: Type.Optional(Type.String({ description: 'Not needed: a token tells by itself what it is' })),
+  token_type_hint: Type.Optional(Type.String({ description: 'Ignored: the token itself shows its type' })),
   ...ClientCredentials,
 });
 
@@ -25,18 +25,20 @@ const Active = Type.Object(
     client_id: Type.Optional(Type.String()),
     scope: Type.Optional(Type.String()),
     token_type: Type.Optional(
-      Type.Literal('Bearer', { description: 'Of access tokens only; what has none is a refresh token' }),
+      Type.Literal('Bearer', { description: 'Only for access tokens; absent for refresh tokens' }),
     ),
     iat: Instant('When the token was issued'),
     exp: Instant('When the token expires'),
-    auth_time: Instant('When the user last proved who they are'),
-    amr: Type.Array(Type.String(), { description: 'How (RFC 8176)' }),
+    auth_time: Instant('When the user last authenticated'),
+    amr: Type.Array(Type.String(), { description: 'How the user authenticated (RFC 8176)' }),
     acr: Type.Optional(
-      Type.String({ description: 'How strongly, as the OpenID Connect provider said that the session began with' }),
+      Type.String({
+        description: 'How strongly, according to the OpenID Connect provider that the session began with',
+      }),
     ),
-    sid: Type.String({ description: 'The session' }),
+    sid: Type.String({ description: 'The session id' }),
     data: Type.Optional(
-      Type.Record(Type.String(), Type.Unknown(), { description: 'What the application keeps with the session' }),
+      Type.Record(Type.String(), Type.Unknown(), { description: "The application's own data, kept with the session" }),
     ),
   },
   { additionalProperties: false },
@@ -45,8 +47,8 @@ const Inactive = Type.Object({ active: Type.Literal(false) }, { additionalProper
 const INACTIVE: Static<typeof Inactive> = { active: false };
 
 /**
- * Introspection (RFC 7662), for confidential clients. Of an access token it is a use like any other;
- * of a refresh token it changes nothing, and tells only the client that the token was issued to.
+ * Adds introspection (RFC 7662), for confidential clients. Introspecting an access token counts as using it.
+ * Introspecting a refresh token changes nothing, and only the client that it was issued to learns about it.
  */
 export function addIntrospectionRoute(app: App, services: OAuthServices): void {
   app.post(
@@ -55,39 +57,45 @@ export function addIntrospectionRoute(app: App, services: OAuthServices): void {
       config: { needs: 'confidential-client' },
       schema: {
         summary: 'Introspect a token',
-        description: 'What a token proves (RFC 7662). Anything that is not active is exactly `{"active":false}`.',
-        body: Body,
+        description:
+          'Tells what a token proves (RFC 7662). The reply for any inactive token is exactly `{"active":false}`.',
+        body: TokenRequest,
         response: { 200: Type.Union([Active, Inactive]) },
       },
     },
     async (request, reply) => {
       const { token } = request.body;
       return reply.send(
-        (await accessToken(token, services)) ?? (await refreshToken(token, request.oauthClient!, services)) ?? INACTIVE,
+        (await introspectAccessToken(token, services)) ??
+          (await introspectRefreshToken(token, request.oauthClient!, services)) ??
+          INACTIVE,
       );
     },
   );
 }
 
-async function accessToken(token: string, services: OAuthServices): Promise<Static<typeof Active> | undefined> {
+async function introspectAccessToken(
+  token: string,
+  services: OAuthServices,
+): Promise<Static<typeof Active> | undefined> {
   const principal = await services.sessions.authenticate(token);
   return (
     principal && {
-      ...claims(principal, { ...principal, issuedAt: services.sessions.issuedAtOf(principal) }, services),
+      ...toClaims(principal, { ...principal, issuedAt: services.sessions.issuedAtOf(principal) }, services),
       token_type: 'Bearer',
     }
   );
 }
 
-async function refreshToken(token: string, client: OAuthClient, services: OAuthServices) {
+async function introspectRefreshToken(token: string, client: OAuthClient, services: OAuthServices) {
   const presented = services.sessions.parseRefreshToken(token);
   const session = presented && (await services.sessions.inspectRefreshToken(presented));
   if (session?.status !== 'active' || session.client !== client.id) return undefined;
   const { sessionId } = presented!;
-  return claims(session, { sessionId, issuedAt: session.renewedAt, expiresAt: session.expiresAt }, services);
+  return toClaims(session, { sessionId, issuedAt: session.renewedAt, expiresAt: session.expiresAt }, services);
 }
 
-function claims(
+function toClaims(
   { subject, username, client, scope, authenticatedAt, methods, data }: Identity,
   { sessionId, issuedAt, expiresAt }: Pick<Principal, 'sessionId' | 'expiresAt'> & { issuedAt: number },
   services: OAuthServices,

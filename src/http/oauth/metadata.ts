@@ -18,7 +18,7 @@ const Reply = Type.Object({
 
 const CONFIDENTIAL = ['client_secret_basic', 'client_secret_post'];
 
-/** Authorization server metadata (RFC 8414). The first public origin is the issuer. */
+/** Adds the authorization server metadata (RFC 8414). The first public origin is the issuer. */
 export function addMetadataRoute(app: App, services: OAuthServices): void {
   app.get(
     '/.well-known/oauth-authorization-server',
@@ -27,7 +27,8 @@ export function addMetadataRoute(app: App, services: OAuthServices): void {
       schema: {
         summary: 'Discover the OAuth endpoints',
         description:
-          'Authorization server metadata (RFC 8414). There is no authorization endpoint, so it supports no response type.',
+          'Authorization server metadata (RFC 8414). ' +
+          'There is no authorization endpoint, so no response type is supported.',
         tags: ['oauth'],
         response: { 200: Reply },
       },
@@ -49,7 +50,7 @@ export function addMetadataRoute(app: App, services: OAuthServices): void {
   );
 }
 
-/** The first place where clients reach the service; nobody does before it listens. */
+/** Gives the first public origin. There may be none before the service listens, when no client can ask for it. */
 export function findIssuer({ origins }: OAuthServices): string {
   const [first = 'http://localhost'] = origins;
   return first;

@@ -1,19 +1,13 @@
 import { Type } from '@sinclair/typebox';
-import type { App } from '../kit/route.js';
-import { ClientCredentials } from './client-credentials.js';
 import { OAuthError } from '../kit/oauth-error.js';
+import type { App } from '../kit/route.js';
+import { TokenRequest } from './introspection.js';
 import type { OAuthServices } from './services.js';
 
-const Body = Type.Object({
-  token: Type.String(),
-  token_type_hint: Type.Optional(Type.String({ description: 'Not needed: a token tells by itself what it is' })),
-  ...ClientCredentials,
-});
+// Clients ignore the body (RFC 7009 section 2.2), but some insist that it is JSON.
+const Reply = Type.Object({}, { additionalProperties: false, description: 'The token is invalid from now on' });
 
-// A client ignores the body (RFC 7009 section 2.2), but some insist that it is JSON.
-const Nothing = Type.Object({}, { additionalProperties: false, description: 'The token is of no use any more' });
-
-/** Revocation (RFC 7009): either token of a pair ends its session. What is unknown is revoked already. */
+/** Adds revocation (RFC 7009): either token of a pair ends its session. An unknown token counts as revoked. */
 export function addRevocationRoute(app: App, services: OAuthServices): void {
   const { sessions, report } = services;
 
@@ -24,14 +18,15 @@ export function addRevocationRoute(app: App, services: OAuthServices): void {
       schema: {
         summary: 'Revoke a token',
         description:
-          'Ends the session that an access or refresh token belongs to (RFC 7009). A token that is unknown or of no use any more is answered 200 too.',
-        body: Body,
-        response: { 200: Nothing },
+          'Ends the session that an access or refresh token belongs to (RFC 7009). ' +
+          'The reply is also 200 if the token is unknown, expired or revoked.',
+        body: TokenRequest,
+        response: { 200: Reply },
       },
     },
     async (request) => {
       const { token } = request.body;
-      const session = await sessionOf(token, services);
+      const session = await findSession(token, services);
       if (!session) await sessions.awaitRevocations(token);
       else {
         const { subject, sessionId, client } = session;
@@ -52,7 +47,7 @@ export function addRevocationRoute(app: App, services: OAuthServices): void {
   );
 }
 
-async function sessionOf(token: string, { sessions }: OAuthServices) {
+async function findSession(token: string, { sessions }: OAuthServices) {
   const presented = sessions.parseRefreshToken(token);
   if (!presented) return sessions.authenticate(token);
   const session = await sessions.inspectRefreshToken(presented);

@@ -3,12 +3,12 @@ import type { OAuthClient, OAuthClients } from './clients.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The OAuth client that authenticated; null where the route does not need one. */
+    /** The authenticated OAuth client; null if the route does not need one. */
     oauthClient: OAuthClient | null;
   }
 }
 
-/** What the OAuth endpoints stand on. */
+/** What the OAuth endpoints use. */
 export interface OAuthServices extends Pick<Services, 'sessions' | 'origins' | 'report'> {
   readonly clients: OAuthClients;
 }

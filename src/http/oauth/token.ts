@@ -1,17 +1,15 @@
 import { Type } from '@sinclair/typebox';
 import { rotateAndReport } from '../flows/refresh.js';
+import { OAuthError } from '../kit/oauth-error.js';
 import type { App } from '../kit/route.js';
 import { toSeconds } from '../kit/token-response.js';
-import { ClientCredentials } from './client-credentials.js';
-import { OAuthError } from '../kit/oauth-error.js';
+import { ClientCredentials } from './clients.js';
 import type { OAuthServices } from './services.js';
 
 const Body = Type.Object({
-  grant_type: Type.String({ description: 'refresh_token' }),
+  grant_type: Type.String({ description: 'Always refresh_token' }),
   refresh_token: Type.Optional(Type.String()),
-  scope: Type.Optional(
-    Type.String({ description: 'The scope that was granted, or nothing: a narrower one is refused' }),
-  ),
+  scope: Type.Optional(Type.String({ description: 'The granted scope, if sent at all: a narrower one is refused' })),
   ...ClientCredentials,
 });
 
@@ -19,14 +17,14 @@ const Reply = Type.Object(
   {
     access_token: Type.String(),
     token_type: Type.Literal('Bearer'),
-    expires_in: Type.Integer({ description: 'What is left of the access token, in seconds' }),
-    refresh_token: Type.String({ description: 'Takes the place of the one that was sent' }),
+    expires_in: Type.Integer({ description: 'Remaining lifetime of the access token, in seconds' }),
+    refresh_token: Type.String({ description: 'Replaces the one that was sent' }),
     scope: Type.Optional(Type.String()),
   },
   { additionalProperties: false },
 );
 
-/** The refresh_token grant (RFC 6749 section 6), for sessions that were issued to the client. */
+/** Adds the refresh_token grant (RFC 6749 section 6), for sessions that were issued to the client. */
 export function addTokenRoute(app: App, services: OAuthServices): void {
   app.post(
     '/oauth/token',
@@ -35,7 +33,8 @@ export function addTokenRoute(app: App, services: OAuthServices): void {
       schema: {
         summary: 'Refresh',
         description:
-          'Answers a refresh token with a new pair (RFC 6749 section 6). The client keeps the refresh token that comes back.',
+          'Exchanges a refresh token for a new pair (RFC 6749 section 6). ' +
+          'The client must keep the refresh token of the reply.',
         body: Body,
         response: { 200: Reply },
       },
@@ -51,7 +50,7 @@ export function addTokenRoute(app: App, services: OAuthServices): void {
       if (!presented) throw invalidGrant();
       if (scope !== undefined) {
         const session = await services.sessions.inspectRefreshToken(presented);
-        if (session?.client === client.id) requireGranted(scope, session.scope);
+        if (session?.client === client.id) requireGrantedScope(scope, session.scope);
       }
 
       const rotation = await rotateAndReport(request, presented, services, client.id);
@@ -75,10 +74,13 @@ function invalidGrant(): OAuthError {
   );
 }
 
-/** A session has one scope from its beginning to its end, so this cannot change before the rotation. */
-function requireGranted(asked: string, granted: string | undefined): void {
-  const [a, b] = [asked, granted ?? ''].map((scope) => new Set(scope.split(' ').filter((word) => word !== '')));
-  if (a!.size !== b!.size || ![...a!].every((word) => b!.has(word))) {
+/** Checking before the rotation is safe, because the scope of a session never changes. */
+function requireGrantedScope(requested: string, granted = ''): void {
+  const [a, b] = [parseScope(requested), parseScope(granted)];
+  if (a.size !== b.size || ![...a].every((word) => b.has(word)))
     throw new OAuthError('invalid_scope', 'The scope must be the one that was granted, or be left out.');
-  }
+}
+
+function parseScope(scope: string): Set<string> {
+  return new Set(scope.split(' ').filter((word) => word !== ''));
 }

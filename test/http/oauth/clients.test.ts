@@ -7,17 +7,17 @@ t.test('client authentication', async (t) => {
   const introspect = (form: Record<string, string>, headers = {}) =>
     send('/oauth/introspect', { ...unknown, ...form }, headers);
 
-  const refused = async (t: Test, reply: Awaited<ReturnType<typeof send>>) => {
+  const assertInvalidClient = async (t: Test, reply: Awaited<ReturnType<typeof send>>) => {
     t.equal(reply.statusCode, 401);
     t.strictSame(reply.json(), {
       error: 'invalid_client',
-      error_description: 'The client is unknown, or did not authenticate as it must.',
+      error_description: 'The client is unknown, or its authentication failed.',
     });
     t.match(reply.headers['www-authenticate'], /^Basic realm="latchkey"/);
     t.match(reply.headers, { 'cache-control': 'no-store', pragma: 'no-cache', 'content-type': /^application\/json/ });
   };
 
-  t.test('by Basic and by parameters', async (t) => {
+  t.test('a confidential client authenticates by Basic or by parameters', async (t) => {
     t.equal((await introspect({}, basic('web', SECRET))).statusCode, 200);
     t.equal((await introspect(CONFIDENTIAL)).statusCode, 200);
     t.equal((await introspect({ client_id: 'web' }, basic('web', SECRET))).statusCode, 200, 'its id may be repeated');
@@ -28,13 +28,13 @@ t.test('client authentication', async (t) => {
     );
   });
 
-  t.test('the halves of Basic are form-encoded before they are joined (RFC 6749 section 2.3.1)', async (t) => {
+  t.test('Basic credentials are form-decoded (RFC 6749 section 2.3.1)', async (t) => {
     t.equal((await introspect({}, basic('%77eb', encodeURIComponent(SECRET).replaceAll('-', '%2D')))).statusCode, 200);
-    await refused(t, await introspect({}, basic('web', '%zz')));
-    await refused(t, await introspect({}, basic('web', `${SECRET}+`)));
+    await assertInvalidClient(t, await introspect({}, basic('web', '%zz')));
+    await assertInvalidClient(t, await introspect({}, basic('web', `${SECRET}+`)));
   });
 
-  t.test('whatever is wrong, the answer is the same', async (t) => {
+  t.test('every failed client authentication gets the same answer', async (t) => {
     const replies = await Promise.all([
       introspect({}),
       introspect({ client_id: 'nobody', client_secret: SECRET }),
@@ -51,27 +51,27 @@ t.test('client authentication', async (t) => {
       introspect({}, { authorization: `${basic('web', SECRET).authorization} x` }),
     ]);
     for (const reply of replies) {
-      await refused(t, reply);
+      await assertInvalidClient(t, reply);
       t.equal(reply.body, replies[0].body);
     }
   });
 
-  t.test('a public client names itself and has no secret', async (t) => {
+  t.test('a public client sends its id and no secret', async (t) => {
     t.equal((await send('/oauth/revoke', { ...unknown, ...PUBLIC })).statusCode, 200);
     t.equal(
       (await send('/oauth/revoke', { ...unknown, ...PUBLIC, client_secret: '' })).statusCode,
       200,
-      'an empty one is none',
+      'an empty secret counts as none',
     );
     t.equal((await send('/oauth/revoke', unknown, basic('spa', ''))).statusCode, 200);
-    await refused(t, await send('/oauth/revoke', { ...unknown, ...PUBLIC, client_secret: SECRET }));
-    await refused(t, await introspect(PUBLIC));
+    await assertInvalidClient(t, await send('/oauth/revoke', { ...unknown, ...PUBLIC, client_secret: SECRET }));
+    await assertInvalidClient(t, await introspect(PUBLIC));
   });
 
-  t.test('two ways at once, or two clients, are invalid_request', async (t) => {
+  t.test('two authentication methods, or two client ids, are invalid_request', async (t) => {
     for (const [reply, error_description] of [
-      [await introspect(CONFIDENTIAL, basic('web', SECRET)), 'The client authenticates in two ways.'],
-      [await introspect({ client_id: 'spa' }, basic('web', SECRET)), 'The request names two clients.'],
+      [await introspect(CONFIDENTIAL, basic('web', SECRET)), 'The client used two authentication methods.'],
+      [await introspect({ client_id: 'spa' }, basic('web', SECRET)), 'The request names two different clients.'],
     ] as const) {
       t.equal(reply.statusCode, 400);
       t.strictSame(reply.json(), { error: 'invalid_request', error_description });
@@ -80,43 +80,43 @@ t.test('client authentication', async (t) => {
   });
 });
 
-t.test('requests that are no good', async (t) => {
+t.test('malformed requests to the OAuth endpoints', async (t) => {
   const { send, inject } = await startAuthorizationServer(t);
-  const invalid = (
+  const assertInvalidRequest = (
     t: Test,
     reply: Awaited<ReturnType<typeof send>>,
     error_description = 'A required parameter is missing.',
   ) => {
     t.equal(reply.statusCode, 400);
     t.strictSame(reply.json(), { error: 'invalid_request', error_description });
-    t.match(error_description, /^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/, 'the characters that RFC 6749 allows');
+    t.match(error_description, /^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/, 'only characters that RFC 6749 allows');
   };
   const NO_FORM = 'The request must be a short application/x-www-form-urlencoded body.';
 
-  t.test('a parameter twice, one that is missing, and one without a value', async (t) => {
-    invalid(
+  t.test('a duplicate, missing or empty parameter is invalid_request', async (t) => {
+    assertInvalidRequest(
       t,
       await send('/oauth/token', 'grant_type=refresh_token&grant_type=refresh_token&client_id=spa&refresh_token=x'),
       'A parameter is there twice.',
     );
-    invalid(t, await send('/oauth/token', PUBLIC));
-    invalid(t, await send('/oauth/token', { ...PUBLIC, grant_type: '' }));
-    invalid(t, await send('/oauth/introspect', CONFIDENTIAL));
-    invalid(t, await send('/oauth/revoke', PUBLIC));
-    invalid(t, await send('/oauth/revoke', { ...PUBLIC, token: '' }));
+    assertInvalidRequest(t, await send('/oauth/token', PUBLIC));
+    assertInvalidRequest(t, await send('/oauth/token', { ...PUBLIC, grant_type: '' }));
+    assertInvalidRequest(t, await send('/oauth/introspect', CONFIDENTIAL));
+    assertInvalidRequest(t, await send('/oauth/revoke', PUBLIC));
+    assertInvalidRequest(t, await send('/oauth/revoke', { ...PUBLIC, token: '' }));
   });
 
-  t.test('what is no form', async (t) => {
-    invalid(
+  t.test('a body that is not a short form is invalid_request', async (t) => {
+    assertInvalidRequest(
       t,
       await inject({ method: 'POST', url: '/oauth/token', payload: { grant_type: 'refresh_token' } }),
       NO_FORM,
     );
-    invalid(t, await inject({ method: 'POST', url: '/oauth/token' }));
-    invalid(t, await send('/oauth/token', `grant_type=${'x'.repeat(20_000)}`), NO_FORM);
+    assertInvalidRequest(t, await inject({ method: 'POST', url: '/oauth/token' }));
+    assertInvalidRequest(t, await send('/oauth/token', `grant_type=${'x'.repeat(20_000)}`), NO_FORM);
   });
 
-  t.test('parameters that nobody knows do no harm', async (t) => {
+  t.test('unknown parameters are ignored', async (t) => {
     const reply = await send('/oauth/revoke', {
       ...PUBLIC,
       token: 'x',

@@ -5,7 +5,7 @@ import type { AuthEvent } from '../../../src/http/flows/audit.js';
 import type { IssuedTokens } from '../../../src/sessions/session.js';
 import { startService } from '../../support/service.js';
 
-export const SECRET = 'lks_a-secret-that-was-drawn-at-random';
+export const SECRET = 'lks_a-randomly-drawn-secret';
 const secretHash = createHash('sha256').update(SECRET).digest('base64url');
 
 export const CONFIDENTIAL = { client_id: 'web', client_secret: SECRET };
@@ -29,7 +29,7 @@ export async function startAuthorizationServer(t: Test, overrides: Partial<AppCo
   return {
     ...service,
     events,
-    /** A session that was issued to a client; `scope` is `read write`. */
+    /** Issues a session to a client, with the scope `read write`. */
     issue: (client: string | undefined = 'web', subject?: string): Promise<IssuedTokens> =>
       service.mint(subject, {
         identity: {
@@ -41,7 +41,7 @@ export async function startAuthorizationServer(t: Test, overrides: Partial<AppCo
           ...(client !== undefined && { client }),
         },
       }),
-    /** Posts a form, as it is if it is a string. */
+    /** Posts a form; a string is sent as it is. */
     send: (path: string, form: Record<string, string> | string, headers: Record<string, string> = {}) =>
       service.inject({
         method: 'POST',
@@ -56,10 +56,10 @@ export function basic(id: string, secret: string): { authorization: string } {
   return { authorization: `Basic ${Buffer.from(`${id}:${secret}`).toString('base64')}` };
 }
 
-/** Lets the rule of the grace period see a pair as closed. */
+/** Ageing a pair by this much closes it: the grace period is over. */
 export const CLOSED_MS = 60_000;
 
-/** What an error that a client throws has, among other things. */
+/** Lets `t.rejects` match some fields of an error, whatever its type. */
 export function errorLike(fields: object): Error {
   return fields as Error;
 }

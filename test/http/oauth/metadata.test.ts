@@ -4,7 +4,7 @@ import { startAuthorizationServer } from './fixture.js';
 const PATH = '/.well-known/oauth-authorization-server';
 
 t.test('GET /.well-known/oauth-authorization-server', async (t) => {
-  t.test('names the first public origin as issuer, and every endpoint under it', async (t) => {
+  t.test('the first public origin is the issuer, and the base of every endpoint', async (t) => {
     const { get } = await startAuthorizationServer(t, {
       publicOrigins: ['https://login.example', 'https://other.example'],
     });
@@ -24,7 +24,7 @@ t.test('GET /.well-known/oauth-authorization-server', async (t) => {
     });
   });
 
-  t.test('without a public origin, the issuer is where it listens', async (t) => {
+  t.test('without a public origin, the issuer is the listening address', async (t) => {
     const { get, url } = await startAuthorizationServer(t);
     t.equal((await get(PATH)).json().issuer, url.replace('127.0.0.1', 'localhost'));
   });

@@ -8,7 +8,7 @@ t.test('POST /oauth/revoke', async (t) => {
   const revoke = (token: string, form: Record<string, string> = CONFIDENTIAL) =>
     send('/oauth/revoke', { token, ...form });
 
-  t.test('of either token of a pair ends the session, every key of it', async (t) => {
+  t.test('revoking either token of a pair ends the session and deletes its keys', async (t) => {
     for (const which of ['access', 'refresh'] as const) {
       for (const [id, form] of [
         ['web', CONFIDENTIAL],
@@ -30,7 +30,7 @@ t.test('POST /oauth/revoke', async (t) => {
         });
         t.equal(await store.authenticate(pair.access.token), undefined);
         t.same(await store.list(principal.subject), []);
-        t.equal((await revoke(pair[which].token, form)).statusCode, 200, 'again, it is unknown');
+        t.equal((await revoke(pair[which].token, form)).statusCode, 200, 'revoking it again');
       }
     }
     const left = await keysUnder(client, config.redisPrefix);
@@ -40,7 +40,7 @@ t.test('POST /oauth/revoke', async (t) => {
     );
   });
 
-  t.test('a refresh token of whatever generation will do', async (t) => {
+  t.test('revoking an older refresh token ends the session too', async (t) => {
     const { pair } = await issue();
     const next = (
       await send('/oauth/token', { grant_type: 'refresh_token', refresh_token: pair.refresh.token, ...CONFIDENTIAL })
@@ -49,14 +49,14 @@ t.test('POST /oauth/revoke', async (t) => {
     t.equal(await store.authenticate(next.access_token), undefined);
   });
 
-  t.test('anything unknown is 200', async (t) => {
+  t.test('revoking an unknown token is answered with 200', async (t) => {
     for (const token of ['x', 'lka_x', 'lkr_x', 'é']) {
       t.equal((await revoke(token)).statusCode, 200);
       t.equal((await send('/oauth/revoke', { token, token_type_hint: 'nonsense', ...PUBLIC })).statusCode, 200);
     }
   });
 
-  t.test("another client's token, or one of no client, is refused and lives on", async (t) => {
+  t.test('a token of another client, or of none, is not revoked', async (t) => {
     const theirs = await issue('web');
     const ours = await server.mint();
     for (const { pair } of [theirs, ours]) {

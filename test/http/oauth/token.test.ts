@@ -13,13 +13,13 @@ t.test('POST /oauth/token', async (t) => {
     unsupported_grant_type: 'The only grant type is refresh_token.',
     invalid_request: 'The parameter refresh_token is missing.',
   };
-  const fails = (t: Test, reply: Awaited<ReturnType<typeof send>>, error: keyof typeof descriptions) => {
+  const assertError = (t: Test, reply: Awaited<ReturnType<typeof send>>, error: keyof typeof descriptions) => {
     t.equal(reply.statusCode, 400);
     t.strictSame(reply.json(), { error, error_description: descriptions[error] });
     t.match(reply.headers, { 'cache-control': 'no-store', pragma: 'no-cache' });
   };
 
-  t.test('rotates, and answers as RFC 6749 section 5.1 wants it', async (t) => {
+  t.test('refreshing rotates the pair and answers as RFC 6749 section 5.1 requires', async (t) => {
     const { pair } = await issue();
     const reply = await refresh(pair.refresh.token);
     t.equal(reply.statusCode, 200);
@@ -31,24 +31,24 @@ t.test('POST /oauth/token', async (t) => {
     t.not(refresh_token, pair.refresh.token);
     t.match(rest, { token_type: 'Bearer', scope: 'read write' });
     t.ok(rest.expires_in > 890 && rest.expires_in <= 900);
-    t.same((await refresh(pair.refresh.token)).json().access_token, access_token, 'asked again, the same pair');
+    t.same((await refresh(pair.refresh.token)).json().access_token, access_token, 'asking again gives the same pair');
     t.equal(
       (await send('/oauth/token', { grant_type: 'refresh_token', refresh_token }, basic('web', SECRET))).statusCode,
       200,
     );
   });
 
-  t.test('for a public client', async (t) => {
+  t.test('a public client refreshes', async (t) => {
     const { pair } = await issue('spa');
     t.equal((await refresh(pair.refresh.token, PUBLIC)).statusCode, 200);
   });
 
-  t.test('a session without a scope has none in the answer', async (t) => {
+  t.test('refreshing a session without a scope answers without one', async (t) => {
     const { pair } = await server.mint('subject-2', {
       identity: { subject: 'subject-2', methods: ['pwd'], client: 'web' },
     });
     t.notOk('scope' in (await refresh(pair.refresh.token)).json());
-    fails(
+    assertError(
       t,
       await refresh(
         (await server.mint('subject-2', { identity: { subject: 'subject-2', methods: ['pwd'], client: 'web' } })).pair
@@ -59,37 +59,37 @@ t.test('POST /oauth/token', async (t) => {
     );
   });
 
-  t.test('a token of another client, or of none, is invalid_grant, and stays what it is', async (t) => {
+  t.test('a refresh token of another client, or of none, is invalid_grant and stays valid', async (t) => {
     const tokens = await issue('web');
-    fails(t, await refresh(tokens.pair.refresh.token, OTHER), 'invalid_grant');
-    fails(t, await refresh(tokens.pair.refresh.token, { ...OTHER, scope: 'read write' }), 'invalid_grant');
-    fails(t, await refresh(tokens.pair.refresh.token, PUBLIC), 'invalid_grant');
-    fails(t, await refresh((await server.mint()).pair.refresh.token), 'invalid_grant');
+    assertError(t, await refresh(tokens.pair.refresh.token, OTHER), 'invalid_grant');
+    assertError(t, await refresh(tokens.pair.refresh.token, { ...OTHER, scope: 'read write' }), 'invalid_grant');
+    assertError(t, await refresh(tokens.pair.refresh.token, PUBLIC), 'invalid_grant');
+    assertError(t, await refresh((await server.mint()).pair.refresh.token), 'invalid_grant');
     t.equal(
       (await post('/auth/refresh', { refresh_token: tokens.pair.refresh.token })).statusCode,
       403,
-      'nor does /auth/refresh take it',
+      '/auth/refresh refuses it too',
     );
     t.equal((await refresh(tokens.pair.refresh.token)).statusCode, 200);
   });
 
-  t.test('what is no token, unknown or ended is invalid_grant', async (t) => {
-    fails(t, await refresh('no token'), 'invalid_grant');
+  t.test('a malformed or revoked refresh token is invalid_grant', async (t) => {
+    assertError(t, await refresh('no token'), 'invalid_grant');
     const { pair, principal } = await issue();
     await server.store.revoke(principal.subject, principal.sessionId, 'revoked');
-    fails(t, await refresh(pair.refresh.token), 'invalid_grant');
-    fails(t, await refresh(pair.refresh.token, { ...CONFIDENTIAL, scope: 'read write' }), 'invalid_grant');
+    assertError(t, await refresh(pair.refresh.token), 'invalid_grant');
+    assertError(t, await refresh(pair.refresh.token, { ...CONFIDENTIAL, scope: 'read write' }), 'invalid_grant');
   });
 
-  t.test('a spent token that comes back ends the session', async (t) => {
+  t.test('reuse of a refresh token ends the session', async (t) => {
     const first = await issue('web', 'subject-3');
     let { refresh_token } = (await refresh(first.pair.refresh.token)).json();
     for (let i = 0; i < 2; i++) {
       refresh_token = (await refresh(refresh_token)).json().refresh_token;
       await age(first, CLOSED_MS);
     }
-    fails(t, await refresh(first.pair.refresh.token), 'invalid_grant');
-    fails(t, await refresh(refresh_token), 'invalid_grant');
+    assertError(t, await refresh(first.pair.refresh.token), 'invalid_grant');
+    assertError(t, await refresh(refresh_token), 'invalid_grant');
     const left = await keysUnder(client, config.redisPrefix);
     t.same(
       left.filter((key) => key.includes(first.principal.sessionId)).map((key) => key.replace(/.*}:/, '')),
@@ -97,10 +97,10 @@ t.test('POST /oauth/token', async (t) => {
     );
   });
 
-  t.test('the scope is the one that was granted, in any order', async (t) => {
+  t.test('the requested scope must be the granted one, in any order', async (t) => {
     const { pair } = await issue();
     for (const scope of [' ', 'read', 'read admin', 'read write admin', 'admin', 'read  read', 'readwrite']) {
-      fails(t, await refresh(pair.refresh.token, { ...CONFIDENTIAL, scope }), 'invalid_scope');
+      assertError(t, await refresh(pair.refresh.token, { ...CONFIDENTIAL, scope }), 'invalid_scope');
     }
     t.equal((await refresh(pair.refresh.token, { ...CONFIDENTIAL, scope: ' write  read ' })).statusCode, 200);
     const { pair: unscoped } = await server.mint('subject-2', {
@@ -109,21 +109,21 @@ t.test('POST /oauth/token', async (t) => {
     t.equal(
       (await refresh(unscoped.refresh.token, { ...CONFIDENTIAL, scope: ' ' })).statusCode,
       200,
-      'no word where none was granted',
+      'an empty scope, where none was granted',
     );
   });
 
-  t.test('no other grant', async (t) => {
-    fails(
+  t.test('every other grant type is refused', async (t) => {
+    assertError(
       t,
       await send('/oauth/token', { ...CONFIDENTIAL, grant_type: 'password', username: 'ada', password: 'x' }),
       'unsupported_grant_type',
     );
-    fails(t, await send('/oauth/token', { ...CONFIDENTIAL, grant_type: 'refresh_token' }), 'invalid_request');
+    assertError(t, await send('/oauth/token', { ...CONFIDENTIAL, grant_type: 'refresh_token' }), 'invalid_request');
     t.equal((await server.get('/oauth/token')).statusCode, 404);
   });
 
-  t.test('cookies mean nothing here, and another origin is no offence', async (t) => {
+  t.test('the token endpoint ignores cookies and accepts cross-origin requests', async (t) => {
     const { pair } = await issue();
     const reply = await send(
       '/oauth/token',
