@@ -34,8 +34,8 @@ const measures = {
 };
 
 /**
- * Runs measures, all of them when none is named, and prints their tables and what they reach.
- * The full form of a measure goes into docs/, `--quick` and `--only` into bench/out/.
+ * Runs measures, all of them if none is named, and prints their tables and the targets.
+ * Complete runs write into docs/, `--quick` and `--only` into bench/out/.
  */
 export async function main({ names, quick, only }) {
   for (const name of names)

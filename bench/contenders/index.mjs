@@ -5,7 +5,7 @@ import { issueTo, newSubject, openStore, seed } from '../lib/latchkey.mjs';
 const ACCESS_COOKIE = '__Host-Http-latchkey';
 const SESSIONS = 1000;
 
-/** The service, and a session in it. */
+/** Starts the service and issues one session. */
 async function service(redis, transport, options) {
   const started = await startService(redis, options);
   const store = await openStore(redis.url);
@@ -17,7 +17,7 @@ async function service(redis, transport, options) {
   return { ...started, request: { path: '/auth/session', headers, contains: subject } };
 }
 
-/** The service, and sessions in it that take turns: no two requests of an event-loop turn share a read. */
+/** Starts the service and issues sessions that take turns, so that no two requests of an event-loop turn share a read. */
 async function serviceForMany(redis, options) {
   const started = await startService(redis, options);
   const store = await openStore(redis.url);
@@ -40,7 +40,7 @@ const peer = (script, variant) => (redis, options) => startPeer(redis, { script,
 
 const oneGet = { nodeOptions: ['--import', fileURLToPath(new URL('./one-get.mjs', import.meta.url))] };
 
-/** Who takes part, in the order of the table: what it is, and how it is configured. */
+/** The contenders in the order of the table, and how each is configured. */
 export const contenders = {
   bare: {
     label: 'bare Fastify',
@@ -135,7 +135,7 @@ export const contenders = {
   },
 };
 
-/** One request as the load repeats it; throws unless it is answered with 200 and the subject. */
+/** Sends the request that the load repeats. Throws unless the answer is 200 and contains the subject. */
 export async function probe({ origin, request: { path, headers, body, contains } }) {
   const response = await fetch(origin + path, { method: body ? 'POST' : 'GET', headers, body });
   const text = await response.text();

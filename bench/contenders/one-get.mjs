@@ -1,9 +1,9 @@
-// Preloaded into the service: its lookups are one GET each, gathered with no others. Everything else stays as it is.
+// Preloaded into the service: makes each lookup one GET of its own, without batching. Everything else stays as it is.
 import { register } from 'node:module';
 
 const source = `
 import { callRedis } from '../redis/faults.js';
-export const gatheringLookup = (client, onSend) => (key) => {
+export const createBatchedLookup = (client, onSend) => (key) => {
   queueMicrotask(onSend);
   return callRedis(() => client.get(key));
 };

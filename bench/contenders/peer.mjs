@@ -1,4 +1,4 @@
-/** What every peer answers a valid session with: the same members, under the same schema where there is a serializer. */
+/** What every peer answers for a valid session: the same members, with the same schema if it has a serializer. */
 export const user = {
   subject: 'q3J0c7Yk1m9dV2xTnB4LwA',
   username: 'ada',
@@ -36,14 +36,14 @@ export const who = (sessionId, { subject, username, methods, authenticated_at },
 export const listenOptions = { port: Number(process.env.PORT), host: '127.0.0.1' };
 export const origin = `http://127.0.0.1:${process.env.PORT}`;
 
-/** Tells the benchmark which request to repeat, and goes when the benchmark goes. */
+/** Sends the benchmark the request to repeat, and exits when the benchmark does. */
 export function ready(request) {
   process.once('disconnect', () => process.exit());
   process.once('SIGTERM', () => process.exit());
   process.send({ path: '/me', headers: {}, contains: user.subject, ...request });
 }
 
-/** The cookies of an answer as a request sends them back. */
+/** The cookies of a response, as a request sends them back. */
 export function cookiesOf(response) {
   return response.headers
     .getSetCookie()

@@ -2,7 +2,7 @@ import { Redis } from 'ioredis';
 
 const client = new Redis(process.env.REDIS_URL, { keyPrefix: 'oidc:' });
 
-/** The part of oidc-provider's adapter interface that introspection uses, one string a model as in its Redis example. */
+/** The part of oidc-provider's adapter interface that introspection uses: one string per model, like its Redis example. */
 export class RedisAdapter {
   #model;
 

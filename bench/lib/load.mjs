@@ -6,17 +6,17 @@ import { fileURLToPath } from 'node:url';
 import { inMicroseconds, OTHERS, pinned } from './machine.mjs';
 
 export const CONNECTIONS = 50;
-const LONGEST = 60;
+const MAX_SECONDS = 60;
 
 const scripts = fileURLToPath(new URL('../wrk/', import.meta.url));
 
 /**
- * Runs wrk against one URL: keep-alive connections, no pipelining, the next request when the answer is there.
+ * Runs wrk against one URL: keep-alive connections, no pipelining, the next request after each answer.
  *
- * @param options.seconds how long; without it, the script ends the run.
- * @param options.lines what the script takes from a file, a line each.
- * @returns rate (requests a second), latencies in milliseconds, and the CPU time that wrk itself took (microseconds).
- * @throws when any answer was an error or any connection failed.
+ * @param options.seconds duration; without it, the script ends the run.
+ * @param options.lines lines of the file that the script reads.
+ * @returns rate (requests a second), latencies in milliseconds, and the CPU time that wrk itself used (microseconds).
+ * @throws if any answer was an error or any connection failed.
  */
 export async function load(
   url,
@@ -30,7 +30,7 @@ export async function load(
     const words = [
       '-t1',
       `-c${connections}`,
-      `-d${LONGEST}s`,
+      `-d${MAX_SECONDS}s`,
       '--timeout',
       '10s',
       '-s',
@@ -62,7 +62,7 @@ export async function load(
   }
 }
 
-/** wrk takes whole seconds, and ends early with its full report when it is interrupted. */
+/** wrk accepts only whole seconds, but ends early with its full report when it is interrupted. */
 function run([command, args], seconds) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {

@@ -4,18 +4,18 @@ import { availableParallelism, cpus, release, totalmem } from 'node:os';
 
 const cores = availableParallelism();
 
-/** The server alone on the first core; Redis and the load generator share the others. */
+/** The server has the first core to itself; Redis and the load generator share the others. */
 export const SERVER = cores > 1 ? '0' : undefined;
 export const OTHERS = cores > 1 ? Array.from({ length: cores - 1 }, (_, i) => i + 1).join(',') : undefined;
 
-/** A command line that runs on the given cores alone; on all of them when none are given. */
+/** A command line that runs only on the given cores, or on all of them if none are given. */
 export function pinned(where, command, args) {
   return where === undefined ? [command, args] : ['taskset', ['-c', where, command, ...args]];
 }
 
 export class CannotRunError extends Error {}
 
-/** The load generator must cost far less than what it measures, so it is wrk and no JavaScript. */
+/** The load generator must cost far less than what it measures, so it is wrk rather than JavaScript. */
 export function requireTools() {
   if (process.platform !== 'linux')
     throw new CannotRunError('The benchmark reads /proc and pins processes: it needs Linux.');

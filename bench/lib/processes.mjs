@@ -21,7 +21,7 @@ process.on('exit', () => {
 });
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130));
 
-/** Starts a process on the given cores. Its output is thrown away as a container's log driver would take it: unread. */
+/** Starts a process on the given cores. Its output is discarded. */
 function start(where, command, args, options) {
   const child = spawn(...pinned(where, command, args), { stdio: ['ignore', 'ignore', 'inherit'], ...options });
   children.add(child);
@@ -61,9 +61,9 @@ async function listening(port, child) {
 }
 
 /**
- * A real redis-server of the benchmark's own.
+ * Starts a redis-server for the benchmark.
  *
- * @param durability 'shipped' takes redis.conf as it is, with its append-only file; 'none' takes redis.conf without one.
+ * @param durability 'shipped' uses redis.conf as it is, with its append-only file; 'none' uses it without one.
  */
 export async function startRedis(durability) {
   const folder = mkdtempSync(join(tmpdir(), 'latchkey-bench-'));
@@ -89,7 +89,7 @@ export async function startRedis(durability) {
   };
 }
 
-/** The service itself: what `npm start` runs with a REDIS_URL. */
+/** Starts the service as `npm start` does with a REDIS_URL. */
 export async function startService(redis, { where = SERVER, env = {}, nodeOptions = [], cwd } = {}) {
   const port = await freePort();
   const child = start(where, process.execPath, [...nodeOptions, SERVICE], {
@@ -109,7 +109,7 @@ export async function startService(redis, { where = SERVER, env = {}, nodeOption
   return { origin: `http://127.0.0.1:${port}`, pid: child.pid, stop: () => stop(child) };
 }
 
-/** A peer: a script that answers over IPC with the request that is to be repeated to it. */
+/** Starts a peer: a script that sends, over IPC, the request that the load should repeat. */
 export async function startPeer(redis, { script, variant }, { nodeOptions = [], cwd } = {}) {
   const port = await freePort();
   const file = fileURLToPath(new URL(`../contenders/${script}`, import.meta.url));
@@ -125,7 +125,7 @@ export async function startPeer(redis, { script, variant }, { nodeOptions = [], 
   return { origin: `http://127.0.0.1:${port}`, pid: child.pid, child, request, stop: () => stop(child) };
 }
 
-/** What a stretch of work cost: CPU of the server, of Redis and of this machine's generator, and commands of Redis. */
+/** Runs `work` and adds its cost: CPU time of the server and of Redis, and the commands that Redis ran. */
 export async function accounted({ server, redis }, work) {
   const before = { server: cpuTime(server.pid), redis: cpuTime(redis.pid), commands: await commands(redis) };
   const result = await work();
@@ -139,7 +139,7 @@ export async function accounted({ server, redis }, work) {
 
 const OURS = new Set(['info', 'config|resetstat', 'hello', 'client|setinfo', 'ping']);
 
-/** Calls by command since the server started, those inside scripts included, without the benchmark's own. */
+/** Calls by command since Redis started, including those inside scripts, without the benchmark's own. */
 async function commands({ client }) {
   const counts = {};
   for (const [, name, calls] of (await client.info('commandstats')).matchAll(/^cmdstat_([^:]+):calls=(\d+)/gm)) {

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * Interleaved rounds: in each, every contender has its turn, and each round begins with another one, so that whatever
- * else the machine does meanwhile touches all of them alike.
+ * Interleaved rounds: every contender has its turn in each round, and each round begins with another one, so that
+ * whatever else the machine does affects all of them alike.
  *
- * @param turns by name, what gives the figures of one turn; called once before the first round to warm up.
+ * @param turns by name, a function that returns the figures of one turn; called once before the first round to warm up.
  */
 export async function interleaved(turns, { rounds, warmUp = true, log }) {
   const names = Object.keys(turns);

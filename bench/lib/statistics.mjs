@@ -5,8 +5,8 @@ export function median(values) {
 }
 
 /**
- * One contender over another, round by round, then the median: of the rates, and of the CPU time a request the other
- * way round, so that more is better in both.
+ * The median over the rounds of one contender divided by another. The ratio of CPU time per request is inverted, so that
+ * more is better in both.
  */
 export function ratio(rounds, one, other) {
   const of = (quotient) => median(rounds.map((round) => quotient(round[one], round[other])));

@@ -9,12 +9,12 @@ const SAMPLE = 20_000;
 const HOUR_MS = 3_600_000;
 
 /**
- * The same work beside more and more live sessions, one a user, each with another token each time; and the memory of
- * a session after a rotation.
+ * The same work with more and more live sessions, one per user, each request with another token; and the memory of a
+ * session after a rotation.
  */
 export async function growth({ rounds, seconds, levels, graceMs, log }) {
   const deployments = {};
-  // The largest first: of the smaller ones, nothing has left its grace period when they are weighed.
+  // Largest level first: on the smaller ones every session is still in its grace period when memory is measured.
   for (const live of [...levels].sort((a, b) => b - a))
     deployments[live] = await populate(live, { rounds, graceMs, log });
   await sleep(graceMs);
@@ -47,7 +47,7 @@ export async function growth({ rounds, seconds, levels, graceMs, log }) {
   return { rounds: results, levels, memory };
 }
 
-/** Sessions by the real scripts, each rotated once, and what they weigh: within the grace period if all still are, and after it. */
+/** Issues sessions by the real scripts, rotates each once, and measures their memory within the grace period, if all still are, and after it. */
 async function populate(live, { rounds, graceMs, log }) {
   const redis = await startRedis('none');
   const store = await openStore(redis.url, { lifetimes: { accessLifetimeMs: HOUR_MS, refreshGraceMs: graceMs } });
@@ -87,7 +87,7 @@ async function usedMemory({ client }) {
   return Number(/^used_memory:(\d+)/m.exec(await client.info('memory'))[1]);
 }
 
-/** Makes Redis look at every key, so that it drops what has expired: the access keys that the rotations replaced. */
+/** Makes Redis visit every key, so that it deletes the expired ones: the access keys that the rotations replaced. */
 async function dropExpired({ client }) {
   let cursor = '0';
   do {

@@ -9,7 +9,7 @@ const LOGINS_AT_ONCE = 16;
 const LEAD_SECONDS = 0.3;
 const PAUSE_MS = 20;
 
-/** Validation while 16 logins run at any time, and without them; the service may use every core. */
+/** Validation with and without 16 concurrent logins; the service may use every core. */
 export async function logins({ rounds, seconds, log }) {
   const redis = await startRedis('none');
   const service = await startService(redis, { where: undefined });

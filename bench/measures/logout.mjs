@@ -5,11 +5,11 @@ import { usecOf } from './script.mjs';
 
 const LOGGED_ABOVE_US = 50;
 
-/** Logging out of many sessions at once: how long it takes, and for how long at a time Redis answers nobody else. */
+/** Logging out of many sessions at once: how long it takes, and how long Redis is blocked by its longest script. */
 export async function logout({ rounds, sizes, log }) {
   const redis = await startRedis('shipped');
   const service = await startService(redis, { env: { SESSIONS_PER_USER: '10000' } });
-  // Making room is not what is measured.
+  // Evicting sessions over the limit is not measured here.
   const store = await openStore(redis.url, { sessionsPerUser: 1e9 });
   await redis.client.config('SET', 'slowlog-log-slower-than', LOGGED_ABOVE_US, 'slowlog-max-len', 10_000);
 

@@ -10,7 +10,7 @@ const SECONDS = 4;
 const SHOWN = 30;
 const OURS = / (ioredis|redis-parser|sessions|http|redis)\/| plugin\.js/;
 
-/** Where a contender's time goes under the validation load: V8's own CPU profile, by function and by package, self time. */
+/** Where a contender's time goes under the validation load: V8's CPU profile, self time by function and by package. */
 export async function profile({ only }) {
   const redis = await startRedis('none');
   const texts = [];
@@ -46,7 +46,7 @@ function costs({ nodes, samples, timeDeltas, endTime, startTime }, requests) {
   samples.forEach((id, i) => {
     at += timeDeltas[i];
     const node = byId.get(id);
-    // Starting up is no part of a request.
+    // Leaves out what the process did at start.
     if (at < loadBegan || node.callFrame.functionName === '(idle)') return;
     busy += timeDeltas[i];
     add(packages, packageOf(node.callFrame.url), 'self', timeDeltas[i]);

@@ -8,13 +8,13 @@ const CHAINS = 200;
 const LOGOUTS = 3000;
 const USERS = 16;
 const LOGINS_AT_ONCE = 16;
-/** A hash takes tens of milliseconds, and one at a time is made. */
+/** One hash is made at a time and takes tens of milliseconds. */
 const LOGIN_SECONDS = 3;
 
 /** Closes every pair at once, so that each refresh is a rotation. */
 export const EVERY_REFRESH_ROTATES = { REFRESH_GRACE: '0s', REFRESH_RETRY_WINDOW: '0s' };
 
-/** Refresh, login and logout over HTTP, with bare Fastify in between as the measure. */
+/** Refresh, login and logout over HTTP, compared with bare Fastify in the same rounds. */
 export async function refresh({ rounds, seconds, log }) {
   const durable = await open('shipped');
   const volatile = await open('none');
@@ -74,7 +74,7 @@ async function rotations(deployment, seconds) {
   return figures(result);
 }
 
-/** Every answer was a rotation: the generations have grown by as many, but for those on their way when wrk stopped. */
+/** Asserts that every answer was a rotation: the generations grew by as many, except for answers in flight when wrk stopped. */
 export async function requireRotations({ client }, issued, answers) {
   const generations = await Promise.all(
     issued.map(({ pair: { refresh } }) =>
@@ -95,7 +95,7 @@ async function logouts(deployment) {
   return figures(await at(deployment, '/auth/logout', { script: 'logout', lines }));
 }
 
-/** Users to log in, as the bodies of their logins. */
+/** Registers users; returns the bodies of their logins. */
 export async function register({ origin }) {
   const bodies = Array.from({ length: USERS }, (_, i) =>
     JSON.stringify({ username: `bench-user-${i}`, password: 'pelican umbrella staircase', transport: 'bearer' }),

@@ -1,4 +1,4 @@
-// One client process that calls Redis as fast as it can, for the benchmark of the rotation script.
+// A client process that calls Redis as fast as it can, for the benchmark of the rotation script.
 import { issueTo, newSubject, openStore } from '../lib/latchkey.mjs';
 
 const CALLERS = 50;

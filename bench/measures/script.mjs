@@ -1,7 +1,7 @@
 import { startPeer, startRedis } from '../lib/processes.mjs';
 import { interleaved } from '../lib/rounds.mjs';
 
-/** The rotation script on its own, against an EVALSHA of an empty script and a GET, on both sides of the connection. */
+/** The rotation script alone, compared with an EVALSHA of an empty script and a GET, on both sides of the connection. */
 export async function script({ rounds, seconds, log }) {
   const redis = await startRedis('none');
   const caller = await startPeer(redis, { script: './script-caller.mjs' });
@@ -19,7 +19,7 @@ export async function script({ rounds, seconds, log }) {
   return { rounds: results };
 }
 
-/** How long a command has kept Redis, in microseconds, by its own account. */
+/** How long Redis has spent on a command, in microseconds, according to commandstats. */
 export async function usecOf({ client }, command) {
   const found = new RegExp(`^cmdstat_${command}:calls=(\\d+),usec=(\\d+)`, 'm').exec(await client.info('commandstats'));
   return { calls: Number(found?.[1] ?? 0), usec: Number(found?.[2] ?? 0) };

@@ -3,7 +3,7 @@ import { load } from '../lib/load.mjs';
 import { accounted, startRedis } from '../lib/processes.mjs';
 import { interleaved } from '../lib/rounds.mjs';
 
-/** 'Who am I' behind a valid session, by everybody. Redis without an append-only file, which spares the peers that write. */
+/** 'Who am I' behind a valid session, for every contender. Redis has no append-only file, to the advantage of the peers that write. */
 export async function validate({ rounds, seconds, only, log }) {
   const names = Object.keys(contenders).filter((name) => !only || only.includes(name));
   const redis = await startRedis('none');

@@ -12,7 +12,7 @@ text { font: 13px system-ui, sans-serif; fill: #24292f }
 .title { font-weight: 600 } .bar { fill: #8c959f } .ours { fill: #0969da } .limit { fill: #d0d7de }
 @media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .bar { fill: #6e7681 } .ours { fill: #4493f8 } .limit { fill: #3d444d } }`;
 
-/** The rates of the contenders as bars, the fastest first; bearer variants are in the table alone. */
+/** The rates of the contenders as bars, the fastest first; bearer variants are only in the table. */
 export function chart({ rounds, machine }) {
   const rates = Object.entries(summary(rounds))
     .filter(([name]) => !name.endsWith('-bearer'))

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 
-/** Puts each text between `<!-- name -->` and `<!-- /name -->`; a text without such a place is an error. */
+/** Puts each text between `<!-- name -->` and `<!-- /name -->`. Throws if the document lacks the markers of a text. */
 export function fill(file, texts) {
   let document = readFileSync(file, 'utf8');
   for (const [name, text] of Object.entries(texts)) {
