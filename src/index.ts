@@ -14,16 +14,15 @@ export type {
   EndedReason,
   Identity,
   IssuedTokens,
+  IssueRequest,
   RequestSource,
   Principal,
   Session,
   SessionData,
 } from './sessions/session.js';
-export type { IssueRequest } from './sessions/store.js';
 export type { AccessToken, RefreshToken, TokenPair } from './sessions/token.js';
 
 /** What the decorated methods throw: one base, told apart by `code`. */
 export { LatchkeyError, UnavailableError } from './errors.js';
-export { InvalidIdentityError, InvalidSessionDataError } from './sessions/data.js';
-export { StaleCredentialError } from './sessions/store.js';
+export { InvalidIdentityError, InvalidSessionDataError, StaleCredentialError } from './sessions/errors.js';
 export { InvalidSubjectError } from './redis/keys.js';

@@ -8,8 +8,8 @@ import { TokenCookies } from './http/kit/cookies.js';
 import { DEFAULT_COOKIE_NAME, DEFAULT_LIFETIMES, DEFAULTS } from './options.js';
 import { startEmbeddedRedis } from './redis/embedded/embedded-redis.js';
 import { Keys } from './redis/keys.js';
-import type { IssuedTokens } from './sessions/session.js';
-import { type IssueRequest, SessionStore } from './sessions/store.js';
+import type { IssuedTokens, IssueRequest } from './sessions/session.js';
+import { SessionStore } from './sessions/store.js';
 import { TokenKeys } from './sessions/token.js';
 
 const REDIS_CONF = fileURLToPath(new URL('../redis.conf', import.meta.url));

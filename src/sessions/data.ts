@@ -1,29 +1,15 @@
-import { LatchkeyError } from '../errors.js';
+import { InvalidIdentityError, InvalidSessionDataError, MAX_DATA_BYTES, MAX_DATA_DEPTH } from './errors.js';
 import type { Identity, SessionData } from './session.js';
 
-const MAX_BYTES = 2048;
-const MAX_DEPTH = 8;
 /** A lone surrogate, as JSON.stringify writes it: Lua could not read it back. */
 const LONE_SURROGATE = /(?<!\\)(?:\\\\)*\\ud[89a-f]/;
 
-/** Custom data that a session cannot carry: every access token repeats it, so it is bounded. */
-export class InvalidSessionDataError extends LatchkeyError {
-  constructor() {
-    super(
-      'invalid_session_data',
-      `The data of a session is a JSON object of at most ${MAX_BYTES} bytes of well-formed Unicode, nested at most ${MAX_DEPTH} deep`,
-    );
-  }
-}
-
-/** What is said about a user is no well-formed Unicode. */
-export class InvalidIdentityError extends LatchkeyError {
-  constructor(member: string) {
-    super('invalid_identity', `The ${member} of a session must be well-formed Unicode`);
-  }
-}
-
-/** @throws {InvalidIdentityError} which names the member; {@link InvalidSessionDataError} */
+/**
+ * Checks the text and the data of an identity.
+ *
+ * @throws {InvalidIdentityError} with the name of the member that is not well-formed Unicode.
+ * @throws {InvalidSessionDataError} as {@link checkSessionData} does.
+ */
 export function checkIdentity({
   username,
   methods,
@@ -38,8 +24,8 @@ export function checkIdentity({
 }
 
 /**
- * What a JSON document becomes by a merge patch (RFC 7396): members of objects one by one, `null` removes one,
- * everything else is replaced.
+ * Applies a JSON merge patch (RFC 7396) and returns the result: objects are merged member by member, `null` removes a
+ * member, and any other value replaces what was there.
  */
 export function mergePatch(target: unknown, patch: unknown): unknown {
   if (!isObject(patch)) return patch;
@@ -51,17 +37,22 @@ export function mergePatch(target: unknown, patch: unknown): unknown {
   return Object.fromEntries(merged);
 }
 
-/** @throws {InvalidSessionDataError} for more than 2,048 bytes of JSON, lone surrogates, or objects and lists nested more than 8 deep. */
+/**
+ * Checks that a session can carry this data.
+ *
+ * @throws {InvalidSessionDataError} if it is more than 2,048 bytes of JSON, is nested more than 8 deep, or contains a
+ * lone surrogate.
+ */
 export function checkSessionData(data: SessionData): void {
   checkDepth(data);
   const json = JSON.stringify(data);
-  if (Buffer.byteLength(json) > MAX_BYTES || LONE_SURROGATE.test(json)) throw new InvalidSessionDataError();
+  if (Buffer.byteLength(json) > MAX_DATA_BYTES || LONE_SURROGATE.test(json)) throw new InvalidSessionDataError();
 }
 
 /**
- * The data that a patch makes of the data before it.
+ * Applies a JSON merge patch (RFC 7396) to the data of a session and returns the new data.
  *
- * @throws {InvalidSessionDataError} as {@link checkSessionData}, of the result.
+ * @throws {InvalidSessionDataError} if the patch is too deep, or the result fails {@link checkSessionData}.
  */
 export function patchSessionData(data: SessionData | undefined, patch: SessionData): SessionData {
   checkDepth(patch);
@@ -71,7 +62,7 @@ export function patchSessionData(data: SessionData | undefined, patch: SessionDa
 }
 
 function checkDepth(data: SessionData): void {
-  if (isDeeperThan(MAX_DEPTH, data)) throw new InvalidSessionDataError();
+  if (isDeeperThan(MAX_DATA_DEPTH, data)) throw new InvalidSessionDataError();
 }
 
 function isDeeperThan(depth: number, value: unknown): boolean {

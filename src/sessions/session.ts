@@ -1,6 +1,6 @@
 import type { TokenPair } from './token.js';
 
-/** Why a session ended; what a client that comes back with its refresh token is told. */
+/** Why a session ended. A client that comes back with its refresh token is told. */
 export const ENDED_REASONS = [
   'logged_out',
   'logged_out_elsewhere',
@@ -12,17 +12,17 @@ export const ENDED_REASONS = [
 ] as const;
 export type EndedReason = (typeof ENDED_REASONS)[number];
 
-/** JSON of the application's own, carried by a session. */
+/** JSON of the application's own that a session carries. */
 export type SessionData = { readonly [name: string]: unknown };
 
-/** What is known about whoever began a session, the same in each of its access tokens. */
+/** What is known about the user of a session. It is the same in each of the session's access tokens. */
 export interface Identity {
-  /** For whom the session is. */
+  /** Whom the session is for. */
   readonly subject: string;
   readonly username?: string;
-  /** When the user last proved who they are, milliseconds since 1970 (OpenID Connect `auth_time`). */
+  /** When the user last authenticated, in milliseconds since 1970 (OpenID Connect `auth_time`). */
   readonly authenticatedAt: number;
-  /** How (RFC 8176 authentication method references), for example `['pwd']`. */
+  /** How the user authenticated (RFC 8176 authentication method references), for example `['pwd']`. */
   readonly methods: readonly string[];
   /** The OAuth client that the session was issued to, if any. */
   readonly client?: string;
@@ -33,17 +33,17 @@ export interface Identity {
 /** What an access token proves. */
 export interface Principal extends Identity {
   readonly sessionId: string;
-  /** When this access token expires, milliseconds since 1970. */
+  /** When this access token expires, in milliseconds since 1970. */
   readonly expiresAt: number;
 }
 
-/** Whom a refresh token belongs to. Instants are milliseconds since 1970. */
+/** The session that a refresh token belongs to. Instants are milliseconds since 1970. */
 export interface RefreshTokenInspection extends Identity {
-  /** Whether a refresh with it would succeed, or end its session. */
+  /** `active` if a refresh with the token would succeed, `reused` if it would end the session. */
   readonly status: 'active' | 'reused';
-  /** When the session was last renewed by a rotation, or else begun. */
+  /** When the session was last rotated, or created if it never was. */
   readonly renewedAt: number;
-  /** When the session ends if it is not renewed. */
+  /** When the session ends unless it is rotated again. */
   readonly expiresAt: number;
 }
 
@@ -51,28 +51,54 @@ export interface RefreshTokenInspection extends Identity {
 export interface Session extends Identity {
   readonly sessionId: string;
   readonly createdAt: number;
-  /** When it was last renewed by a rotation, or else begun. */
+  /** When the session was last rotated, or created if it never was. */
   readonly renewedAt: number;
-  /** Its absolute end. */
+  /** When its absolute lifetime ends. */
   readonly endsAt: number;
   /** A label for people. */
   readonly device: string;
-  /** The network address of its last renewal. */
+  /** The network address of the last rotation, or of the login. */
   readonly address: string;
   /** How many pairs of tokens it has had. */
   readonly generation: number;
 }
 
-/** A session of a user's that ended in the last days. */
+/** A session that ended recently. */
 export interface Ending {
   readonly sessionId: string;
   readonly reason: EndedReason;
-  /** Milliseconds since 1970. */
+  /** In milliseconds since 1970. */
   readonly at: number;
   readonly device: string;
 }
 
-/** A pair of tokens with what is left of them, and what they prove. */
+/** Where a request came from. */
+export interface RequestSource {
+  readonly device: string;
+  readonly address: string;
+}
+
+/** What {@link SessionStore.issue} starts a session with. */
+export interface IssueRequest {
+  readonly identity: Omit<Identity, 'authenticatedAt'>;
+  /** When the user authenticated, in milliseconds since 1970; now by default. */
+  readonly authenticatedAt?: number;
+  /** The stored credential that was verified. The session is not issued if it has changed since. */
+  readonly credential?: string;
+  readonly origin: RequestSource;
+  /** The id of a session of the same subject that this one replaces. */
+  readonly supersedes?: string;
+  /** An absolute lifetime for this session, in milliseconds; it can only shorten the configured one. */
+  readonly lifetimeMs?: number;
+}
+
+/** Ids of the sessions that `issue` ended: those over the user's limit, and the one that it replaces. */
+export interface DisplacedSessions {
+  readonly evicted: readonly string[];
+  readonly superseded: readonly string[];
+}
+
+/** A pair of tokens, how long each is still valid, and what they prove. */
 export interface IssuedTokens {
   readonly pair: TokenPair;
   readonly principal: Principal;
@@ -80,14 +106,8 @@ export interface IssuedTokens {
   readonly refreshExpiresInMs: number;
 }
 
-/** What became of a refresh token. `unchanged` and `retried` repeat a pair that was already issued. */
+/** The result of a refresh. `unchanged` and `retried` return a pair that was issued before. */
 export type Rotation =
   | ({ readonly outcome: 'rotated' | 'unchanged' | 'retried'; readonly lastRotation: RequestSource } & IssuedTokens)
   | { readonly outcome: 'ended'; readonly reason: EndedReason | 'unknown' }
   | { readonly outcome: 'reused'; readonly subject: string; readonly sessionId: string };
-
-/** Where a request came from. */
-export interface RequestSource {
-  readonly device: string;
-  readonly address: string;
-}

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { PasswordHasher } from '../../src/identity/hasher.js';
 import { Users } from '../../src/identity/users.js';
-import { StaleCredentialError } from '../../src/sessions/store.js';
+import { StaleCredentialError } from '../../src/sessions/errors.js';
 import { newSubject, storeOn } from '../sessions/fixture.js';
 import { startRedis } from '../support/redis.js';
 

@@ -346,7 +346,7 @@ incident('CVE-2022-25896: a login adopts no token that was there before it (fixa
     [
       'src/sessions/store.ts',
       "if (reply.outcome !== 'issued') throw new StaleCredentialError();",
-      "if (reply.outcome !== 'issued') throw new StaleCredentialError();\n    const { parseAccessToken } = await import('./token.js');\n    const adopted = parseAccessToken((request as any).adopted ?? '');\n    if (adopted) await this.#scripts.set(keys.access(adopted.partition, adopted.digest), reply.value, 'PX', 60000);",
+      "if (reply.outcome !== 'issued') throw new StaleCredentialError();\n    const { parseAccessToken } = await import('./token.js');\n    const adopted = parseAccessToken((request as any).adopted ?? '');\n    if (adopted) await this.#redis.set(keys.access(adopted.partition, adopted.digest), reply.value, 'PX', 60000);",
     ],
   ],
   async promised(service) {

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { partitionOf } from '../../src/redis/keys.js';
 import type { EndedReason } from '../../src/sessions/session.js';
-import { StaleCredentialError } from '../../src/sessions/store.js';
+import { StaleCredentialError } from '../../src/sessions/errors.js';
 import type { TokenPair } from '../../src/sessions/token.js';
 import { keysUnder, findKeysWithoutExpiry } from '../support/audit.js';
 import type { TestService } from '../support/service.js';

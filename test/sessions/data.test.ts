@@ -1,11 +1,6 @@
 import t from 'tap';
-import {
-  checkIdentity,
-  checkSessionData,
-  InvalidSessionDataError,
-  mergePatch,
-  patchSessionData,
-} from '../../src/sessions/data.js';
+import { checkIdentity, checkSessionData, mergePatch, patchSessionData } from '../../src/sessions/data.js';
+import { InvalidSessionDataError } from '../../src/sessions/errors.js';
 import type { SessionData } from '../../src/sessions/session.js';
 
 t.test('a merge patch does what the examples of RFC 7396, appendix A, say', async (t) => {
@@ -63,7 +58,7 @@ t.test('data is at most 2,048 bytes of JSON, nested 8 deep', async (t) => {
   t.same(patchSessionData({ a: 'x'.repeat(2000) }, { a: null, b: 'x'.repeat(2000) }), { b: 'x'.repeat(2000) });
   t.equal(
     new InvalidSessionDataError().message,
-    'The data of a session is a JSON object of at most 2048 bytes of well-formed Unicode, nested at most 8 deep',
+    'The data of a session must be a JSON object of at most 2048 bytes of well-formed Unicode, nested at most 8 deep',
   );
   let deep: unknown = {};
   for (let i = 0; i < 100_000; i++) deep = [deep];

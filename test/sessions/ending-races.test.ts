@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { StaleCredentialError } from '../../src/sessions/store.js';
+import { StaleCredentialError } from '../../src/sessions/errors.js';
 import type { TokenPair } from '../../src/sessions/token.js';
 import { watchExpiries } from '../support/audit.js';
 import { newSubject, storeOn } from './fixture.js';

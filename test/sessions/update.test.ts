@@ -1,5 +1,5 @@
 import t from 'tap';
-import { InvalidSessionDataError } from '../../src/sessions/data.js';
+import { InvalidSessionDataError } from '../../src/sessions/errors.js';
 import { findKeysWithoutExpiry } from '../support/audit.js';
 import { startRedis } from '../support/redis.js';
 import { newSubject, ORIGIN, pairOf, storeOn } from './fixture.js';

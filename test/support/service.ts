@@ -5,8 +5,8 @@ import { type AppConfig, internalApp, type OnEvent, publicApp } from '../../src/
 import { loadConfig } from '../../src/server/config/config.js';
 import { connect, waitUntilReady } from '../../src/redis/connect.js';
 import { Keys } from '../../src/redis/keys.js';
-import type { IssuedTokens } from '../../src/sessions/session.js';
-import { type IssueRequest, SessionStore } from '../../src/sessions/store.js';
+import type { IssuedTokens, IssueRequest } from '../../src/sessions/session.js';
+import { SessionStore } from '../../src/sessions/store.js';
 import { TokenKeys } from '../../src/sessions/token.js';
 import { addUser, refusals } from './acl.js';
 import { startRedis, type TestRedis } from './redis.js';

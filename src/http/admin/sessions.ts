@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { type IssueRequest, StaleCredentialError } from '../../sessions/store.js';
+import { StaleCredentialError } from '../../sessions/errors.js';
+import type { IssueRequest } from '../../sessions/session.js';
 import { reportDisplacedSessions } from '../flows/audit.js';
 import { Problem } from '../kit/problem.js';
 import type { App } from '../kit/route.js';

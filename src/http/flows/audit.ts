@@ -1,6 +1,5 @@
 import { LatchkeyError } from '../../errors.js';
-import type { IssuedTokens } from '../../sessions/session.js';
-import type { DisplacedSessions } from '../../sessions/store.js';
+import type { DisplacedSessions, IssuedTokens } from '../../sessions/session.js';
 import type { WebhookEvent } from '../../webhooks/webhooks.js';
 
 /** Something that happened to a session or a user, for logs and audits. It never holds a token or a password. */

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { IssuedTokens } from '../../sessions/session.js';
-import { StaleCredentialError } from '../../sessions/store.js';
+import { StaleCredentialError } from '../../sessions/errors.js';
 import { challenge, readAccessToken, readRefreshToken } from '../kit/presented-tokens.js';
 import { requestSource } from '../kit/device.js';
 import { Problem } from '../kit/problem.js';
