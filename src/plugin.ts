@@ -204,8 +204,8 @@ function addLocalOrigins(origins: Set<string>, { port, address, family }: Addres
  * The Fastify plugin: adds the `/auth` routes, decorates the app with {@link Latchkey}, and sets `request.principal` on
  * routes that require a session.
  *
- * @throws {RangeError} when it is registered with a number that is out of range, lifetimes that contradict each other, or
- *   a token key of fewer than 32 characters.
+ * @throws {RangeError} on registration, for a number out of range, lifetimes that contradict each other, or a token key
+ *   of fewer than 32 characters.
  * @example
  * ```ts
  * import Fastify from 'fastify';
@@ -214,7 +214,7 @@ function addLocalOrigins(origins: Set<string>, { port, address, family }: Addres
  *
  * const app = Fastify();
  * await app.register(latchkey, { redis: new Redis(), tokenKeys: [process.env.TOKEN_KEY!] });
- * app.get('/orders', { onRequest: app.latchkey.requireSession() }, (request) => `orders of ${request.principal!.subject}`);
+ * app.get('/orders', { onRequest: app.latchkey.requireSession() }, (request) => request.principal!.subject);
  * await app.listen({ port: 3000 });
  * ```
  */

@@ -1,4 +1,5 @@
-import { rules, type Variable, variables } from '../src/server/config/config.js';
+import { rules } from '../src/server/config/rules.js';
+import { type Variable, variables } from '../src/server/config/variables.js';
 
 const REDIS_URLS = [
   ['a server', '`redis://[[user]:password@]host[:port][/database]`'],
@@ -11,38 +12,42 @@ const REDIS_URLS = [
   ['a Cluster', '`redis://…,redis://…`: some of its nodes, comma-separated; or `rediss://…,rediss://…`'],
 ];
 
-/** docs/configuration.md, from the table that the configuration is read by. */
+/** Builds docs/configuration.md from the tables that the configuration is read by. */
 export function configurationPage(): string {
   const all: Variable[] = Object.values(variables);
-  const secrets = all.filter(({ secret }) => secret).map(({ name }) => `\`${name}\``);
+  const secrets = all.filter(({ secret }) => secret).map(({ name }) => `\`${name}_FILE\``);
   return `# Configuration
 
-<!-- Generated from src/server/config/config.ts by npm run docs. -->
+<!-- Generated from src/server/config/ by npm run docs. -->
 
-The service is configured by its environment, which is read once, at start. All mistakes are told at once, by the names of their variables and never with their values, and the service does not start with any. An empty variable counts as unset. A name that is one letter away from one of these is warned of.
+The service reads its configuration from the environment, once, at start. If any variable is invalid, it does not \
+start and reports all problems at once, by the names of the variables and never with their values. An empty variable \
+counts as unset. A name that is one letter away from one of these is warned about.
 
-${table(['variable', 'default', 'value', 'meaning'], all.map(row))}
-- A **duration** is a whole number and its unit: \`250ms\`, \`30s\`, \`15m\`, \`24h\`, \`30d\`.
-- In **lists**, spaces around the commas do not matter.
-- **Secrets** can be read from a file: ${secrets.join(', ')} with \`_FILE\` appended name it. The newline at its end is dropped. To give both is a mistake.
+${table(['variable', 'default', 'value', 'meaning'], all.map(toRow))}
+- A **duration** is a whole number with its unit: \`250ms\`, \`30s\`, \`15m\`, \`24h\`, \`30d\`.
+- **Lists** may have spaces around their commas.
+- **Secrets** can be read from the file that ${secrets.join(', ')} names. A newline at its end is dropped. Setting \
+both variables is an error.
 
 ## REDIS_URL
 
 ${table(['Redis is', 'write'], REDIS_URLS)}
-User and password are percent-encoded. Ports are 6379 and Sentinel's 26379 by default. With Sentinel, user and password are those of the servers behind it; the nodes of a Cluster share them.
+Percent-encode user and password. The default port is 6379, for Sentinel 26379. With Sentinel, user and password are \
+those of the servers behind it. All nodes of a Cluster share them.
 
 ## Between variables
 
-Mistakes:
+Errors:
 
-${listed('error')}
+${list('error')}
 Warnings:
 
-${listed('warning')}`;
+${list('warning')}`;
 }
 
-function row({ name, type, default: value, unset, description }: Variable): string[] {
-  return [`\`${name}\``, value === undefined ? `unset: ${unset}` : `\`${value}\``, type.form, description];
+function toRow({ name, format, default: value, unset, description }: Variable): string[] {
+  return [`\`${name}\``, value === undefined ? `unset: ${unset}` : `\`${value}\``, format.description, description];
 }
 
 function table(heads: string[], rows: string[][]): string {
@@ -50,9 +55,9 @@ function table(heads: string[], rows: string[][]): string {
   return [heads, heads.map(() => '---'), ...rows].map(line).join('');
 }
 
-function listed(severity: 'error' | 'warning'): string {
+function list(severity: 'error' | 'warning'): string {
   return rules
     .filter((rule) => rule.severity === severity)
-    .map(({ says }) => `- ${says}\n`)
+    .map(({ sentence }) => `- ${sentence}\n`)
     .join('');
 }

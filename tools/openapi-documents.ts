@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis';
 import { internalApp, publicApp } from '../src/server/apps.js';
-import { loadConfig } from '../src/server/config/config.js';
+import { loadConfig } from '../src/server/config/load.js';
 
 /** `/openapi.json` of both listeners with everything configured, as pretty JSON by the names of their files. It needs no Redis. */
 export async function openapiDocuments(): Promise<Record<string, string>> {

@@ -5,7 +5,7 @@ import Fastify, {
   LogController,
   type RouteShorthandOptions,
 } from 'fastify';
-import type { Config } from './config/config.js';
+import type { Config } from './config/load.js';
 import { adminRoutes } from '../http/admin/index.js';
 import { AdminKeys } from '../http/admin/keys.js';
 import { internalDocumentation, publicDocumentation } from '../http/openapi/descriptions.js';

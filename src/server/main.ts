@@ -1,7 +1,7 @@
 import cluster from 'node:cluster';
 import { fileURLToPath } from 'node:url';
 import type { AppConfig } from './apps.js';
-import { loadConfig } from './config/config.js';
+import { loadConfig } from './config/load.js';
 import { LatchkeyError } from '../errors.js';
 import type { RedisLocation } from '../redis/connect.js';
 import { type EmbeddedRedis, startEmbeddedRedis } from '../redis/embedded/embedded-redis.js';

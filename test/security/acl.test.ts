@@ -1,7 +1,7 @@
 import { copyFile, readdir, readFile } from 'node:fs/promises';
 import t, { type Test } from 'tap';
 import { publicApp } from '../../src/server/apps.js';
-import { loadConfig } from '../../src/server/config/config.js';
+import { loadConfig } from '../../src/server/config/load.js';
 import { connect, type RedisLocation, waitUntilReady } from '../../src/redis/connect.js';
 import { addUser, refusals, rulesOf } from '../support/acl.js';
 import { startCluster, startRedis, startSentinel } from '../support/redis.js';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { loadConfig } from '../../src/server/config/config.js';
+import { loadConfig } from '../../src/server/config/load.js';
 import { serve } from '../../src/server/serve.js';
 import { startRedis } from '../support/redis.js';
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
 import type { Redis } from 'ioredis';
 import { type AppConfig, internalApp, type OnEvent, publicApp } from '../../src/server/apps.js';
-import { loadConfig } from '../../src/server/config/config.js';
+import { loadConfig } from '../../src/server/config/load.js';
 import { connect, waitUntilReady } from '../../src/redis/connect.js';
 import { Keys } from '../../src/redis/keys.js';
 import type { IssuedTokens, IssueRequest } from '../../src/sessions/session.js';

@@ -52,7 +52,7 @@ const IMPORTS: readonly (readonly [rule: string, file: string, specifier: string
   ['no-upward-import', 'src/sessions/offender.ts', '../http/kit/problem.js'],
   ['no-upward-import', 'src/redis/offender.ts', '../sessions/token.js'],
   ['no-upward-import', 'src/options.ts', './redis/keys.js'],
-  ['no-upward-import', 'src/http/auth/offender.ts', '../../server/config/config.js'],
+  ['no-upward-import', 'src/http/auth/offender.ts', '../../server/config/load.js'],
   ['no-upward-import', 'src/check.ts', './server/serve.js'],
   ['no-upward-import', 'src/http/auth/offender.ts', '../../client/index.js'],
   ['no-http-below-kit', 'src/sessions/offender.ts', 'fastify'],
@@ -112,7 +112,7 @@ t.test('only main reads the environment', async (t) => {
     return result!.messages.map(({ ruleId, message }) => `${ruleId}: ${message}`);
   }
   for (const code of ['process.env.PORT;', 'const { env } = process;', "process['env'];"]) {
-    for (const path of ['src/server/config/config.ts', 'src/server/apps.ts', 'src/sessions/store.ts']) {
+    for (const path of ['src/server/config/load.ts', 'src/server/apps.ts', 'src/sessions/store.ts']) {
       t.match(await objectionsTo(path, code), [/^no-restricted-properties: /], `${path}: ${code}`);
     }
     t.strictSame(await objectionsTo('src/server/main.ts', code), []);
