@@ -71,7 +71,7 @@ function parseNode(text: string, defaultPort: number): RedisNode | undefined {
 
 function parseCredentials(userinfo: string | undefined, reject: Reject): Credentials | undefined {
   if (userinfo === undefined) return { username: undefined, password: undefined };
-  const [username = '', password = '', ...rest] = userinfo.split(':').map(percentDecode);
+  const [username, password = '', ...rest] = userinfo.split(':').map(percentDecode);
   if (username !== undefined && password && rest.length === 0) {
     return { username: username === '' ? undefined : username, password };
   }

@@ -102,6 +102,7 @@ t.test('REDIS_URL', async (t) => {
       'redis://user:@h',
       'redis://a:b:c@h',
       'redis://:%zz@h',
+      'redis://%zz:p@h',
       'redis://@h',
       'redis://a,redis://:p@b',
       'redis://a,rediss://b',
