@@ -382,7 +382,7 @@ incident('a cookie that is there twice is refused', {
 });
 
 incident('a cookie whose name only looks like ours is refused', {
-  without: [['src/http/kit/cookies.ts', 'if (looksLike(given, name))', 'if (given === null)']],
+  without: [['src/http/kit/cookies.ts', 'if (looksLike(pairName, name))', 'if (given === null)']],
   async promised(service) {
     const { pair } = await service.mint();
     for (const name of [REFRESH_COOKIE.toLowerCase(), `${REFRESH_COOKIE}\u00a0`, '%5f%5fHttp-latchkey-refresh']) {
@@ -521,7 +521,7 @@ incident('open redirect: one goes on to a path of this site or nowhere', {
   without: [
     [
       'src/http/kit/local-path.ts',
-      "if (!to.startsWith('/') || url?.origin !== ANY_ORIGIN || url.pathname.startsWith('//')) return undefined;\n  return url.pathname + url.search + url.hash;",
+      "if (!to.startsWith('/') || url?.origin !== PLACEHOLDER_ORIGIN || url.pathname.startsWith('//')) return undefined;\n  return url.pathname + url.search + url.hash;",
       'return to;',
     ],
   ],

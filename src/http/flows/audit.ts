@@ -65,7 +65,10 @@ export function reportDisplacedSessions(
   }
 }
 
-/** Failures that a flood causes by the thousand: as webhooks they would push out the events that matter. They are logged. */
+/**
+ * Failures that a flood causes by the thousand: as webhooks they would push out the events that matter. They are
+ * logged.
+ */
 const NOT_SENT_TO_WEBHOOKS = ['too_many_requests', 'unavailable'];
 
 /** Converts an event for webhooks, its type such as `login.success`; undefined if webhooks do not get it. */

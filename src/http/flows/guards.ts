@@ -22,8 +22,8 @@ export function authenticateRequest(request: FastifyRequest, { sessions, cookies
 }
 
 /**
- * Authenticates a request as {@link authenticateRequest} does, and refuses sessions that were issued to an OAuth client:
- * they may only do what their scope grants, and no scope grants what users do with their accounts.
+ * Authenticates a request as {@link authenticateRequest} does, and refuses sessions that were issued to an OAuth
+ * client: they may only do what their scope grants, and no scope grants what users do with their accounts.
  *
  * @throws {Problem} `authentication_required`, `invalid_token` or `insufficient_scope`.
  */
@@ -42,8 +42,8 @@ export function rejectClientSession<T extends Identity>(identity: T): T {
 type Requester = Pick<Principal, 'subject' | 'sessionId' | 'authenticatedAt'>;
 
 /**
- * Requires that the user logged in at most `recentAuthenticationMs` ago by Redis's clock (RFC 9470; OWASP ASVS 5.0 7.5.2).
- * A user who is refused must log in again, which gives this device a new session; refreshing does not help.
+ * Requires that the user logged in at most `recentAuthenticationMs` ago by Redis's clock (RFC 9470; OWASP ASVS 5.0
+ * 7.5.2). A user who is refused must log in again, which gives this device a new session; refreshing does not help.
  *
  * @throws {Problem} `insufficient_user_authentication`
  */
@@ -58,7 +58,9 @@ export async function requireRecentAuthentication(
   throw new Problem(reason, { headers: challenge(reason, { max_age: Math.floor(recentAuthenticationMs / 1000) }) });
 }
 
-/** Maximum login age for adding or removing a login method. Short by design: users nearly always log in again for it. */
+/**
+ * Maximum login age for adding or removing a login method. Short by design: users nearly always log in again for it.
+ */
 const FRESH_AUTHENTICATION_MS = 2 * 60_000;
 
 /**
@@ -89,9 +91,10 @@ export interface SessionRequirements {
 export type SessionHook = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
 
 /**
- * Creates the `onRequest` hook of `app.latchkey.requireSession`, for the routes of the host application. It authenticates
- * the request and sets `request.principal`, or replies with an error: 401 without a valid token or with too old a login,
- * 403 across sites or without a scope (RFC 6750 section 3.1), 503 when Redis does not answer. An error writes no cookie.
+ * Creates the `onRequest` hook of `app.latchkey.requireSession`, for the routes of the host application. It
+ * authenticates the request and sets `request.principal`, or replies with an error: 401 without a valid token or with
+ * too old a login, 403 across sites or without a scope (RFC 6750 section 3.1), 503 when Redis does not answer. An
+ * error writes no cookie.
  *
  * @example
  * ```ts

@@ -3,14 +3,14 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 const BATCH_SIZE = 4;
 
 /**
- * Makes an `onRequest` hook that lets requests begin a few at a time, in order, with the event loop's other work between:
- * what is flooded does not hold up what is not.
+ * Creates an `onRequest` hook that admits requests in order, a small batch per turn of the event loop, so that a flood
+ * on one route does not delay the others.
  */
 export function admitInBatches(): (request: FastifyRequest, reply: FastifyReply, done: () => void) => void {
   const waiting: (() => void)[] = [];
 
   function admit() {
-    for (const begin of waiting.splice(0, BATCH_SIZE)) begin();
+    for (const proceed of waiting.splice(0, BATCH_SIZE)) proceed();
     if (waiting.length > 0) setImmediate(admit);
   }
 

@@ -6,19 +6,20 @@ import { Problem } from './problem.js';
 const ATTRIBUTES = { httpOnly: true, secure: true, sameSite: 'lax' } as const;
 
 /**
- * The two cookies of a browser. Their prefixes bind them to HTTPS and to answers over HTTP, where no script can plant them,
- * and the access cookie to this host (docs/adr/0006; RFC 6265bis section 4.1.3 and its successor).
+ * The cookies that hold a browser's tokens. Their name prefixes make browsers accept them only over HTTPS and from HTTP
+ * replies, so that no script can plant them, and bind the access cookie to this host (docs/adr/0006; RFC 6265bis
+ * section 4.1.3 and its successor).
  */
 export class TokenCookies {
   readonly access: string;
   readonly refresh: string;
-  /** Binds a login with a provider to this browser, until it comes back; of this host, so that no neighbour plants it. */
+  /** Binds a login with a provider to this browser until it returns. No sibling host can plant it. */
   readonly oidc: string;
-  /** Set for a moment when a browser logs out. */
+  /** Set for one second when a browser logs out. */
   readonly loggedOut: string;
   readonly #refreshPath: string;
 
-  /** @param refreshPath the only paths that the refresh cookie is sent to, such as `/auth`. */
+  /** @param refreshPath browsers send the refresh cookie only below this path, such as `/auth`. */
   constructor({ name, refreshPath }: { name: string; refreshPath: string }) {
     this.access = `__Host-Http-${name}`;
     this.refresh = `__Http-${name}-refresh`;
@@ -45,8 +46,8 @@ export class TokenCookies {
   }
 
   /**
-   * Tells a browser that the pages behind it are not to be shown again. Chromium keeps them in its back/forward cache in
-   * spite of `no-store`, until it sees an HTTP-only cookie of theirs set; one that is taken away does not count.
+   * Makes Chromium drop the user's pages from its back/forward cache. It keeps them despite `no-store` until one of
+   * their HTTP-only cookies is set; deleting a cookie does not count.
    */
   markLoggedOut(reply: FastifyReply): void {
     this.#write(reply, this.loggedOut, '', 1_000);
@@ -64,8 +65,8 @@ export class TokenCookies {
 /**
  * Reads one cookie from a `Cookie` header.
  *
- * @throws {Problem} `ambiguous_credentials` when it is there twice, or a name is there that only looks like it:
- *   it may have been planted.
+ * @throws {Problem} `ambiguous_credentials` if the cookie appears twice, or another cookie has a similar name: an
+ *   attacker may have planted it.
  */
 export function readCookie(header: string | undefined, name: string): string | undefined {
   if (header === undefined) return undefined;
@@ -73,27 +74,29 @@ export function readCookie(header: string | undefined, name: string): string | u
   for (const pair of header.split(';')) {
     const start = pair.startsWith(' ') ? 1 : 0;
     const at = pair.indexOf('=', start);
-    const given = pair.slice(start, at < 0 ? undefined : at);
-    if (given !== name || at < 0) {
-      if (looksLike(given, name))
-        throw new Problem('ambiguous_credentials', { detail: `A cookie only looks like ${name}.` });
+    const pairName = pair.slice(start, at < 0 ? undefined : at);
+    if (pairName !== name || at < 0) {
+      if (looksLike(pairName, name)) {
+        throw new Problem('ambiguous_credentials', { detail: `A cookie has a name similar to ${name}.` });
+      }
       continue;
     }
-    if (found !== undefined)
-      throw new Problem('ambiguous_credentials', { detail: `The cookie ${name} is there twice.` });
+    if (found !== undefined) {
+      throw new Problem('ambiguous_credentials', { detail: `The cookie ${name} appears twice.` });
+    }
     found = pair.slice(at + 1);
   }
   return found;
 }
 
-/** Browsers guard our prefixes only where they recognise them; another spelling can be planted from a sibling site. */
-function looksLike(given: string, name: string): boolean {
-  if (given.length < name.length) return false;
-  const decoded = given.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
+/** Browsers enforce a prefix only in a spelling that they recognise; a sibling site can plant any other. */
+function looksLike(other: string, name: string): boolean {
+  if (other.length < name.length) return false;
+  const decoded = other.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
   return decoded.replace(/[^\w-]/g, '').toLowerCase() === name.toLowerCase();
 }
 
-/** Lets an instance write cookies, by the host's @fastify/cookie if it has it. Ours are read where they are needed. */
+/** Lets an instance write cookies, using the host's @fastify/cookie if there is one. {@link readCookie} reads them. */
 export async function enableCookies(instance: FastifyInstance): Promise<void> {
   if (!instance.hasReplyDecorator('setCookie')) await instance.register(cookie, { hook: false });
 }

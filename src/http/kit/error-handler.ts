@@ -17,27 +17,27 @@ import { type FieldError, Problem, type ProblemCode } from './problem.js';
 
 const HEADERS = { 'content-type': 'application/problem+json', ...PROTECTIVE_HEADERS };
 
-/** What Node's HTTP parser says; every other word of its is a malformed request. */
-const CLIENT_ERRORS: Record<string, ProblemCode> = {
+/** Node HTTP parser error codes; any other is a 400. */
+const PARSER_ERRORS: Record<string, ProblemCode> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
   HPE_HEADER_OVERFLOW: 'headers_too_large',
 };
 
-/** Answers every error as `application/problem+json` (RFC 9457). Never writes a cookie, never echoes a value. */
+/** Replies to every error with `application/problem+json` (RFC 9457). Never writes a cookie, never echoes a value. */
 export function errorHandler(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const problem = toProblem(error);
   logFault(error, problem, request, reply);
   return sendProblem(reply, problem);
 }
 
-/** Logs an error that is a fault of ours, or of what we stand on. */
+/** Logs an error if the service, or something that it depends on, is at fault. */
 export function logFault(
   error: unknown,
   { status, message }: Problem,
   { log, id: reqId }: FastifyRequest,
   { raw }: FastifyReply,
 ): void {
-  // A flood is turned away in good order; a stack for each of it would cost more than the refusal.
+  // Expected in a flood, when a stack trace per request would cost more than the refusal itself.
   if (error instanceof BusyError) log.warn({ reqId }, error.message);
   else if (status >= 500 && !raw.destroyed) log.error({ err: error, reqId }, message);
 }
@@ -50,12 +50,10 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
     .send(toBody(problem));
 }
 
-/**
- * Answers what could not be read as a request. Nothing is logged: Node's error holds every byte of it, tokens included.
- */
+/** Replies to bytes that are no valid request. Logs nothing: Node's error holds all of them, tokens included. */
 export function clientErrorHandler(error: NodeJS.ErrnoException, socket: Socket): void {
   if (!socket.writable) return;
-  const problem = new Problem(CLIENT_ERRORS[String(error.code)] ?? 'invalid_request');
+  const problem = new Problem(PARSER_ERRORS[String(error.code)] ?? 'invalid_request');
   const { status } = problem;
   const body = JSON.stringify(toBody(problem));
   const headers = { ...HEADERS, 'content-length': Buffer.byteLength(body), connection: 'close' };
@@ -68,7 +66,7 @@ function toBody({ status, code, message, extensions }: Problem) {
   return { title: STATUS_CODES[status], status, code, detail: message, ...extensions };
 }
 
-/** The problem that an error is answered as. */
+/** Converts any error to the problem that it is reported as. */
 export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof UnavailableError) {
@@ -93,7 +91,7 @@ export function toProblem(error: unknown): Problem {
   return fromFastifyError(error as Partial<FastifyError>);
 }
 
-/** What Fastify throws, and the hooks of a host app: a limit of its own, for example. */
+/** Converts the errors of Fastify and of the host's hooks, such as a rate limit. */
 function fromFastifyError(error: Partial<FastifyError>): Problem {
   if (error.validation) {
     const errors = fieldErrors(error.validationContext!, error.validation);
@@ -103,7 +101,7 @@ function fromFastifyError(error: Partial<FastifyError>): Problem {
     case 400:
       return new Problem('invalid_request', { cause: error });
     case 404:
-    case 414: // A parameter longer than any of ours names nothing.
+    case 414: // A path parameter longer than any valid one.
       return new Problem('not_found');
     case 413:
       return new Problem('payload_too_large');
@@ -118,7 +116,7 @@ function fromFastifyError(error: Partial<FastifyError>): Problem {
   }
 }
 
-/** At most one error a field, in the words of the schema. */
+/** Lists at most one error for each field, in the validator's words. */
 function fieldErrors(context: string, validation: readonly FastifySchemaValidationError[]): FieldError[] {
   const errors = new Map<string, string>();
   for (const { instancePath, message } of validation) {

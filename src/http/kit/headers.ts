@@ -1,6 +1,6 @@
 import type { onRequestHookHandler } from 'fastify';
 
-/** What protects an answer that is not a page, whatever it says: it is kept nowhere, is what it says it is, and runs and frames nothing. */
+/** Headers of every reply that is not a page: no caching, no content sniffing, no scripts, no framing, no referrer. */
 export const PROTECTIVE_HEADERS = {
   'cache-control': 'no-store',
   'x-content-type-options': 'nosniff',
@@ -8,10 +8,10 @@ export const PROTECTIVE_HEADERS = {
   'referrer-policy': 'no-referrer',
 } as const;
 
-/** For a service whose every origin is https. Whether it holds for subdomains too is for whoever owns them to say. */
+/** For a service that has only https origins. `includeSubDomains` is left to the owner of the domain. */
 export const STRICT_TRANSPORT = { 'strict-transport-security': 'max-age=31536000' } as const;
 
-/** Makes the hook that gives every answer these headers, with no promise for it. */
+/** Creates an `onRequest` hook that sets these headers on every reply. Calls back instead of costing a promise. */
 export function headersHook(headers: Readonly<Record<string, string>>): onRequestHookHandler {
   return (_request, reply, done) => {
     reply.headers(headers);

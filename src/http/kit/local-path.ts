@@ -1,11 +1,15 @@
 import { Problem } from './problem.js';
 
-/** Characters of a path to go on to. */
+/** The maximum length of a path to redirect to, in characters. */
 export const MAX_PATH_LENGTH = 2048;
 
-const ANY_ORIGIN = 'http://ours.invalid';
+const PLACEHOLDER_ORIGIN = 'http://ours.invalid';
 
-/** @throws {Problem} `invalid_request` for what a browser would not take as a path of this very origin. */
+/**
+ * Parses a path to redirect to, from the query parameter `to`.
+ *
+ * @throws {Problem} `invalid_request` if it could lead a browser to another origin.
+ */
 export function requireLocalPath(to: string): string {
   const path = parseLocalPath(to);
   if (path !== undefined) return path;
@@ -13,10 +17,10 @@ export function requireLocalPath(to: string): string {
   throw new Problem('invalid_request', { detail: `${field.field}: ${field.detail}.`, errors: [field] });
 }
 
-/** The path as a browser would ask for it; undefined for what could lead it to another origin. */
+/** Parses a path as a browser would; undefined if it could lead the browser to another origin. */
 export function parseLocalPath(to: string): string | undefined {
-  const url = URL.canParse(to, ANY_ORIGIN) ? new URL(to, ANY_ORIGIN) : undefined;
-  // A path such as `/.//example.com` comes out of the parser as one that leads to another host.
-  if (!to.startsWith('/') || url?.origin !== ANY_ORIGIN || url.pathname.startsWith('//')) return undefined;
+  const url = URL.canParse(to, PLACEHOLDER_ORIGIN) ? new URL(to, PLACEHOLDER_ORIGIN) : undefined;
+  // The parser turns `/.//example.com` into `//example.com`, which leads to another host.
+  if (!to.startsWith('/') || url?.origin !== PLACEHOLDER_ORIGIN || url.pathname.startsWith('//')) return undefined;
   return url.pathname + url.search + url.hash;
 }

@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { LatchkeyError, UnavailableError } from '../../errors.js';
 
-/** Every error of the OAuth endpoints (RFC 6749 section 5.2, RFC 7009 section 2.2.1), and two for faults of ours. */
+/** The status of every error of the OAuth endpoints (RFC 6749 section 5.2, RFC 7009 section 2.2.1). */
 export const oauthErrors = {
   invalid_request: 400,
   invalid_client: 401,
@@ -14,7 +14,7 @@ export const oauthErrors = {
 
 export type OAuthErrorCode = keyof typeof oauthErrors;
 
-/** An error that is answered as RFC 6749 section 5.2 wants it. `description` is ASCII without quotes and backslashes. */
+/** An error in the form of RFC 6749 section 5.2. Its `description` is ASCII without quotes and backslashes. */
 export class OAuthError extends LatchkeyError {
   declare readonly code: OAuthErrorCode;
   readonly status: number;
@@ -31,7 +31,7 @@ export class OAuthError extends LatchkeyError {
   }
 }
 
-/** Answers every error as JSON with `error` and `error_description`. Never echoes a value. */
+/** Replies to every error with JSON of `error` and `error_description`. Never echoes a value. */
 export function oauthErrorHandler(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const { code, status, headers, message } = toOAuthError(error);
   if (status >= 500 && !reply.raw.destroyed) request.log.error({ err: error }, message);

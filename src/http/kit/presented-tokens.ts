@@ -4,19 +4,20 @@ import { Problem } from './problem.js';
 
 const BEARER = /^bearer +([^ ]+) *$/i;
 
-/** How a client shows and receives its tokens. */
+/** How a client sends and receives its tokens. */
 export type Transport = 'cookie' | 'bearer';
 
-/** A token as it was shown, not yet looked at. */
+/** A token as the request carries it, not yet checked. */
 export interface PresentedToken {
   readonly token: string;
   readonly transport: Transport;
 }
 
 /**
- * The access token of a request: `Authorization: Bearer` (RFC 6750 section 2.1) or the cookie.
+ * Reads a request's access token from `Authorization: Bearer` (RFC 6750 section 2.1) or the cookie.
  *
- * @throws {Problem} `ambiguous_credentials` for both; `invalid_request` for a Bearer header without one token.
+ * @throws {Problem} `ambiguous_credentials` if the request has both; `invalid_request` if a Bearer header does not hold
+ *   exactly one token.
  */
 export function readAccessToken({ headers }: FastifyRequest, cookies: TokenCookies): PresentedToken | undefined {
   const cookie = readCookie(headers.cookie, cookies.access);
@@ -28,7 +29,7 @@ export function readAccessToken({ headers }: FastifyRequest, cookies: TokenCooki
   const token = BEARER.exec(authorization)?.[1];
   if (token === undefined) {
     throw new Problem('invalid_request', {
-      detail: 'The Authorization header must be: Bearer, a space and the access token.',
+      detail: 'The Authorization header must be "Bearer", a space and the access token.',
       headers: challenge('invalid_request'),
     });
   }
@@ -36,9 +37,10 @@ export function readAccessToken({ headers }: FastifyRequest, cookies: TokenCooki
 }
 
 /**
- * The refresh token of a request: in the body, or the cookie.
+ * Reads a request's refresh token from the body or the cookie.
  *
- * @throws {Problem} `ambiguous_credentials` for both.
+ * @param inBody the refresh token of the request body, if it has one.
+ * @throws {Problem} `ambiguous_credentials` if the request has both.
  */
 export function readRefreshToken(
   { headers }: FastifyRequest,
@@ -53,7 +55,7 @@ export function readRefreshToken(
   return cookie === undefined ? undefined : { token: cookie, transport: 'cookie' };
 }
 
-/** The header that goes with a 401 (RFC 6750 section 3; `max_age`, in seconds, RFC 9470 section 3). */
+/** Builds the `WWW-Authenticate` header (RFC 6750 section 3; `max_age` is in seconds, RFC 9470 section 3). */
 export function challenge(
   error?: 'invalid_request' | 'invalid_token' | 'insufficient_scope' | 'insufficient_user_authentication',
   more: { max_age?: number; scope?: string } = {},

@@ -5,11 +5,11 @@ import { Problem } from './problem.js';
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /**
- * Refuses a state-changing request that another site makes, a forged login included (OWASP ASVS 5.0 V3.5).
+ * Rejects state-changing requests from other sites, forged logins included (OWASP ASVS 5.0 V3.5).
  *
- * With our cookies, a request must show that it comes from one of `origins`. Without, it must not show the contrary;
- * with neither `Sec-Fetch-Site` nor `Origin` it is no browser's. `Authorization` cannot be added across sites
- * without leave, so it is proof enough where no cookie of ours is there.
+ * A request with our cookies must prove that it comes from one of `origins`. A request without them is refused only if
+ * `Sec-Fetch-Site` or `Origin` show another site: with neither header, no browser sent it. Even then `Authorization`
+ * makes it acceptable, because a page of another site cannot add that header without our permission.
  *
  * @throws {Problem} `cross_site_request`
  */

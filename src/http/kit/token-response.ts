@@ -11,8 +11,10 @@ export const SessionBody = Type.Object(
     session_id: Type.String(),
     subject: Type.String(),
     username: Type.Optional(Type.String()),
-    authenticated_at: Instant('When the user last proved who they are'),
-    methods: Type.Unsafe<readonly string[]>(Type.Array(Type.String(), { description: 'How (RFC 8176)' })),
+    authenticated_at: Instant('When the user last authenticated'),
+    methods: Type.Unsafe<readonly string[]>(
+      Type.Array(Type.String(), { description: 'How the user authenticated (RFC 8176)' }),
+    ),
     expires_at: Instant('When the access token expires'),
     client_id: Type.Optional(Type.String()),
     scope: Type.Optional(Type.String()),
@@ -33,28 +35,33 @@ export function toSessionBody(principal: Principal): Static<typeof SessionBody> 
     client_id: client,
     scope,
     data,
-    // A serializer leaves out what is undefined.
+    // The serializer omits undefined properties.
   } as Static<typeof SessionBody>;
 }
 
-/** Milliseconds to whole seconds since 1970. */
+/** Converts milliseconds to whole seconds, rounding down. */
 export function toSeconds(ms: number): number {
   return Math.floor(ms / 1000);
 }
 
 export const TokensBody = Type.Object(
   {
-    access_token: Type.Optional(Type.String({ description: 'With the bearer transport only' })),
+    access_token: Type.Optional(Type.String({ description: 'Only with the bearer transport' })),
     token_type: Type.Optional(Type.Literal('Bearer')),
-    refresh_token: Type.Optional(Type.String({ description: 'With the bearer transport only' })),
-    expires_in: Type.Integer({ description: 'What is left of the access token, in seconds' }),
-    refresh_expires_in: Type.Integer({ description: 'What is left of the refresh token, in seconds' }),
+    refresh_token: Type.Optional(Type.String({ description: 'Only with the bearer transport' })),
+    expires_in: Type.Integer({ description: 'Remaining lifetime of the access token, in seconds' }),
+    refresh_expires_in: Type.Integer({ description: 'Remaining lifetime of the refresh token, in seconds' }),
     session: SessionBody,
   },
   { additionalProperties: false },
 );
 
-/** Hands a pair of tokens to its client, by the transport that it chose: in cookies or in the body, never both. */
+/**
+ * Delivers a pair of tokens by the client's transport: in cookies or in the body, never both.
+ *
+ * @param options `keepsRefreshToken` leaves the refresh cookie alone: the browser already has this refresh token.
+ * @returns the body of the reply.
+ */
 export function deliverTokens(
   reply: FastifyReply,
   cookies: TokenCookies,
@@ -67,7 +74,7 @@ export function deliverTokens(
   return toBodyWithoutTokens(tokens);
 }
 
-/** A pair of tokens in the body. */
+/** Builds the body that holds a pair of tokens. */
 export function toBearerBody(tokens: IssuedTokens): Static<typeof TokensBody> {
   const { access, refresh } = tokens.pair;
   return {

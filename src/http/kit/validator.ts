@@ -2,21 +2,21 @@ import { type TSchema, TypeGuard } from '@sinclair/typebox';
 import { TypeCompiler, ValueErrorType } from '@sinclair/typebox/compiler';
 import type { FastifySchemaCompiler } from 'fastify';
 
-/** Validates requests against their TypeBox schemas as they are: nothing is converted, filled in or removed. */
+/** Validates requests against their TypeBox schemas. Converts nothing, fills in no defaults and removes nothing. */
 export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema }) => {
   const check = TypeCompiler.Compile(schema);
   return (value) => {
     if (check.Check(value)) return { value };
     const error = [...check.Errors(value)].map(({ type, path, schema, message }) => ({
-      // The name of a property that is not ours comes from the client, and could be a secret in the wrong place.
+      // The client chose the name of an unexpected property; it could be a misplaced secret, so it is not echoed.
       instancePath: type === ValueErrorType.ObjectAdditionalProperties ? path.slice(0, path.lastIndexOf('/')) : path,
-      message: type === ValueErrorType.Union ? mustBeOneOf(schema, message) : message,
+      message: type === ValueErrorType.Union ? describeUnion(schema, message) : message,
     }));
     return { error: error as unknown as Error };
   };
 };
 
-function mustBeOneOf(schema: TSchema, otherwise: string): string {
-  if (!TypeGuard.IsUnion(schema) || !schema.anyOf.every((each) => TypeGuard.IsLiteral(each))) return otherwise;
+function describeUnion(schema: TSchema, fallback: string): string {
+  if (!TypeGuard.IsUnion(schema) || !schema.anyOf.every((each) => TypeGuard.IsLiteral(each))) return fallback;
   return `Expected one of ${schema.anyOf.map(({ const: word }) => String(word)).join(', ')}`;
 }

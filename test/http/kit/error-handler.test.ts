@@ -102,9 +102,9 @@ t.test('each refusal says in words what is wrong, and of the query too', async (
     detail: 'query.to: must be a path of this site, such as /account.',
   });
   const twice = await get('/auth/session', { cookie: `${ACCESS_COOKIE}=a; ${ACCESS_COOKIE}=b` });
-  t.equal(twice.json().detail, `The cookie ${ACCESS_COOKIE} is there twice.`);
+  t.equal(twice.json().detail, `The cookie ${ACCESS_COOKIE} appears twice.`);
   const alike = await get('/auth/session', { cookie: `${ACCESS_COOKIE.toLowerCase()}=a` });
-  t.equal(alike.json().detail, `A cookie only looks like ${ACCESS_COOKIE}.`);
+  t.equal(alike.json().detail, `A cookie has a name similar to ${ACCESS_COOKIE}.`);
 });
 
 t.test('prototype poisoning is 400', async (t) => {
