@@ -1,4 +1,4 @@
-// What coverage is asked of: all of src, and of no tool or setting that the tests load beside it.
+// The files whose coverage is measured: all of src, and no tool or setting that the tests load besides.
 import { readdirSync } from 'node:fs';
 
 const sources = readdirSync(new URL('../src', import.meta.url), { recursive: true })

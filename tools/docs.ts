@@ -1,4 +1,4 @@
-// Writes what is generated from the source: under docs/, and the pages that a test holds them to.
+// Writes the documents that are generated from the source, and the golden pages that a test compares with.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { configurationPage } from './configuration-page.js';
 import { errorsPage } from './errors-page.js';

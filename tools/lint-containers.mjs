@@ -1,4 +1,4 @@
-// Lets docker-compose judge docker-compose.yml, without an engine: it must hold with a token key, and only with one.
+// Validates docker-compose.yml with docker-compose, without an engine: it must be valid with a token key, and only then.
 import { spawnSync } from 'node:child_process';
 
 const { TOKEN_KEYS_FILE, ...environment } = process.env;
@@ -23,4 +23,4 @@ const withoutKey = config({});
 if (withoutKey.status === 0) fail('docker-compose.yml is accepted without a token key');
 if (!withoutKey.stderr.includes('TOKEN_KEYS_FILE')) fail(`Refused for another reason: ${withoutKey.stderr}`);
 
-console.log('docker-compose.yml is valid, and refused without TOKEN_KEYS_FILE');
+console.log('docker-compose.yml is valid with TOKEN_KEYS_FILE, and refused without it');

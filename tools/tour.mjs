@@ -1,5 +1,5 @@
-// Walks the seven steps of a session against a running service, and shows what each does in Redis.
-// npm run tour [url]; REDIS_URL and REDIS_PREFIX as for the service, whose own Redis is found by itself.
+// Walks through the seven steps of a session against a running service, and shows what each changes in Redis.
+// npm run tour [url]; takes REDIS_URL and REDIS_PREFIX like the service, and finds its private Redis by itself.
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ const prefix = process.env.REDIS_PREFIX || 'lk:';
 const username = `tour-${randomBytes(4).toString('hex')}`;
 const passwords = { first: 'a passphrase for the tour', second: 'another passphrase for it' };
 
-const redis = await connected();
+const redis = await connectToRedis();
 let failures = 0;
 let watched = [];
 let keys = new Map();
@@ -24,13 +24,13 @@ try {
   );
 }
 redis?.disconnect();
-console.log(failures === 0 ? '\nEvery step went as it should.' : `\nNot as it should: ${failures}.`);
+console.log(failures === 0 ? '\nEvery step gave the expected result.' : `\nUnexpected results: ${failures}.`);
 process.exitCode = failures === 0 ? 0 : 1;
 
 async function tour() {
-  heading('First, a user');
+  heading('First, register a user');
   const user = await ask('POST', '/auth/register', { body: { username, password: passwords.first }, status: 201 });
-  if (!user.subject) throw new Error('without a user there is no tour');
+  if (!user.subject) throw new Error('the tour needs a user');
   watch(user.subject);
   await showChanges({ added: ['user', 'login'] });
 
@@ -60,11 +60,11 @@ async function tour() {
   await showChanges({ added: ['access'], changed: ['session'] });
   check(renewed.refresh_token !== phone.refresh_token && renewed.access_token !== phone.access_token, 'a new pair');
   const again = await ask('POST', '/auth/refresh', { body: { refresh_token: phone.refresh_token }, status: 200 });
-  check(again.refresh_token === renewed.refresh_token, 'whoever repeats a refresh gets the same pair again');
+  check(again.refresh_token === renewed.refresh_token, 'the same pair when a refresh is repeated');
   await ask('GET', '/auth/session', { bearer: renewed, status: 200 });
   await showChanges({ changed: ['session', 'access'] }, { within: 2_000 });
 
-  heading('5. A refresh token that is of no use');
+  heading('5. A refresh token that is not valid');
   await ask('POST', '/auth/refresh', {
     body: { refresh_token: 'lkr_' },
     status: 403,
@@ -83,7 +83,7 @@ async function tour() {
     reason: 'logged_out',
   });
 
-  heading('7. The user ends devices and changes the password');
+  heading('7. The user ends sessions on other devices and changes the password');
   const laptop = await logIn();
   const tablet = await logIn();
   const desktop = await logIn();
@@ -98,7 +98,7 @@ async function tour() {
   await ask('GET', '/auth/session', { bearer: desktop, status: 401, code: 'invalid_token' });
 
   const change = { current_password: passwords.first, new_password: passwords.second };
-  const anew = await ask('POST', '/auth/password', { bearer: laptop, body: change, status: 200 });
+  const changed = await ask('POST', '/auth/password', { bearer: laptop, body: change, status: 200 });
   await showChanges({ added: ['access', 'session', 'ended'], removed: ['access', 'session'], changed: ['user'] });
   await ask('POST', '/auth/refresh', {
     body: { refresh_token: laptop.refresh_token },
@@ -111,11 +111,11 @@ async function tour() {
     code: 'invalid_credentials',
   });
 
-  heading('And in a browser, the tokens are in cookies');
+  heading('For browsers, the tokens are in cookies');
   await ask('POST', '/auth/login', { body: { username, password: passwords.second }, status: 200 });
-  await ask('POST', '/auth/logout', { bearer: anew, status: 204 });
+  await ask('POST', '/auth/logout', { bearer: changed, status: 204 });
   await showChanges({ removed: ['access', 'session', 'sessions'] });
-  console.log(`\nThe user ${username} stays, without a session.`);
+  console.log(`\nThe user ${username} remains, without a session.`);
 }
 
 async function logIn() {
@@ -130,11 +130,13 @@ async function ask(method, path, { body, bearer, status, code, reason }) {
     ...(body && { 'content-type': 'application/json' }),
     ...(bearer && { authorization: `Bearer ${bearer.access_token}` }),
   };
-  console.log(`\n→ ${method} ${path}${bearer ? '  Authorization: Bearer lka_…' : ''}${body ? `  ${shown(body)}` : ''}`);
+  console.log(
+    `\n→ ${method} ${path}${bearer ? '  Authorization: Bearer lka_…' : ''}${body ? `  ${redact(body)}` : ''}`,
+  );
   const reply = await fetch(service + path, { method, headers, ...(body && { body: JSON.stringify(body) }) });
   const text = await reply.text();
   const answer = text === '' ? {} : JSON.parse(text);
-  console.log(`← ${reply.status}${text && `  ${shown(answer)}`}`);
+  console.log(`← ${reply.status}${text && `  ${redact(answer)}`}`);
   for (const cookie of reply.headers.getSetCookie())
     console.log(`  Set-Cookie: ${cookie.replace(/(lk[ar]_)[\w-]+/, '$1…')}`);
   check(reply.status === status, `status ${status}`);
@@ -153,14 +155,14 @@ function check(holds, what) {
   console.log(`  ✗ expected: ${what}`);
 }
 
-function shown(body) {
+function redact(body) {
   return JSON.stringify(body, (name, value) => (name.endsWith('password') ? '…' : value)).replace(
     /(lk[ar]_)[^"]*/g,
     '$1…',
   );
 }
 
-async function connected() {
+async function connectToRedis() {
   const socket = join(process.env.DATA_DIRECTORY || '.latchkey', 'redis.sock');
   const location = process.env.REDIS_URL?.replace(/^unix:\/\//, '') || (existsSync(socket) ? socket : undefined);
   if (location && !location.includes(',')) {
@@ -174,7 +176,7 @@ async function connected() {
     )
       return client;
   }
-  console.log('What changes in Redis is not shown: there is no single one at REDIS_URL or in .latchkey/');
+  console.log('Changes in Redis are not shown: there is no single server at REDIS_URL or in .latchkey/');
   return undefined;
 }
 
@@ -183,7 +185,7 @@ function watch(subject) {
   watched = [`${prefix}{${partition}}:*`, `${prefix}login:${username}`];
 }
 
-/** Tells what happened to the user's keys since the last time, and checks the kinds of those. */
+/** Prints how the user's keys changed since the last call, and checks that keys of the expected kinds did. */
 async function showChanges(expected, { within = 0 } = {}) {
   if (!redis) return;
   const before = keys;
@@ -202,14 +204,15 @@ async function showChanges(expected, { within = 0 } = {}) {
       kinds.filter((kind) => !changes[change].some((name) => kindOf(name) === kind)).map((kind) => `${kind} ${change}`),
     );
   } while (missing.length > 0 && Date.now() < deadline);
-  for (const name of changes.added) console.log(`  redis + ${short(name)}  ${lifetime(keys.get(name).ttlMs)}`);
-  for (const name of changes.changed) console.log(`  redis ~ ${short(name)}  ${lifetime(keys.get(name).ttlMs)}`);
-  for (const name of changes.removed) console.log(`  redis - ${short(name)}`);
+  for (const name of changes.added) console.log(`  redis + ${shorten(name)}  ${formatLifetime(keys.get(name).ttlMs)}`);
+  for (const name of changes.changed)
+    console.log(`  redis ~ ${shorten(name)}  ${formatLifetime(keys.get(name).ttlMs)}`);
+  for (const name of changes.removed) console.log(`  redis - ${shorten(name)}`);
   for (const what of missing) check(false, `Redis: ${what}`);
   for (const [name, { ttlMs }] of keys) {
     check(
       (ttlMs === -1) === ['user', 'login'].includes(kindOf(name)),
-      `Redis: every key but the user's with an expiry, not ${short(name)}`,
+      `Redis: an expiry on every key except the user's, unlike ${shorten(name)}`,
     );
   }
 }
@@ -234,12 +237,12 @@ function kindOf(name) {
     .split(':')[0];
 }
 
-function short(name) {
+function shorten(name) {
   return name.replace(/[\w-]{20,}$/, (id) => `${id.slice(0, 6)}…`);
 }
 
-function lifetime(ttlMs) {
-  if (ttlMs === -1) return 'for good';
+function formatLifetime(ttlMs) {
+  if (ttlMs === -1) return 'without expiry';
   const seconds = ttlMs / 1_000;
   if (seconds < 120) return `for ${Math.round(seconds)} s`;
   return seconds < 172_800 ? `for ${Math.round(seconds / 60)} min` : `for ${Math.round(seconds / 86_400)} days`;

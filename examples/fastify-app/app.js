@@ -3,7 +3,7 @@ import latchkey from 'latchkey';
 
 const RECENT_MS = 5 * 60_000;
 
-/** Notes, each user's own, behind a login: `options` are the plugin's. */
+/** An app with notes for each user. `options` are those of the plugin. */
 export async function buildApp(options) {
   const app = Fastify({ logger: { level: 'warn' } });
   await app.register(latchkey, { pages: { name: 'Notes' }, ...options });
@@ -15,7 +15,7 @@ export async function buildApp(options) {
 
   await app.register(
     async (api) => {
-      // Every route in here needs a session; without one the answer is 401, and the handler does not run.
+      // Every route in here needs a session. Without one the response is a 401, and the handler does not run.
       api.addHook('onRequest', app.latchkey.requireSession());
 
       api.get('/notes', ({ principal }) => ({ notes: notesOf(principal.subject) }));
@@ -26,7 +26,7 @@ export async function buildApp(options) {
         return reply.code(201).send({ text });
       });
 
-      // What cannot be undone asks for a login of the last five minutes.
+      // Deleting cannot be undone, so it needs a login of the last five minutes.
       api.delete(
         '/notes',
         { onRequest: app.latchkey.requireSession({ recentMs: RECENT_MS }) },

@@ -8,7 +8,7 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => app.close
 await app.listen({ port: Number(PORT), host: '127.0.0.1' });
 console.log(`Notes at http://localhost:${app.server.address().port}`);
 
-/** To try it without a Redis: a private one that ends with this process. */
+/** For a try without a Redis: a private one that ends with this process. */
 async function privateRedis() {
   const { startTestSessions } = await import('latchkey/testing');
   return (await startTestSessions()).options;

@@ -1,21 +1,21 @@
 -- http-request lua.latchkey <url>: asks latchkey who sends a request.
--- Sets txn.latchkey_status (503 without an answer) and, for 200, txn.latchkey_subject and txn.latchkey_session.
+-- Sets txn.latchkey_status (503 if latchkey does not answer) and, for 200, txn.latchkey_subject and txn.latchkey_session.
 
 local CREDENTIALS = { "cookie", "authorization" }
 local TIMEOUT_MS = 5000
 
 core.register_action("latchkey", { "http-req" }, function(txn, url)
-  local given, shown = txn.http:req_get_headers(), {}
+  local received, sent = txn.http:req_get_headers(), {}
   for _, name in ipairs(CREDENTIALS) do
-    -- All of them, so that latchkey refuses what is there twice. HAProxy counts them from 0.
-    local values = given[name]
+    -- Sends all values, so that latchkey refuses duplicates. HAProxy counts them from 0.
+    local values = received[name]
     if values then
-      shown[name] = {}
-      for index = 0, #values do shown[name][index + 1] = values[index] end
+      sent[name] = {}
+      for index = 0, #values do sent[name][index + 1] = values[index] end
     end
   end
 
-  local answer = core.httpclient():get { url = url, headers = shown, timeout = TIMEOUT_MS }
+  local answer = core.httpclient():get { url = url, headers = sent, timeout = TIMEOUT_MS }
   local status = answer and answer.status or 0
   txn:set_var("txn.latchkey_status", status >= 200 and status or 503)
   if status == 200 then

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 
 const PORT = process.env.PORT ?? '8080';
 
-// An API that believes nginx, which alone can reach it.
+// An API that trusts the headers of nginx, since nothing else can reach it.
 const api = createServer(({ headers }, response) => {
   response.setHeader('content-type', 'application/json');
   response.end(JSON.stringify({ hello: decodeURIComponent(headers['x-latchkey-subject'] ?? 'nobody') }));
@@ -38,7 +38,7 @@ const conf = readFileSync(join(import.meta.dirname, 'nginx.conf'), 'utf8')
   .replace('127.0.0.1:4000', `127.0.0.1:${api.address().port}`)
   .replace('root site', `root ${directory}/site`);
 writeFileSync(join(directory, 'nginx.conf'), conf);
-// As root, its workers would be nobody, who cannot read here.
+// Started by root, workers would run as nobody, who cannot read this directory.
 const user = process.getuid() === 0 ? ['-g', 'user root;'] : [];
 const nginx = spawn('/usr/sbin/nginx', ['-p', directory, '-c', join(directory, 'nginx.conf'), ...user], {
   stdio: 'inherit',
@@ -49,7 +49,7 @@ const ended = [nginx, service].map((child) => once(child, 'close'));
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, stop);
 console.log(`The site is at http://localhost:${PORT}`);
 
-// When one of them ends, all do.
+// When one of them ends, stop the other.
 await Promise.race(ended);
 stop();
 await Promise.all(ended);

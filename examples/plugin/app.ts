@@ -1,7 +1,7 @@
 import Fastify, { type FastifyInstance } from 'fastify';
 import latchkey, { type LatchkeyOptions } from 'latchkey';
 
-/** An app of yours: latchkey brings `/auth`, and a hook for the routes that need someone to be logged in. */
+/** Your own app: the plugin adds the `/auth` routes, and a hook for routes that need a session. */
 export async function buildApp(options: LatchkeyOptions): Promise<FastifyInstance> {
   const app = Fastify();
   await app.register(latchkey, options);

@@ -17,13 +17,13 @@ test('a browser sees its own orders', async () => {
   assert.deepEqual((await orders(ada.browserHeaders)).json(), { of: 'ada' });
 });
 
-test('an API client whose token has expired is told so', async () => {
+test('an API client whose token has expired gets a 401', async () => {
   const ada = await sessions.signIn('ada');
   await ada.expire();
   assert.equal((await orders(ada.bearerHeaders)).statusCode, 401);
 });
 
-test('a session that was revoked is over at once', async () => {
+test('a revoked session gets a 401 at once', async () => {
   const ada = await sessions.signIn('ada');
   await ada.revoke();
   assert.equal((await orders(ada.browserHeaders)).statusCode, 401);

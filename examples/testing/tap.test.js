@@ -16,13 +16,13 @@ t.test('a browser sees its own orders', async (t) => {
   t.same((await orders(ada.browserHeaders)).json(), { of: 'ada' });
 });
 
-t.test('an API client whose token has expired is told so', async (t) => {
+t.test('an API client whose token has expired gets a 401', async (t) => {
   const ada = await sessions.signIn('ada');
   await ada.expire();
   t.equal((await orders(ada.bearerHeaders)).statusCode, 401);
 });
 
-t.test('a session that was revoked is over at once', async (t) => {
+t.test('a revoked session gets a 401 at once', async (t) => {
   const ada = await sessions.signIn('ada');
   await ada.revoke();
   t.equal((await orders(ada.browserHeaders)).statusCode, 401);

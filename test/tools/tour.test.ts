@@ -27,7 +27,7 @@ function tour(
 
 const withRedis = { REDIS_URL: service.redis.url, REDIS_PREFIX: service.config.redisPrefix };
 
-t.test('the seven steps go as they should, and no token is shown', async (t) => {
+t.test('the tour walks through the seven steps and prints no token or password', async (t) => {
   const { code, output } = await tour(service.url, withRedis, t.testdir());
   t.equal(code, 0, output);
   for (let step = 1; step <= 7; step++) t.match(output, `── ${step}. `);
@@ -35,17 +35,17 @@ t.test('the seven steps go as they should, and no token is shown', async (t) => 
   t.match(output, /^ {2}redis \+ \S+session:\S+ {2}for 30 days$/m);
   t.notMatch(output, /lk[ar]_[\w-]/);
   t.notMatch(output, /passphrase/);
-  t.match(output, /Every step went as it should\.$/m);
+  t.match(output, /Every step gave the expected result\.$/m);
 });
 
-t.test('without its Redis it shows the answers alone', async (t) => {
+t.test('the tour prints only the responses when it cannot find the Redis of the service', async (t) => {
   const { code, output } = await tour(service.url, {}, t.testdir());
   t.equal(code, 0, output);
-  t.match(output, /What changes in Redis is not shown/);
+  t.match(output, /Changes in Redis are not shown/);
   t.notMatch(output, /redis [+~-]/);
 });
 
-t.test('where something is not as it should be, it says so and fails', async (t) => {
+t.test('the tour reports what it expected, and fails, when a step has another result', async (t) => {
   const closed = await startService({ registration: 'closed' }, { redis: service.redis });
   t.teardown(() => closed.close());
   const refused = await tour(closed.url, {}, t.testdir());
