@@ -8,34 +8,34 @@ const WHAT_TO_DO: Partial<Record<ProblemCode, string>> = {
   invalid_token: 'Refresh, and repeat the request with the new access token.',
   insufficient_user_authentication: 'Ask the user to log in again; refreshing does not help.',
   reauthentication_required: 'Go to the login page; `reason` says what to tell the user.',
-  cross_site_request: 'Send it from a page of one of the origins in `PUBLIC_ORIGIN`, or show a bearer token.',
-  password_not_allowed: 'Ask for another; `reason` says why.',
-  too_many_requests: 'Wait for the seconds in `Retry-After`.',
-  unavailable: 'Repeat the request after the seconds in `Retry-After`; nobody is logged out by this.',
+  cross_site_request: 'Send it from a page on one of the origins in `PUBLIC_ORIGIN`, or with a bearer token.',
+  password_not_allowed: 'Ask for another password; `reason` says why.',
+  too_many_requests: 'Wait as many seconds as `Retry-After` says.',
+  unavailable: 'Repeat the request after as many seconds as `Retry-After` says; it logs nobody out.',
 };
 
 const REFRESH_REASONS: Record<EndedReason | 'missing' | 'invalid' | 'unknown', string> = {
   missing: 'The request carries no refresh token.',
-  invalid: 'It is not a refresh token of this service, or was signed with a token key that has been dropped.',
-  unknown: 'Nothing is known of its session: it has expired, or ended more than seven days ago.',
+  invalid: 'It is not a refresh token of this service, or it was signed with a token key that has been dropped.',
+  unknown: 'Its session is unknown: it has expired, or ended more than seven days ago.',
   logged_out: 'The user logged out with this session.',
-  logged_out_elsewhere: 'The user ended it from another device.',
+  logged_out_elsewhere: 'The user ended the session from another device.',
   password_changed: 'The password was changed.',
   superseded: 'The same user logged in again with the same browser or client.',
-  reused: 'A refresh token came back after its successor had been used: it may have been stolen, so the session ended.',
+  reused: 'A refresh token came back after its successor was used. It may have been stolen, so the session ended.',
   evicted: 'The user had more sessions than `SESSIONS_PER_USER` allows.',
-  revoked: 'An operator, or an application, ended it.',
+  revoked: 'An operator or an application ended the session.',
 };
 
 const PASSWORD_REASONS: Record<PasswordRefusal, string> = {
   malformed: 'It is not well-formed Unicode.',
   too_short: 'It has fewer characters than `PASSWORD_MIN_LENGTH`.',
   too_long: 'It has more than 1,024 characters.',
-  too_common: 'It is one of the first that a guesser would try.',
+  too_common: 'It is one of the first passwords that an attacker would try.',
   is_username: 'It is the username.',
 };
 
-/** docs/errors.md, from the tables that errors are answered by. */
+/** The text of docs/errors.md, from the tables that the error handlers use. */
 export function errorsPage(): string {
   return `# Errors
 
@@ -47,7 +47,7 @@ Every error is an \`application/problem+json\` (RFC 9457), except on the OAuth e
 { "title": "Forbidden", "status": 403, "code": "reauthentication_required", "detail": "…", "reason": "logged_out" }
 \`\`\`
 
-\`code\` and \`reason\` are stable: decide by them. \`detail\` is for people and may change. A malformed request names its fields in \`errors\`, each a \`field\`, such as \`body.password\`, and a \`detail\`. No error repeats a value that was sent, and none writes a cookie. A 401 comes with \`WWW-Authenticate\`, a 429 and a 503 with \`Retry-After\`.
+\`code\` and \`reason\` are stable, so branch on them. \`detail\` is for people and may change. For a malformed request, \`errors\` lists the wrong fields, each with a \`field\`, such as \`body.password\`, and a \`detail\`. No error repeats a value of the request, and none writes a cookie. A 401 has \`WWW-Authenticate\`; a 429 and a 503 have \`Retry-After\`.
 
 ${table(
   ['status', 'code', 'means', 'what to do'],
@@ -66,7 +66,7 @@ ${reasons(REFRESH_REASONS)}
 ${reasons(PASSWORD_REASONS)}
 ## OAuth
 
-The OAuth endpoints answer with \`{"error": …, "error_description": …}\` (RFC 6749 section 5.2).
+The OAuth endpoints respond with \`{"error": …, "error_description": …}\` (RFC 6749 section 5.2).
 
 ${table(
   ['status', 'error'],
