@@ -9,15 +9,17 @@ import { type OidcProvider, Providers } from './federation/providers.js';
 import { authRoutes } from './http/auth/index.js';
 import { requireSession, type SessionHook, type SessionRequirements } from './http/flows/guards.js';
 import type { AuthEvent } from './http/flows/audit.js';
-import type { Services, VerifyCredentials } from './http/flows/services.js';
+import type { LocalUsers, Services, VerifyCredentials } from './http/flows/services.js';
 import { TokenCookies } from './http/kit/cookies.js';
 import { type OAuthClient, OAuthClients } from './http/oauth/clients.js';
 import { oauthRoutes } from './http/oauth/index.js';
 import { oidcRoutes } from './http/oidc/index.js';
 import { type Brand, pageRoutes } from './http/pages/index.js';
-import { PasswordHasher } from './identity/hasher.js';
+import { UserDirectory } from './identity/directory.js';
+import { PasswordHasher } from './identity/password-hasher.js';
+import { Passwords } from './identity/passwords.js';
 import { Throttle } from './identity/throttle.js';
-import { Users } from './identity/users.js';
+import { Registration } from './identity/registration.js';
 import { checkNumbers, defaultCookieName, DEFAULTS, type Lifetimes, type ThrottleLimits } from './options.js';
 import { readRedisTime } from './redis/clock.js';
 import { Keys } from './redis/keys.js';
@@ -149,11 +151,7 @@ function withDefaults(options: LatchkeyOptions): Settings {
 
 function buildServices(app: FastifyInstance, settings: Settings, keys: Keys): Services {
   const clients = toClients(settings.redis);
-  const users = settings.verifyCredentials
-    ? undefined
-    : new Users(clients.scripts, keys, new PasswordHasher({ processes: settings.workers }), {
-        minimumPasswordLength: settings.passwordMinLength,
-      });
+  const users = settings.verifyCredentials ? undefined : buildLocalUsers(settings, clients.scripts, keys);
   return {
     sessions: new SessionStore(clients, {
       keys,
@@ -163,7 +161,7 @@ function buildServices(app: FastifyInstance, settings: Settings, keys: Keys): Se
       revocationReplicas: settings.revocationReplicas,
       onBackgroundFault: (error) => app.log.warn({ err: error }, 'a confirmation failed; the next use repeats it'),
     }),
-    verifyCredentials: settings.verifyCredentials ?? ((credentials) => users!.verify(credentials)),
+    verifyCredentials: settings.verifyCredentials ?? ((credentials) => users!.passwords.verify(credentials)),
     users,
     links: settings.oidcProviders?.length ? new Links(clients.scripts, keys) : undefined,
     throttle: new Throttle(clients.scripts, keys, settings),
@@ -177,6 +175,16 @@ function buildServices(app: FastifyInstance, settings: Settings, keys: Keys): Se
     recentAuthenticationMs: settings.recentAuthenticationMs,
     now: () => readRedisTime(clients.scripts),
     report: settings.onEvent ?? ((event) => app.log.info(event, `${event.event} ${event.outcome}`)),
+  };
+}
+
+function buildLocalUsers({ workers, passwordMinLength }: Settings, client: RedisClient, keys: Keys): LocalUsers {
+  const hasher = new PasswordHasher({ processes: workers });
+  const policy = { minimumLength: passwordMinLength };
+  return {
+    directory: new UserDirectory(client, keys),
+    registration: new Registration(client, keys, hasher, policy),
+    passwords: new Passwords(client, keys, hasher, policy),
   };
 }
 

@@ -1,6 +1,6 @@
 import { oauthErrors } from '../src/http/kit/oauth-error.js';
 import { type ProblemCode, problems } from '../src/http/kit/problem.js';
-import type { PasswordRefusal } from '../src/identity/password.js';
+import type { PasswordRefusal } from '../src/identity/password-policy.js';
 import type { EndedReason } from '../src/sessions/session.js';
 
 const WHAT_TO_DO: Partial<Record<ProblemCode, string>> = {

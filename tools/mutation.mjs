@@ -19,7 +19,7 @@ const DOCUMENTED = 'test/docs/openapi.test.ts';
 const PARTS = {
   sessions: ['test/sessions/{data,update,token,store,cluster}.test.ts'],
   identity: [
-    'test/identity/{network,disable,password,username,hasher,users}.test.ts',
+    'test/identity/{network,password-policy,username,password-hasher,directory,registration,passwords}.test.ts',
     'test/http/oidc/login.test.ts',
     'test/identity/{search,throttle}.test.ts',
   ],

@@ -3,7 +3,7 @@ import { LatchkeyError } from '../errors.js';
 import { DEFAULT_THROTTLE_LIMITS, type ThrottleLimits } from '../options.js';
 import type { Keys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
-import { BusyError } from './hasher.js';
+import { BusyError } from './password-hasher.js';
 import { networkOf } from './network.js';
 import { spellingOf } from './username.js';
 

@@ -15,8 +15,7 @@ import { registerOpenApi } from '../http/openapi/document.js';
 import { Problem } from '../http/kit/problem.js';
 import type { AuthEvent } from '../http/flows/audit.js';
 import { closeStalledConnections } from './slow-readers.js';
-import { PasswordHasher } from '../identity/hasher.js';
-import { Users } from '../identity/users.js';
+import { UserDirectory } from '../identity/directory.js';
 import { type Latchkey, latchkey } from '../plugin.js';
 import { callRedis } from '../redis/faults.js';
 import { Keys } from '../redis/keys.js';
@@ -79,7 +78,7 @@ export async function internalApp(
   if (config.adminKeys) {
     const services = {
       sessions,
-      users: new Users(clients.scripts, new Keys(config.redisPrefix), new PasswordHasher()),
+      users: new UserDirectory(clients.scripts, new Keys(config.redisPrefix)),
       adminKeys: new AdminKeys(config.adminKeys),
       report: reporting(app, onEvent),
     };

@@ -5,7 +5,7 @@ import t from 'tap';
 import { UnavailableError } from '../../src/errors.js';
 import { Throttle, TooManyAttemptsError } from '../../src/identity/throttle.js';
 import { DEFAULT_THROTTLE_LIMITS, type ThrottleLimits } from '../../src/options.js';
-import { BusyError } from '../../src/identity/hasher.js';
+import { BusyError } from '../../src/identity/password-hasher.js';
 import { Keys } from '../../src/redis/keys.js';
 import { connect } from '../../src/redis/connect.js';
 import { until } from '../support/redis/waiting.js';

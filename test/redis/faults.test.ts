@@ -1,7 +1,6 @@
 import t from 'tap';
 import { UnavailableError } from '../../src/errors.js';
-import { PasswordHasher } from '../../src/identity/hasher.js';
-import { Users } from '../../src/identity/users.js';
+import { UserDirectory } from '../../src/identity/directory.js';
 import { callRedis } from '../../src/redis/faults.js';
 import { Keys } from '../../src/redis/keys.js';
 import { startRedis } from '../support/redis.js';
@@ -14,7 +13,7 @@ t.test('what Redis cannot do for now is an outage; what was asked wrongly is not
     callRedis(() => client.call('NO-SUCH-COMMAND')),
     { name: 'ReplyError' },
   );
-  const users = new Users(client, new Keys('lk:'), new PasswordHasher());
+  const users = new UserDirectory(client, new Keys('lk:'));
   const nobody = 'x'.repeat(256);
   await t.rejects(users.enable(nobody), { code: 'invalid_subject' });
   await t.rejects(users.disabledSince(nobody), { code: 'invalid_subject' });

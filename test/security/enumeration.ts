@@ -15,7 +15,7 @@ const CONTROL_SAMPLES = 100;
 const PASSWORD = 'correct horse battery staple';
 const WRONG = 'not the right password';
 const UNKNOWN_WITHOUT_A_HASH: Edit = [
-  'src/identity/users.ts',
+  'src/identity/passwords.ts',
   "await this.#hasher.verifyNothing(password ?? '', signal)",
   'false',
 ];

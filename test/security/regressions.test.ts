@@ -435,11 +435,11 @@ incident('mass assignment: nothing that a request adds reaches stored data', {
   without: [
     ['src/http/auth/register.ts', '{ additionalProperties: false }', '{}'],
     [
-      'src/identity/users.ts',
-      'const subject = newSubject();\n    const keys',
-      'const { subject = newSubject() } = input as { subject?: string };\n    const keys',
+      'src/identity/registration.ts',
+      'const subject = generateSubject();\n    const keys',
+      'const { subject = generateSubject() } = input as { subject?: string };\n    const keys',
     ],
-    ['src/http/flows/register.ts', 'users.register({', 'users.register({ ...(request.body as object),'],
+    ['src/http/flows/register.ts', 'registration.register({', 'registration.register({ ...(request.body as object),'],
   ],
   async promised(service) {
     const chosen = randomBytes(16).toString('base64url');

@@ -44,7 +44,7 @@ const IMPORTS: readonly (readonly [rule: string, file: string, specifier: string
   ['no-neighbour-import', 'src/http/auth/offender.ts', '../pages/index.js'],
   ['no-neighbour-import', 'src/http/oidc/offender.ts', '../auth/continue.js'],
   ['no-neighbour-import', 'src/http/openapi/offender.ts', '../oauth/clients.js'],
-  ['no-neighbour-import', 'src/sessions/offender.ts', '../identity/hasher.js'],
+  ['no-neighbour-import', 'src/sessions/offender.ts', '../identity/password-hasher.js'],
   ['no-neighbour-import', 'src/identity/deeper/offender.ts', '../../sessions/store.js'],
   ['no-neighbour-import', 'src/webhooks/offender.ts', '../sessions/session.js'],
   ['no-upward-import', 'src/http/flows/offender.ts', '../auth/index.js'],

@@ -1,4 +1,4 @@
-import type { Users } from '../../identity/users.js';
+import type { UserDirectory } from '../../identity/directory.js';
 import type { SessionStore } from '../../sessions/store.js';
 import type { AuthEvent } from '../flows/audit.js';
 import type { AdminKeys } from './keys.js';
@@ -13,7 +13,7 @@ declare module 'fastify' {
 /** What the admin routes use. */
 export interface AdminServices {
   readonly sessions: Pick<SessionStore, 'issue' | 'list' | 'get' | 'update' | 'revoke' | 'revokeAll'>;
-  readonly users: Users;
+  readonly users: UserDirectory;
   readonly adminKeys: AdminKeys;
   readonly report: (event: AuthEvent) => void;
 }

@@ -55,7 +55,7 @@ export async function authRoutes(instance: FastifyInstance, services: Services):
 
 function cookieWritingRoutes(app: App, services: Services): void {
   if (services.users) {
-    registerRoute(app, services, services.users);
+    registerRoute(app, services, services.users.registration);
     passwordRoute(app, services, services.users);
   }
   loginRoute(app, services);

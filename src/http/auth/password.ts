@@ -1,9 +1,8 @@
 import { Type } from '@sinclair/typebox';
-import type { Users } from '../../identity/users.js';
 import { changePassword } from '../flows/change-password.js';
 import { readAccessToken } from '../kit/presented-tokens.js';
 import type { App } from '../kit/route.js';
-import type { Services } from '../flows/services.js';
+import type { LocalUsers, Services } from '../flows/services.js';
 import { deliverTokens, TokensBody } from '../kit/token-response.js';
 
 const Body = Type.Object(
@@ -11,7 +10,7 @@ const Body = Type.Object(
   { additionalProperties: false },
 );
 
-export function passwordRoute(app: App, services: Services, users: Users): void {
+export function passwordRoute(app: App, services: Services, users: LocalUsers): void {
   app.post(
     '/password',
     {

@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox';
-import type { Users } from '../../identity/users.js';
+import type { Registration } from '../../identity/registration.js';
 import { admitInBatches } from '../kit/admission-queue.js';
 import type { App } from '../kit/route.js';
 import type { Services } from '../flows/services.js';
@@ -8,7 +8,7 @@ import { register } from '../flows/register.js';
 const Body = Type.Object({ username: Type.String(), password: Type.String() }, { additionalProperties: false });
 const Reply = Type.Object({ subject: Type.String(), username: Type.String() });
 
-export function registerRoute(app: App, services: Services, users: Users): void {
+export function registerRoute(app: App, services: Services, registration: Registration): void {
   app.post(
     '/register',
     {
@@ -25,6 +25,7 @@ export function registerRoute(app: App, services: Services, users: Users): void 
       onRequest: admitInBatches(),
       schema: { summary: 'Register', body: Body, response: { 201: Reply } },
     },
-    async (request, reply) => reply.code(201).send(await register(request, reply, services, users, request.body)),
+    async (request, reply) =>
+      reply.code(201).send(await register(request, reply, services, registration, request.body)),
   );
 }

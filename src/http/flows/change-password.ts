@@ -1,11 +1,10 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { Users } from '../../identity/users.js';
 import type { IssuedTokens, Principal } from '../../sessions/session.js';
 import { challenge } from '../kit/presented-tokens.js';
 import { requestSource } from '../kit/device.js';
 import { Problem } from '../kit/problem.js';
 import { reportIfRefused } from './audit.js';
-import type { Services } from './services.js';
+import type { LocalUsers, Services } from './services.js';
 import { disconnectSignal } from '../kit/abort-signal.js';
 
 /**
@@ -18,7 +17,7 @@ export async function changePassword(
   request: FastifyRequest,
   reply: FastifyReply,
   services: Services,
-  users: Users,
+  { directory, passwords }: LocalUsers,
   { principal, current, replacement }: { principal: Principal; current: string; replacement: string },
 ): Promise<IssuedTokens> {
   const { subject, sessionId, scope, data } = principal;
@@ -31,11 +30,11 @@ export async function changePassword(
     { event: 'password_change', subject, sessionId, address },
     async () => {
       // Guesses count for the name that the user logs in by: it is the same password.
-      const username = (await users.get(subject))?.username ?? '';
-      const user = await throttle.guard({ username, address }, () => users.checkPassword(subject, current, signal));
+      const username = (await directory.get(subject))?.username ?? '';
+      const user = await throttle.guard({ username, address }, () => passwords.verifySubject(subject, current, signal));
       if (!user)
         throw new Problem('invalid_credentials', { detail: 'The current password is wrong.', headers: challenge() });
-      const credential = await users.newCredential(replacement, user.username, signal);
+      const credential = await passwords.hashNew(replacement, user.username, signal);
       // Nothing that was issued before survives, stolen or not: this device begins anew, with the new credential.
       await sessions.revokeAll(subject, {
         reason: 'password_changed',

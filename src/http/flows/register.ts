@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { Users } from '../../identity/users.js';
+import type { Registration } from '../../identity/registration.js';
 import { Problem } from '../kit/problem.js';
 import { reportIfRefused } from './audit.js';
 import type { Services } from './services.js';
@@ -9,20 +9,20 @@ import { disconnectSignal } from '../kit/abort-signal.js';
  * Registers a user, where anyone may.
  *
  * @throws {Problem} `registration_closed`
- * @throws {TooManyAttemptsError} and what {@link Users.register} throws.
+ * @throws {TooManyAttemptsError} and what {@link Registration.register} throws.
  */
 export async function register(
   request: FastifyRequest,
   reply: FastifyReply,
   services: Services,
-  users: Users,
+  registration: Registration,
   credentials: { readonly username: string; readonly password: string },
 ): Promise<{ subject: string; username: string }> {
   const address = request.ip;
   const user = await reportIfRefused(services, { event: 'register', address }, async () => {
     if (services.registration === 'closed') throw new Problem('registration_closed');
     await services.throttle.admitRegistration(address);
-    return users.register({ ...credentials, signal: disconnectSignal(reply) });
+    return registration.register({ ...credentials, signal: disconnectSignal(reply) });
   });
   services.report({ event: 'register', outcome: 'success', subject: user.subject, address });
   return user;

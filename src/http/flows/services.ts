@@ -1,6 +1,8 @@
 import type { Links } from '../../federation/links.js';
 import type { Throttle } from '../../identity/throttle.js';
-import type { Users } from '../../identity/users.js';
+import type { UserDirectory } from '../../identity/directory.js';
+import type { Passwords } from '../../identity/passwords.js';
+import type { Registration } from '../../identity/registration.js';
 import type { SessionStore } from '../../sessions/store.js';
 import type { TokenCookies } from '../kit/cookies.js';
 import type { Reporter } from './audit.js';
@@ -24,12 +26,19 @@ export type VerifyCredentials = (credentials: {
   readonly onKnown: (subject: string) => void;
 }) => Promise<VerifiedUser | undefined>;
 
+/** The users that register with this service and log in with a password. */
+export interface LocalUsers {
+  readonly directory: UserDirectory;
+  readonly registration: Registration;
+  readonly passwords: Passwords;
+}
+
 /** What the routes stand on. */
 export interface Services extends Reporter {
   readonly sessions: SessionStore;
   readonly verifyCredentials: VerifyCredentials;
-  /** Our own users; none where the host application has its own. */
-  readonly users: Users | undefined;
+  /** Undefined where the host application has users of its own. */
+  readonly users: LocalUsers | undefined;
   readonly throttle: Throttle;
   /** Which accounts at providers are whose; none where there is no provider. */
   readonly links: Links | undefined;

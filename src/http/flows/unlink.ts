@@ -21,7 +21,7 @@ export async function unlinkAccount(
   const link = linked.find((each) => each.id === id);
   if (!link) throw new Problem('not_found');
   // Users of a host application can always log in to it in another way.
-  const hasPassword = !services.users || (await services.users.get(subject)) !== undefined;
+  const hasPassword = !services.users || (await services.users.directory.get(subject)) !== undefined;
   if (linked.length === 1 && !hasPassword) throw new Problem('last_login_method');
   await links.unlink(subject, id);
   services.report({ event: 'account_unlink', outcome: 'success', subject, sessionId, address });

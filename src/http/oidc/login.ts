@@ -20,7 +20,7 @@ export async function logInWithAccount(
   const { iss: issuer, auth_time: authTime, sid } = claims;
   const subject = await resolveSubject(services, { provider, claims });
   if (typeof sid === 'string') await providerSessions.save({ issuer, sid }, subject);
-  const user = await users?.get(subject);
+  const user = await users?.directory.get(subject);
   const supersedes = await findCurrentSessionId(subject, request, services);
   const tokens = await sessions.issue({
     identity: {

@@ -84,6 +84,6 @@ export async function pageRoutes(instance: FastifyInstance, given: Omit<PagesOpt
     },
   );
   addLoginPage(app, options);
-  if (services.users) addRegisterPage(app, options, services.users);
+  if (services.users) addRegisterPage(app, options, services.users.registration);
   addAccountPage(app, options);
 }

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { Users } from '../../identity/users.js';
+import type { Registration } from '../../identity/registration.js';
 import { toProblem, logFault } from '../kit/error-handler.js';
 import { admitInBatches } from '../kit/admission-queue.js';
 import { login } from '../flows/login.js';
@@ -15,7 +15,7 @@ const Form = Type.Object({ username: Type.String(), password: Type.String() }, {
 
 const ABOUT_THE_USERNAME = new Set(['invalid_username', 'username_taken']);
 
-export function addRegisterPage(app: App, options: PagesOptions, users: Users): void {
+export function addRegisterPage(app: App, options: PagesOptions, registration: Registration): void {
   const { services, base, passwordMinLength: minimumLength } = options;
   const show = (request: FastifyRequest, reply: FastifyReply, page: CredentialsPage, status?: number) =>
     sendPage(reply, renderRegisterPage(buildContext(request, options), { ...page, minimumLength }), status);
@@ -30,7 +30,7 @@ export function addRegisterPage(app: App, options: PagesOptions, users: Users): 
     { config: { needs: 'nothing' }, onRequest: admitInBatches(), schema: { body: Form } },
     async (request, reply) => {
       try {
-        await register(request, reply, services, users, request.body);
+        await register(request, reply, services, registration, request.body);
         deliverTokens(reply, services.cookies, await login(request, reply, services, request.body), {
           transport: 'cookie',
         });

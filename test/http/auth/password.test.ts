@@ -1,5 +1,5 @@
 import t from 'tap';
-import { PasswordHasher } from '../../../src/identity/hasher.js';
+import { PasswordHasher } from '../../../src/identity/password-hasher.js';
 import { bearer, browser, CookieJar, PASSWORD, setCookies, startService } from '../../support/service.js';
 
 const NEW = 'an entirely different passphrase';

@@ -3,7 +3,7 @@ import t from 'tap';
 import { UnavailableError } from '../../../src/errors.js';
 import { errorHandler } from '../../../src/http/kit/error-handler.js';
 import { Problem } from '../../../src/http/kit/problem.js';
-import { BusyError } from '../../../src/identity/hasher.js';
+import { BusyError } from '../../../src/identity/password-hasher.js';
 
 const lines: Record<string, unknown>[] = [];
 const app = Fastify({

@@ -2,7 +2,7 @@ import { hash as argon2 } from 'argon2';
 import { availableParallelism } from 'node:os';
 import t from 'tap';
 import { UnavailableError } from '../../src/errors.js';
-import { BusyError, PasswordHasher } from '../../src/identity/hasher.js';
+import { BusyError, PasswordHasher } from '../../src/identity/password-hasher.js';
 
 const hasher = new PasswordHasher();
 

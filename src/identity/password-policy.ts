@@ -15,6 +15,12 @@ const MESSAGES: Record<Exclude<PasswordRefusal, 'too_short'>, string> = {
   is_username: 'The password is the username',
 };
 
+/** What a new password must be, apart from the rules that always hold. */
+export interface PasswordPolicy {
+  /** In characters (code points); 15 by default. */
+  readonly minimumLength?: number | undefined;
+}
+
 /** A password that this service does not take, and why; it never holds the password. */
 export class PasswordNotAllowedError extends LatchkeyError {
   readonly reason: PasswordRefusal;
@@ -55,7 +61,7 @@ export function normalizePassword(password: string): string {
  */
 export function checkNewPassword(
   password: string,
-  { minimumLength = DEFAULTS.passwordMinLength, username }: { minimumLength?: number | undefined; username: string },
+  { minimumLength = DEFAULTS.passwordMinLength, username }: PasswordPolicy & { readonly username: string },
 ): string {
   const normalized = normalizePassword(password);
   // Both forms, since one character can become eighteen (U+FDFA) and is no harder to guess for it.

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { checkNewPassword, normalizePassword, PasswordNotAllowedError } from '../../src/identity/password.js';
+import { checkNewPassword, normalizePassword, PasswordNotAllowedError } from '../../src/identity/password-policy.js';
 import { cpuMs } from '../support/cpu.js';
 
 const username = 'ada@example.org';

@@ -1,0 +1,135 @@
+import { UnavailableError } from '../errors.js';
+import type { Keys } from '../redis/keys.js';
+import { defineScript, type RedisClient } from '../redis/script.js';
+import type { PasswordHasher } from './password-hasher.js';
+import {
+  checkNewPassword,
+  normalizePassword,
+  PasswordNotAllowedError,
+  type PasswordPolicy,
+} from './password-policy.js';
+import { generateSubject, readNameHolder, readUser, type UserRecord } from './user-record.js';
+import { InvalidUsernameError, normalizeUsername } from './username.js';
+
+export const rehashPassword = defineScript({
+  file: new URL('./scripts/rehash.lua', import.meta.url),
+  keys: ['user'],
+  args: ['verified', 'rehashed'],
+  outcomes: ['replaced', 'changed'],
+});
+
+/** A user whose password was verified. */
+export interface VerifiedUser {
+  subject: string;
+  username: string;
+  /** The stored hash (PHC string) that matched. Whoever acts on it must check that it is still the one stored. */
+  credential: string;
+}
+
+/** Verifies the passwords of registered users, and hashes new ones. */
+export class Passwords {
+  readonly #client: RedisClient;
+  readonly #keys: Keys;
+  readonly #hasher: PasswordHasher;
+  readonly #policy: PasswordPolicy;
+
+  constructor(client: RedisClient, keys: Keys, hasher: PasswordHasher, policy: PasswordPolicy = {}) {
+    this.#client = client;
+    this.#keys = keys;
+    this.#hasher = hasher;
+    this.#policy = policy;
+  }
+
+  /**
+   * The user with this name and password. An unknown or disabled user, a wrong password, and a name or password that
+   * nobody can have all give the same `undefined`, at the cost of one hash each.
+   *
+   * @param input.onKnown told the subject whose name it is, if it is anybody's, whatever comes of the password.
+   * @throws {UnavailableError} when Redis does not answer or too many passwords are waiting to be hashed; the signal's
+   *   reason when it is aborted.
+   */
+  async verify(input: {
+    username: string;
+    password: string;
+    signal?: AbortSignal;
+    onKnown?: (subject: string) => void;
+  }): Promise<VerifiedUser | undefined> {
+    const username = valueUnless(InvalidUsernameError, () => normalizeUsername(input.username));
+    const user = username === undefined ? undefined : await this.#findByName(username);
+    if (user) input.onKnown?.(user.subject);
+    const verified = await this.#match(user, input.password, input.signal);
+    return verified && (await this.#rehashIfOutdated(verified, input.password));
+  }
+
+  /**
+   * As {@link verify}, for a subject: the password of a user who is logged in and wants to change it.
+   *
+   * @throws {UnavailableError} as verify.
+   */
+  async verifySubject(subject: string, password: string, signal?: AbortSignal): Promise<VerifiedUser | undefined> {
+    return this.#match(await readUser(this.#client, this.#keys, subject), password, signal);
+  }
+
+  /**
+   * Hashes a new password that the policy allows. Nothing is stored: the script that replaces the old hash also ends
+   * the sessions that began with it.
+   *
+   * @returns a PHC string.
+   * @throws {PasswordNotAllowedError}
+   * @throws {UnavailableError} when too many passwords are waiting to be hashed; the signal's reason when it is aborted.
+   */
+  async hashNew(password: string, username: string, signal?: AbortSignal): Promise<string> {
+    return this.#hasher.hash(checkNewPassword(password, { ...this.#policy, username }), signal);
+  }
+
+  async #findByName(username: string): Promise<UserRecord | undefined> {
+    const holder = await readNameHolder(this.#client, this.#keys, username);
+    // An unknown name also costs the second read, so that timing does not reveal whether it exists.
+    const user = await readUser(this.#client, this.#keys, holder ?? generateSubject());
+    return user?.username === username ? user : undefined;
+  }
+
+  async #match(
+    user: UserRecord | undefined,
+    input: string,
+    signal: AbortSignal | undefined,
+  ): Promise<VerifiedUser | undefined> {
+    const password = valueUnless(PasswordNotAllowedError, () => normalizePassword(input));
+    const matches =
+      user?.password === undefined || password === undefined
+        ? await this.#hasher.verifyNothing(password ?? '', signal)
+        : await this.#hasher.verify(user.password, password, signal);
+    if (!matches || !user?.password || user.createdAt === undefined || user.disabledAt !== undefined) return undefined;
+    return { subject: user.subject, username: user.username, credential: user.password };
+  }
+
+  /** Brings a hash up to today's parameters. Gives the user with the hash that is stored afterwards. */
+  async #rehashIfOutdated(user: VerifiedUser, input: string): Promise<VerifiedUser | undefined> {
+    const { subject, username, credential: verified } = user;
+    if (!this.#hasher.needsRehash(verified)) return user;
+    const password = normalizePassword(input);
+    try {
+      const rehashed = await this.#hasher.hash(password);
+      const keys = { user: this.#keys.user(subject) };
+      const reply = await rehashPassword(this.#client, { keys, args: { verified, rehashed } });
+      if (reply.outcome === 'replaced') return { subject, username, credential: rehashed };
+      // Either another login has rehashed it, or the password was changed. Only the former leaves this login valid.
+      const stored = reply['password'];
+      if (stored === undefined || !(await this.#hasher.verify(stored, password))) return undefined;
+      return { subject, username, credential: stored };
+    } catch (error) {
+      if (error instanceof UnavailableError) return user;
+      throw error;
+    }
+  }
+}
+
+/** The value, or undefined if computing it throws this kind of error. */
+function valueUnless<T>(refusal: new (...args: never[]) => Error, value: () => T): T | undefined {
+  try {
+    return value();
+  } catch (error) {
+    if (error instanceof refusal) return undefined;
+    throw error;
+  }
+}

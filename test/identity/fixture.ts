@@ -1,0 +1,73 @@
+import { randomBytes } from 'node:crypto';
+import { Redis } from 'ioredis';
+import { UserDirectory } from '../../src/identity/directory.js';
+import { PasswordHasher } from '../../src/identity/password-hasher.js';
+import type { PasswordPolicy } from '../../src/identity/password-policy.js';
+import { Passwords } from '../../src/identity/passwords.js';
+import { claimLogin, confirmUser, createUser, Registration } from '../../src/identity/registration.js';
+import { Keys } from '../../src/redis/keys.js';
+import type { RedisClient } from '../../src/redis/script.js';
+
+export const PASSWORD = 'correct horse battery staple';
+
+/** Counts the hashes it computes, for the tests that a failure costs what a success costs. */
+export class CountingHasher extends PasswordHasher {
+  jobs = 0;
+
+  override hash(...args: Parameters<PasswordHasher['hash']>) {
+    this.jobs++;
+    return super.hash(...args);
+  }
+
+  override verify(...args: Parameters<PasswordHasher['verify']>) {
+    this.jobs++;
+    return super.verify(...args);
+  }
+}
+
+/** Users under a prefix of their own. */
+export function usersOn(
+  client: RedisClient,
+  {
+    hasher = new CountingHasher({ queueLimit: 1000 }),
+    prefix = `${randomBytes(6).toString('hex')}:`,
+    ...policy
+  }: PasswordPolicy & { hasher?: PasswordHasher; prefix?: string } = {},
+) {
+  const keys = new Keys(prefix);
+  return {
+    prefix,
+    keys,
+    directory: new UserDirectory(client, keys),
+    registration: new Registration(client, keys, hasher, policy),
+    passwords: new Passwords(client, keys, hasher, policy),
+  };
+}
+
+/** The three steps of a registration, to be taken one at a time, as by a process that may die after any of them. */
+export function registrationSteps(
+  client: RedisClient,
+  { keys, username, passwordHash = 'none' }: { keys: Keys; username: string; passwordHash?: string },
+) {
+  const subject = randomBytes(16).toString('base64url');
+  const user = keys.user(subject);
+  const login = keys.login(username);
+  return {
+    subject,
+    user,
+    create: (pendingMs = 60_000) =>
+      createUser(client, { keys: { user }, args: { username, password: passwordHash, pendingMs } }),
+    claim: (gone = '') => claimLogin(client, { keys: { login }, args: { subject, gone } }),
+    confirm: () => confirmUser(client, { keys: { user }, args: {} }),
+  };
+}
+
+/** A connection that runs `before` ahead of each script: another process gets in between. */
+export class InterruptedRedis extends Redis {
+  before: (key: string) => Promise<unknown> = () => Promise.resolve();
+
+  override async evalsha(...args: unknown[]): Promise<unknown> {
+    await this.before(String(args[2]));
+    return super.evalsha(...(args as Parameters<Redis['evalsha']>));
+  }
+}
