@@ -44,7 +44,7 @@ const oneGet = { nodeOptions: ['--import', fileURLToPath(new URL('./one-get.mjs'
 export const contenders = {
   bare: {
     label: 'bare Fastify',
-    configuration: 'no session at all: a route with a response schema that answers a constant. The limit',
+    configuration: 'no session at all: a route with a response schema that returns a constant. The upper limit',
     start: peer('bare.mjs'),
   },
   latchkey: {
@@ -59,7 +59,7 @@ export const contenders = {
   },
   'latchkey-many': {
     label: 'latchkey, the service, 1,000 sessions',
-    configuration: 'the same, another session with each request: none shares the read of another',
+    configuration: 'the same, with another session in each request, so that no two share a read',
     start: serviceForMany,
   },
   'latchkey-host': {
@@ -73,8 +73,8 @@ export const contenders = {
     start: peer('latchkey-host.mjs', 'bearer'),
   },
   'one-get': {
-    label: 'latchkey, one GET a request',
-    configuration: 'the service with its gathered and shared lookups replaced by one `GET` for each request, cookie',
+    label: 'latchkey, one GET per request',
+    configuration: 'the service with its batched lookups replaced by one `GET` per request, cookie',
     start: (redis, options = {}) =>
       service(redis, 'cookie', { ...options, nodeOptions: [...oneGet.nodeOptions, ...(options.nodeOptions ?? [])] }),
   },
@@ -91,7 +91,7 @@ export const contenders = {
   },
   'jwt-eddsa': {
     label: '@fastify/jwt EdDSA',
-    configuration: 'Ed25519 keys, else as HS256 with a cookie',
+    configuration: 'Ed25519 keys, otherwise like HS256 with a cookie',
     start: peer('jwt.mjs', 'EdDSA cookie'),
   },
   'jwt-eddsa-bearer': {
@@ -130,7 +130,7 @@ export const contenders = {
   'oidc-provider': {
     label: 'oidc-provider introspection',
     configuration:
-      'an opaque access token with its grant; a Redis adapter that keeps each model as one string, as the example in its repository; a static client, `client_secret_basic`',
+      'an opaque access token with its grant; a Redis adapter that keeps each model as one string, like the example in its repository; a static client, `client_secret_basic`',
     start: peer('oidc-provider.mjs'),
   },
 };

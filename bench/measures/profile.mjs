@@ -26,9 +26,7 @@ export async function profile({ only }) {
     await server.stop();
     const [file] = readdirSync(folder).filter((each) => each.endsWith('.cpuprofile'));
     const costly = costs(JSON.parse(readFileSync(join(folder, file), 'utf8')), requests);
-    texts.push(
-      `## ${contenders[name].label}\n\n${count(requests / SECONDS)} requests/s while it is profiled.\n\n${costly}`,
-    );
+    texts.push(`## ${contenders[name].label}\n\n${count(requests / SECONDS)} requests/s while profiled.\n\n${costly}`);
     rmSync(folder, { recursive: true, force: true });
   }
   await redis.stop();

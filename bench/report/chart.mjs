@@ -25,10 +25,10 @@ export function chart({ rounds, machine }) {
     const kind = name === 'bare' ? 'limit' : name.startsWith('latchkey') ? 'ours' : 'bar';
     return `<text x="${LABELS - 8}" y="${y + 14}" text-anchor="end">${escaped(contenders[name].label)}</text><rect class="${kind}" x="${LABELS}" y="${y}" width="${width}" height="19" rx="2"/><text x="${LABELS + width + 6}" y="${y + 14}">${count(rate)}</text>`;
   });
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="Requests a second behind a valid session">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="Requests per second behind a valid session">
 <style>${STYLE}
 </style>
-<text class="title" x="8" y="20">Requests a second behind a valid session, one server core</text>
+<text class="title" x="8" y="20">Requests per second behind a valid session, one server core</text>
 ${bars.join('\n')}
 <text x="8" y="${height - 8}">${escaped(`Node ${machine.node}, Redis ${machine.redis}, 50 keep-alive connections, ${machine.date}`)}</text>
 </svg>

@@ -2,13 +2,13 @@ import { contenders } from '../contenders/index.mjs';
 import { better, median, ratio, summary } from '../lib/statistics.mjs';
 import { count, figure, percent, table } from './markdown.mjs';
 
-/** The tables of each measure's results, as Markdown. */
+/** For each measure, a function that turns its results into Markdown. */
 export const tables = { validate, refresh, script, growth, logout, logins };
 
 function conditions({ machine, options, rounds }) {
   const { cpu, cores, memoryGiB, kernel, node, redis, generator, pinned, date, loadBefore } = machine;
-  const many = rounds?.length ?? options.rounds;
-  return `${date}: ${cpu}, ${cores} cores, ${memoryGiB} GiB, ${kernel}, Node ${node}, Redis ${redis}, ${generator}; pinned: ${pinned}; load average before it ${loadBefore}. Medians of ${many} interleaved rounds.`;
+  const roundCount = rounds?.length ?? options.rounds;
+  return `${date}: ${cpu}, ${cores} cores, ${memoryGiB} GiB, ${kernel}, Node ${node}, Redis ${redis}, ${generator}; pinned: ${pinned}; load average before ${loadBefore}. Medians of ${roundCount} interleaved rounds.`;
 }
 
 function validate(results) {
@@ -26,8 +26,8 @@ function validate(results) {
       'Redis commands/request',
       '÷ bare, rate',
       '÷ bare, CPU',
-      'the service ÷ it',
-      'in a host ÷ it',
+      'service ÷ this',
+      'in host ÷ this',
       'generator busy',
     ],
     names.map((name) => {
@@ -52,8 +52,8 @@ function validate(results) {
   const saturated = names.filter((name) => medians[name].generator > 0.9);
   const truth =
     saturated.length === 0
-      ? `The generator was never the limit: wrk took at most ${percent(Math.max(...names.map((name) => medians[name].generator)))} of a core, with Redis the last column.`
-      : `The generator was saturated at ${saturated.join(', ')}: their rates are lower bounds; CPU a request stands.`;
+      ? `The generator was never the limit: wrk took at most ${percent(Math.max(...names.map((name) => medians[name].generator)))} of a core; the last column adds Redis.`
+      : `The generator was saturated at ${saturated.join(', ')}: their rates are lower bounds, but the CPU per request is valid.`;
   const configured = names
     .map((name) => `- **${contenders[name].label}**: ${contenders[name].configuration}`)
     .join('\n');
@@ -62,10 +62,10 @@ function validate(results) {
 
 const REFRESH_LABELS = {
   bare: 'bare Fastify, who am I',
-  refresh: 'refresh, every one a rotation, redis.conf as it is',
-  'refresh-volatile': 'refresh, the same without an append-only file',
+  refresh: 'refresh, always a rotation, redis.conf as it is',
+  'refresh-volatile': 'refresh, always a rotation, no append-only file',
   logout: 'logout of one session, redis.conf as it is',
-  login: 'login, argon2id, 16 at once',
+  login: 'login, argon2id, 16 concurrent',
 };
 
 function refresh(results) {
@@ -92,9 +92,9 @@ function refresh(results) {
     'p50 ms',
     'p99 ms',
     'CPU µs/request',
-    "Redis's CPU µs/request",
+    'Redis CPU µs/request',
     'scripts/request',
-    'commands in and beside them',
+    'other commands/request',
     '÷ bare, rate',
     '÷ bare, CPU',
   ];
@@ -102,9 +102,9 @@ function refresh(results) {
 }
 
 const SCRIPT_LABELS = {
-  get: 'GET of a key that is not there',
+  get: 'GET of a missing key',
   empty: 'EVALSHA of an empty script',
-  rotate: 'rotation, tokens derived and parsed',
+  rotate: 'rotation, with deriving and parsing tokens',
 };
 
 function script(results) {
@@ -122,7 +122,7 @@ function script(results) {
       ).rate,
     ),
   ]);
-  return `${conditions(results)} 50 calls at a time on one connection; times by Redis's own account (commandstats).\n\n${table(['', 'calls/s', 'client CPU µs/call', 'Redis µs/call', '÷ empty script, rate'], rows)}`;
+  return `${conditions(results)} 50 concurrent calls on one connection; times of Redis from commandstats.\n\n${table(['', 'calls/s', 'client CPU µs/call', 'Redis µs/call', '÷ empty script, rate'], rows)}`;
 }
 
 function withCpu(round) {
@@ -143,19 +143,19 @@ function growth(results) {
     const { within, after } = memory[live];
     return [count(live), ...cells, within === undefined ? '–' : count(within), count(after)];
   });
-  const beside = `÷ at ${count(smallest)}`;
+  const comparison = `÷ at ${count(smallest)}`;
   const header = [
     'live sessions',
     'validate/s',
     'CPU µs',
-    beside,
+    comparison,
     'refresh/s',
     'CPU µs',
-    beside,
+    comparison,
     'bytes/session in the grace period',
     'after it',
   ];
-  return `${conditions(results)} One session a user, each rotated once; another token with each request. Memory is the growth of Redis's \`used_memory\`, all keys; in the grace period only where all sessions could be rotated within it.\n\n${table(header, rows)}`;
+  return `${conditions(results)} One session per user, each rotated once; another token with each request. Memory is the growth of Redis's \`used_memory\`, including all keys; it is given for the grace period only if all sessions could be rotated within it.\n\n${table(header, rows)}`;
 }
 
 function logout(results) {
@@ -166,25 +166,25 @@ function logout(results) {
     figure(blockedMs),
     figure(worst),
   ]);
-  return `${conditions(results)} Redis's own account of its longest script in each logout (slowlog, commandstats); the disk's part in acknowledging a write is not in it.\n\n${table(['sessions', 'logout ms', 'scripts', 'Redis blocked, ms at a time', 'worst of all rounds'], rows)}`;
+  return `${conditions(results)} The longest script of each logout as Redis reports it (slowlog, commandstats), without the disk's part in acknowledging a write.\n\n${table(['sessions', 'logout ms', 'scripts', 'Redis blocked, ms at a time', 'worst round'], rows)}`;
 }
 
 function logins(results) {
   const { rounds } = results;
   const medians = summary(rounds);
   const rows = ['saturated', 'paced'].map((name) => {
-    const [without, beside] = [medians[name], medians[`${name}, 16 logins`]];
+    const [without, during] = [medians[name], medians[`${name}, 16 logins`]];
     const times = median(rounds.map((round) => round[`${name}, 16 logins`].p99 / round[name].p99));
-    const label = name === 'saturated' ? '50 connections, the next request at once' : '50 connections, 20 ms apart';
+    const label = name === 'saturated' ? '50 connections, no pause' : '50 connections, 20 ms pause';
     return [
       label,
       count(without.rate),
       figure(without.p50),
       figure(without.p99),
-      count(beside.rate),
-      figure(beside.p50),
-      figure(beside.p99),
-      figure(beside.logins),
+      count(during.rate),
+      figure(during.p50),
+      figure(during.p99),
+      figure(during.logins),
       figure(times),
     ];
   });
@@ -193,11 +193,11 @@ function logins(results) {
     '/s',
     'p50 ms',
     'p99 ms',
-    '/s beside logins',
+    '/s during logins',
     'p50 ms',
     'p99 ms',
     'logins/s',
-    'p99 ÷ p99',
+    'p99 during ÷ without',
   ];
   return `${conditions(results)} The service may use every core.\n\n${table(header, rows)}`;
 }

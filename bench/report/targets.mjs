@@ -10,14 +10,14 @@ const PEERS = [
   ['better-auth through its API', 'better-auth-api', 12],
 ];
 
-/** What was to be reached, what was measured and by how much it is missed; only what the results can tell. */
+/** The targets that the results cover, with what was measured and by how much it misses. */
 export function targets({ validate, refresh, growth, logout, logins }) {
   const rows = [
     ...(validate ? validation(validate.rounds) : []),
     ...(refresh ? [atLeast('refresh over HTTP ÷ bare Fastify', 0.15, ratio(refresh.rounds, 'refresh', 'bare'))] : []),
-    ...(growth ? growing(growth) : []),
+    ...(growth ? growthRows(growth) : []),
     ...(logout ? blocking(logout.sizes) : []),
-    ...(logins ? [beside(logins.rounds)] : []),
+    ...(logins ? [p99DuringLogins(logins.rounds)] : []),
   ];
   return table(['', 'target', 'measured', ''], rows);
 }
@@ -34,11 +34,11 @@ function validation(rounds) {
     add(`÷ ${label}, as a service`, target, 'latchkey', peer);
     add(`÷ ${label}, inside a host application`, target, 'latchkey-host', peer);
   }
-  add('÷ the same service with one GET a request', 1.25, 'latchkey', 'one-get');
+  add('÷ the same service with one GET per request', 1.25, 'latchkey', 'one-get');
   return rows;
 }
 
-function growing({ rounds, levels, memory }) {
+function growthRows({ rounds, levels, memory }) {
   const [smallest, largest] = [levels[0], levels.at(-1)];
   const weighed = levels.filter((live) => memory[live].within !== undefined).at(-1);
   return [
@@ -47,7 +47,7 @@ function growing({ rounds, levels, memory }) {
       0.85,
       ratio(rounds, `validate ${largest}`, `validate ${smallest}`),
     ),
-    atMost(`bytes a live session after a rotation, at ${count(largest)}`, 1200, memory[largest].after),
+    atMost(`bytes per live session after a rotation, at ${count(largest)}`, 1200, memory[largest].after),
     ...(weighed
       ? [atMost(`the same within the grace period, at ${count(weighed)}`, 1200, memory[weighed].within)]
       : []),
@@ -58,13 +58,17 @@ function blocking(sizes) {
   const largest = Object.keys(sizes).at(-1);
   return [
     atMost('Redis blocked by a logout of 100 sessions, ms', 0.5, sizes[100].blockedMs),
-    atMost(`by one of ${count(Number(largest))}, ms at a time, the worst of all`, 2, sizes[largest].worst),
+    atMost(
+      `Redis blocked by a logout of ${count(Number(largest))} sessions, ms at a time, worst round`,
+      2,
+      sizes[largest].worst,
+    ),
   ];
 }
 
-function beside(rounds) {
+function p99DuringLogins(rounds) {
   return atMost(
-    'validate p99 while 16 logins run ÷ without',
+    'validate p99 during 16 concurrent logins ÷ without',
     2,
     median(rounds.map((round) => round['saturated, 16 logins'].p99 / round.saturated.p99)),
   );

@@ -9,7 +9,7 @@ t.test('docs/errors.md is what npm run docs writes', async (t) => {
   t.equal(readFileSync(new URL('../../docs/errors.md', import.meta.url), 'utf8'), errorsPage());
 });
 
-t.test('it has a row for each code and each reason', async (t) => {
+t.test('docs/errors.md has a row for each code and each reason', async (t) => {
   const rows = errorsPage().split('\n');
   for (const [code, { status, detail }] of Object.entries(problems))
     t.ok(
