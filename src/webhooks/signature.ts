@@ -3,11 +3,11 @@ import { createHmac } from 'node:crypto';
 const SECRET_PREFIX = 'whsec_';
 
 /**
- * The headers that prove a message (Standard Webhooks 1.0): HMAC-SHA-256 over `id.timestamp.body`,
- * with each secret, so that one can be replaced while both are known.
+ * Builds the headers that authenticate a message (Standard Webhooks 1.0): HMAC-SHA-256 over `id.timestamp.body`,
+ * once with each secret, so that a secret can be replaced while receivers still use the old one.
  *
- * @param secrets `whsec_` and base64.
- * @param timestamp of this attempt, in seconds since 1970.
+ * @param secrets Each `whsec_` and base64.
+ * @param message.timestamp The time of this attempt, in seconds since 1970.
  */
 export function signatureHeaders(
   secrets: readonly string[],

@@ -1,32 +1,16 @@
-import { randomBytes } from 'node:crypto';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { Webhook } from 'standardwebhooks';
 import t from 'tap';
-import { type OnEvent, webhooksOf } from '../../src/server/apps.js';
 import { toWebhookEvent } from '../../src/http/flows/audit.js';
+import { type OnEvent, webhooksOf } from '../../src/server/apps.js';
 import { until } from '../support/redis/waiting.js';
 import { PASSWORD, startService } from '../support/service.js';
+import { startReceiver, verify } from './receiver.js';
 
-t.test('the service tells its endpoints what happens, and no token or password', async (t) => {
-  const told: { type: string; data: Record<string, string> }[] = [];
-  const secret = `whsec_${randomBytes(24).toString('base64')}`;
-  const receiver = createServer((request, response) => {
-    let body = '';
-    request.setEncoding('utf8').on('data', (text: string) => (body += text));
-    request.on('end', () => {
-      told.push(new Webhook(secret).verify(body, request.headers as Record<string, string>) as (typeof told)[number]);
-      response.end();
-    });
-  });
-  await new Promise<void>((resolve) => receiver.listen(0, '127.0.0.1', resolve));
-  t.teardown(() => receiver.close());
-  const url = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/`;
-
+t.test('the service sends events to its endpoints, without tokens and passwords', async (t) => {
+  const receiver = await startReceiver(t);
   const { config, client, register, post, close } = await startService({}, { onEvent: (event) => onEvent(event) });
   t.teardown(close);
   const webhooks = webhooksOf(
-    { ...config, webhooks: [{ url, secrets: [secret] }] },
+    { ...config, webhooks: [receiver.endpoint] },
     { lookups: client, scripts: client },
     (error) => t.fail(error.message),
   )!;
@@ -38,17 +22,19 @@ t.test('the service tells its endpoints what happens, and no token or password',
     await post('/auth/login', { username, password: PASSWORD, transport: 'bearer' })
   ).json();
   await post('/auth/logout', undefined, { authorization: `Bearer ${access_token}` });
-  await until('all is told', async () => told.length === 3);
-  const byType = Object.fromEntries(told.map(({ type, data }) => [type, data]));
-  t.match(byType, {
+  await until('all three events arrive', () => receiver.messages.length === 3);
+  const events = receiver.messages.map(
+    (message) => verify(receiver.secret, message) as { type: string; data: Record<string, string> },
+  );
+  t.match(Object.fromEntries(events.map(({ type, data }) => [type, data])), {
     'register.success': { subject },
     'login.success': { subject, session_id: session.session_id, address: '127.0.0.1' },
     'logout.success': { subject },
   });
-  t.notOk(/lk[ar]_|horse/.test(JSON.stringify(told)));
+  t.notOk(/lk[ar]_|horse/.test(JSON.stringify(events)));
 });
 
-t.test('without WEBHOOKS there are none', async (t) => {
+t.test('the service has no webhooks without WEBHOOKS', async (t) => {
   const { config, client, close } = await startService();
   t.teardown(close);
   t.equal(

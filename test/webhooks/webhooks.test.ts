@@ -1,7 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { mock } from 'node:test';
 import { Webhook } from 'standardwebhooks';
 import t, { type Test } from 'tap';
 import { Keys } from '../../src/redis/keys.js';
@@ -15,306 +13,302 @@ import {
 import { findKeysWithoutExpiry } from '../support/audit.js';
 import { startCluster, startRedis } from '../support/redis.js';
 import { until } from '../support/redis/waiting.js';
+import { type Answer, createSecret, type Message, startReceiver, typeOf, verify } from './receiver.js';
 
 const redis = await startRedis({ args: ['--appendonly', 'no'] });
 t.teardown(() => redis.stop());
 const client = redis.client();
 
-interface Message {
-  headers: IncomingHttpHeaders;
-  body: string;
-}
-
-type Answer = (response: ServerResponse, message: Message) => void;
-
-/** A real receiver; `answer` can be changed while it runs. */
-async function startReceiver(t: Test) {
-  const secret = `whsec_${randomBytes(32).toString('base64')}`;
-  const messages: Message[] = [];
-  const receiver = {
-    messages,
-    secret,
-    answer: ((response) => response.end()) as Answer,
-    url: '',
-    server: undefined as unknown as Server,
-  };
-  receiver.server = createServer((request, response) => {
-    let body = '';
-    request.setEncoding('utf8').on('data', (text: string) => (body += text));
-    request.on('end', () => {
-      const message = { headers: request.headers, body };
-      messages.push(message);
-      receiver.answer(response, message);
-    });
-  });
-  await new Promise<void>((resolve) => receiver.server.listen(0, '127.0.0.1', resolve));
-  receiver.url = `http://127.0.0.1:${(receiver.server.address() as AddressInfo).port}/hooks`;
-  t.teardown(() => {
-    receiver.server.closeAllConnections();
-    receiver.server.close();
-  });
-  return receiver;
-}
+const RETRY_SOON = { retryDelaysMs: Array.from({ length: 60 }, () => 300) };
+/** Longer than any test takes. */
+const NEVER_MS = 600_000;
 
 const status =
   (code: number): Answer =>
   (response) =>
-    response.writeHead(code).end('what it says is of no matter');
-const typesOf = (messages: Message[]) => messages.map(({ body }) => (JSON.parse(body) as WebhookEvent).type);
+    response.writeHead(code).end('the body does not matter');
 const event = (type: string): WebhookEvent => ({ type, data: { subject: 'ada' } });
+const countTypes = (messages: readonly Message[]) => new Set(messages.map(typeOf)).size;
 
-/** Webhooks under a prefix of their own, which are impatient. */
-function fresh(t: Test, on: RedisClient = client, keys = new Keys(`${randomBytes(6).toString('hex')}:`)) {
+/** Webhooks under a prefix of their own, which retry nothing during the test unless told so. */
+function setUp(t: Test, on: RedisClient = client, keys = new Keys(`${randomBytes(6).toString('hex')}:`)) {
   const faults: Error[] = [];
   const start = (endpoints: WebhookEndpoint[], options: Partial<WebhooksOptions> = {}) => {
     const webhooks = new Webhooks(on, keys, endpoints, {
       onFault: (error) => faults.push(error),
-      retryDelaysMs: [300, 300, 300, 300, 300, 300, 300, 300, 300, 300],
-      timeoutMs: 200,
+      retryDelaysMs: [NEVER_MS],
+      timeoutMs: NEVER_MS,
       ...options,
     });
     t.teardown(() => webhooks.close());
     return webhooks;
   };
-  return { keys, key: keys.webhooks(), faults, start, kept: () => on.xlen(keys.webhooks()) };
+  return { keys, key: keys.webhooks(), faults, start, countKept: () => on.xlen(keys.webhooks()) };
 }
 
-const endpoint = ({ url, secret }: { url: string; secret: string }): WebhookEndpoint => ({ url, secrets: [secret] });
-const within = (what: string, done: () => boolean | Promise<boolean>, ms = 20_000) =>
-  until(what, async () => done(), ms);
-
-t.test('an event reaches its endpoint, signed, at once, and is kept no longer', async (t) => {
+t.test('delivers an event at once, signed, and deletes it', async (t) => {
   const receiver = await startReceiver(t);
-  const { start, key, kept, faults } = fresh(t);
-  const webhooks = start([endpoint(receiver)]);
+  const { start, key, countKept, faults } = setUp(t);
+  const webhooks = start([receiver.endpoint]);
   webhooks.publish({ type: 'login.success', data: { subject: 'ada', session_id: 'x' } });
-  await within('the event arrives', () => receiver.messages.length === 1);
-  const [{ headers, body }] = receiver.messages as [Message];
-  t.match(new Webhook(receiver.secret).verify(body, headers as Record<string, string>), {
+  await until('the event arrives', () => receiver.messages.length === 1);
+  const [message] = receiver.messages as [Message];
+  t.match(verify(receiver.secret, message), {
     type: 'login.success',
     timestamp: /^\d{4}-\d\d-\d\dT[\d:.]+Z$/,
     data: { subject: 'ada', session_id: 'x' },
   });
-  t.match(headers, { 'content-type': 'application/json', 'user-agent': 'latchkey', 'webhook-id': /^evt_[\w-]{22}$/ });
-  t.throws(
-    () => new Webhook(`whsec_${randomBytes(32).toString('base64')}`).verify(body, headers as Record<string, string>),
-    'a wrong secret tells',
-  );
-  await within('it is forgotten', async () => (await kept()) === 0);
+  t.match(message.headers, {
+    'content-type': 'application/json',
+    'user-agent': 'latchkey',
+    'webhook-id': /^evt_[\w-]{22}$/,
+  });
+  t.throws(() => verify(createSecret(), message), 'a wrong secret is noticed');
+  await until('the event is deleted', async () => (await countKept()) === 0);
   const ttl = await client.pttl(key);
   t.ok(ttl > 6.9 * 86_400_000 && ttl <= 7 * 86_400_000);
   t.same(await findKeysWithoutExpiry(client, key.replace('webhooks', '')), []);
   t.same(faults, []);
 });
 
-t.test('a receiver that fails for a while gets every event in the end, each by the same id', async (t) => {
+t.test('signs each attempt with the time of the attempt, and keeps the time of the event in the body', async (t) => {
+  mock.timers.enable({ apis: ['Date'], now: Date.UTC(2026, 10, 21, 12, 0, 0) });
+  t.teardown(() => mock.timers.reset());
   const receiver = await startReceiver(t);
-  const { start, kept, faults } = fresh(t);
+  receiver.answer = (response) => {
+    mock.timers.setTime(Date.now() + 90_000);
+    response.writeHead(receiver.messages.length < 3 ? 500 : 200).end();
+  };
+  const { start } = setUp(t);
+  start([receiver.endpoint], RETRY_SOON).publish(event('a'));
+  await until('the third attempt arrives', () => receiver.messages.length === 3);
+
+  const eventAt = Date.UTC(2026, 10, 21, 12, 0, 0);
+  for (const [retry, { body, headers }] of receiver.messages.entries()) {
+    const attemptAt = eventAt + retry * 90_000;
+    t.match(JSON.parse(body), { timestamp: new Date(eventAt).toISOString() });
+    t.equal(headers['webhook-timestamp'], String(attemptAt / 1000));
+    const id = headers['webhook-id'] as string;
+    t.equal(headers['webhook-signature'], new Webhook(receiver.secret).sign(id, new Date(attemptAt), body));
+  }
+});
+
+t.test('delivers every event to a receiver that fails at first, repeating each with the same id', async (t) => {
+  const receiver = await startReceiver(t);
+  const { start, countKept, faults } = setUp(t);
   const warnings = t.capture(process, 'emitWarning');
-  let failing = 0;
+  let failures = 0;
   const ways: Answer[] = [
     status(500),
     (response) => response.destroy(),
     () => undefined,
     status(302),
     status(404),
-    status(199 + 200),
+    status(399),
   ];
-  receiver.answer = (response, message) => ways[failing++ % ways.length]!(response, message);
-  const webhooks = start([endpoint(receiver)], { retryDelaysMs: Array.from({ length: 60 }, () => 300) });
+  receiver.answer = (response, message) => ways[failures++ % ways.length]!(response, message);
+  const webhooks = start([receiver.endpoint], { ...RETRY_SOON, timeoutMs: 200 });
   const types = Array.from({ length: 40 }, (_, i) => `event.${i}`);
   for (const type of types) webhooks.publish(event(type));
-  await within('several have failed', () => failing > 30);
-  t.equal(await kept(), 40, 'none is lost meanwhile');
+  await until('more than 30 attempts have failed', () => failures > 30);
+  t.equal(await countKept(), 40, 'no event is lost meanwhile');
   const delivered: Message[] = [];
   receiver.answer = (response, message) => {
     delivered.push(message);
     response.writeHead(204).end();
   };
-  await within('each arrives', async () => new Set(typesOf(delivered)).size === 40 && (await kept()) === 0, 60_000);
-  t.same([...new Set(typesOf(delivered))].sort(), types.sort());
+  await until('every event arrives', async () => countTypes(delivered) === 40 && (await countKept()) === 0);
+  t.same([...new Set(delivered.map(typeOf))].sort(), types.sort());
   for (const type of types) {
     const ids = receiver.messages
-      .filter(({ body }) => body.includes(`"${type}"`))
+      .filter((message) => typeOf(message) === type)
       .map(({ headers }) => headers['webhook-id']);
-    t.equal(new Set(ids).size, 1, `${type} can be told from another of its kind`);
+    t.equal(new Set(ids).size, 1, `${type} has one id`);
   }
   t.same(faults, []);
-  t.same(warnings(), [], 'however many are under way');
+  t.same(warnings(), [], 'many attempts at once cause no warning');
 });
 
-t.test('a redirect is not followed', async (t) => {
+t.test('does not follow a redirect', async (t) => {
   const [receiver, elsewhere] = [await startReceiver(t), await startReceiver(t)];
   receiver.answer = (response) => response.writeHead(307, { location: elsewhere.url }).end();
-  const { start } = fresh(t);
-  start([endpoint(receiver)]).publish(event('a'));
-  await within('it is tried again', () => receiver.messages.length >= 2);
+  const { start } = setUp(t);
+  start([receiver.endpoint], RETRY_SOON).publish(event('a'));
+  await until('the event is sent again', () => receiver.messages.length >= 2);
   t.equal(elsewhere.messages.length, 0);
 });
 
-t.test('an endpoint that is away does not hold up the others', async (t) => {
-  const receivers = [await startReceiver(t), await startReceiver(t), await startReceiver(t)] as const;
-  const [well, slow, gone] = receivers;
-  slow.answer = () => undefined;
+t.test('does not hold up an endpoint while others are slow or gone', async (t) => {
+  const [well, slow, gone] = [await startReceiver(t), await startReceiver(t), await startReceiver(t)];
+  let open = 0;
+  slow.answer = (response) => {
+    open++;
+    response.on('close', () => open--);
+  };
   gone.server.close();
   gone.server.closeAllConnections();
-  const { start, kept } = fresh(t);
-  const webhooks = start(receivers.map(endpoint), { timeoutMs: 5_000, retryDelaysMs: [10_000] });
-  const before = Date.now();
+  const { start, countKept } = setUp(t);
+  const webhooks = start([well.endpoint, slow.endpoint, gone.endpoint]);
   for (let i = 0; i < 20; i++) webhooks.publish(event(`e.${i}`));
-  await within('the one that is well has all', () => well.messages.length === 20);
-  t.ok(Date.now() - before < 4_000);
-  t.equal(await kept(), 20, 'they are kept for the others');
+  await until('the slow endpoint has its first events', () => open > 0);
+  await until('the endpoint that is well has all events', () => well.messages.length === 20);
+  t.ok(open > 0, 'the slow endpoint has not answered yet');
+  t.equal(await countKept(), 20, 'the events are kept for the other endpoints');
 });
 
-t.test('what a process took and did not finish, another takes over', async (t) => {
+t.test('delivers what another process took and did not finish', async (t) => {
   const receiver = await startReceiver(t);
   receiver.answer = () => undefined;
-  const { start, kept } = fresh(t);
-  const dying = start([endpoint(receiver)], { timeoutMs: 60_000, retryDelaysMs: [400] });
+  const { start, countKept } = setUp(t);
+  const dying = start([receiver.endpoint]);
   dying.publish(event('a'));
-  await within('it is under way', () => receiver.messages.length === 1);
+  await until('the first attempt is in progress', () => receiver.messages.length === 1);
   await dying.close();
-  t.equal(await kept(), 1);
+  t.equal(await countKept(), 1);
   receiver.answer = status(204);
-  start([endpoint(receiver)]);
-  await within('it arrives', async () => receiver.messages.length === 2 && (await kept()) === 0);
+  start([receiver.endpoint], RETRY_SOON);
+  await until('the event is delivered', async () => receiver.messages.length === 2 && (await countKept()) === 0);
 });
 
-t.test('several processes share the work, and an event goes to one of them', async (t) => {
+t.test('sends an event from one of several processes only', async (t) => {
   const receiver = await startReceiver(t);
-  const { start, kept } = fresh(t);
-  const processes = Array.from({ length: 4 }, () =>
-    start([endpoint(receiver)], { timeoutMs: 5_000, retryDelaysMs: [10_000] }),
-  );
+  const { start, countKept } = setUp(t);
+  const processes = Array.from({ length: 4 }, () => start([receiver.endpoint]));
   for (let i = 0; i < 200; i++) processes[i % 4]!.publish(event(`e.${i}`));
-  await within('all arrive', async () => receiver.messages.length >= 200 && (await kept()) === 0);
-  await sleep(500);
+  await until('all events arrive', async () => receiver.messages.length >= 200 && (await countKept()) === 0);
+  await Promise.all(processes.map((each) => each.close()));
   t.equal(receiver.messages.length, 200);
 });
 
-t.test('an event is given up when it was refused often enough, and it is told', async (t) => {
+t.test('reports and drops an event after the last attempt', async (t) => {
   const receiver = await startReceiver(t);
-  receiver.answer = (response, { body }) => response.writeHead(body.includes('bad') ? 500 : 200).end();
-  const { start, kept, faults } = fresh(t);
+  receiver.answer = (response, message) => response.writeHead(typeOf(message) === 'bad' ? 500 : 200).end();
+  const { start, countKept, faults } = setUp(t);
   const webhooks = start([{ url: `${receiver.url}?token=hush`, secrets: [receiver.secret] }], {
     retryDelaysMs: [250, 250],
   });
   webhooks.publish(event('bad'));
   webhooks.publish(event('good'));
-  await within('it is given up', async () => faults.length === 1 && (await kept()) === 0);
-  t.equal(typesOf(receiver.messages).filter((type) => type === 'bad').length, 3);
+  await until('the event is dropped', async () => faults.length === 1 && (await countKept()) === 0);
+  t.equal(receiver.messages.filter((message) => typeOf(message) === 'bad').length, 3);
   t.match(faults[0], {
     code: 'webhook_undelivered',
-    message: /^http:\/\/127\.0\.0\.1:\d+\/hooks refused evt_\S+ 3 times: it is given up$/,
+    message: /^http:\/\/127\.0\.0\.1:\d+\/hooks did not accept evt_\S+ in 3 attempts: it is dropped$/,
   });
 });
 
-t.test('an endpoint that is added gets what comes from then on', async (t) => {
+t.test('sends a new endpoint only the events that follow', async (t) => {
   const [first, second] = [await startReceiver(t), await startReceiver(t)];
   first.answer = status(500);
-  const { start } = fresh(t);
-  const before = start([endpoint(first)]);
+  const { start } = setUp(t);
+  const before = start([first.endpoint]);
   before.publish(event('before'));
-  await within('it was tried', () => first.messages.length > 0);
+  await until('the first event is tried', () => first.messages.length > 0);
   await before.close();
   first.answer = status(200);
-  const after = start([endpoint(first), endpoint(second)]);
+  const after = start([first.endpoint, second.endpoint]);
   after.publish(event('after'));
-  await within('both have it', () => typesOf(first.messages).includes('after') && second.messages.length === 1);
-  t.same(typesOf(second.messages), ['after']);
+  await until(
+    'both have the second event',
+    () => first.messages.some((message) => typeOf(message) === 'after') && second.messages.length === 1,
+  );
+  t.same(second.messages.map(typeOf), ['after']);
 });
 
-t.test('what has to make room before it is delivered is told of', async (t) => {
+t.test('reports how many events it drops when there are more than it may keep', async (t) => {
   const receiver = await startReceiver(t);
   receiver.answer = status(503);
-  const { start, faults, key } = fresh(t);
-  const webhooks = start([endpoint(receiver)], { capacity: 200 });
+  const { start, faults, key } = setUp(t);
+  const webhooks = start([receiver.endpoint], { capacity: 200 });
   for (let i = 0; i < 1_000; i++) webhooks.publish(event(`e.${i}`));
-  const dropped = () => {
-    const told = faults.flatMap(({ message }) => /: the (\d+) oldest are dropped$/.exec(message)?.[1] ?? []);
-    return told.reduce((sum, count) => sum + Number(count), 0);
+  const countDropped = () => {
+    const counts = faults.flatMap(({ message }) => /: the (\d+) oldest are dropped$/.exec(message)?.[1] ?? []);
+    return counts.reduce((sum, count) => sum + Number(count), 0);
   };
-  await within('each is kept or told of', async () => (await client.xlen(key)) + dropped() === 1_000);
-  t.ok(dropped() >= 500, `${dropped()} are dropped`);
+  await until('each event is kept or reported', async () => (await client.xlen(key)) + countDropped() === 1_000);
+  t.ok(countDropped() >= 500, `${countDropped()} are dropped`);
   t.match(faults.at(-1), { code: 'webhook_undelivered' });
 });
 
-t.test('events wait for a Redis that is away, so many of them, and nobody waits for that', async (t) => {
+t.test('keeps 10,000 events in memory while Redis is away, and publishes them when it is back', async (t) => {
   const server = await startRedis({ args: ['--appendonly', 'no'] });
   t.teardown(() => server.stop());
   const impatient = server.client({ enableOfflineQueue: false, maxRetriesPerRequest: 0, retryStrategy: () => 50 });
   impatient.on('error', () => undefined);
-  await within('it is connected', () => impatient.status === 'ready');
+  await until('the client is connected', () => impatient.status === 'ready');
   const receiver = await startReceiver(t);
-  const { start, key, faults } = fresh(t, impatient);
-  const webhooks = start([endpoint(receiver)]);
+  const { start, key, faults } = setUp(t, impatient);
+  const webhooks = start([receiver.endpoint]);
   await server.kill();
-  await within('it is gone', () => impatient.status !== 'ready');
+  await until('the connection is lost', () => impatient.status !== 'ready');
   for (let i = 0; i < 10_000; i++) webhooks.publish(event(`e.${i}`));
   webhooks.publish(event('too.many'));
-  t.match(faults.at(-1), { code: 'webhook_undelivered', message: /too\.many is dropped/ });
+  t.match(faults.at(-1), { code: 'webhook_undelivered', message: /an event of type too\.many is dropped/ });
   await server.start();
-  const added = async () => {
-    const info = (await server
-      .client()
-      .xinfo('STREAM', key)
-      .catch(() => [])) as unknown[];
+  const countAdded = async () => {
+    const stream = server.client().xinfo('STREAM', key);
+    const info = (await stream.catch(() => [])) as unknown[];
     return info[info.indexOf('entries-added') + 1];
   };
-  await within('all are in the stream', async () => (await added()) === 10_000);
-  await within('and go out', () => receiver.messages.length > 0);
+  await until('all are in the stream', async () => (await countAdded()) === 10_000);
+  await until('the first is delivered', () => receiver.messages.length > 0);
   t.ok(faults.some((fault) => 'code' in fault && fault.code === 'unavailable'));
 });
 
-t.test('closing publishes what is left, and does not wait for a Redis that is away', async (t) => {
+t.test('publishes what is left when it is closed', async (t) => {
   const receiver = await startReceiver(t);
-  const { start, kept } = fresh(t);
-  const webhooks = start([endpoint(receiver)]);
+  const { start, countKept } = setUp(t);
+  const webhooks = start([receiver.endpoint]);
   webhooks.publish(event('last'));
   await webhooks.close();
-  t.ok((await kept()) === 1 || receiver.messages.length === 1);
+  t.ok((await countKept()) === 1 || receiver.messages.length === 1);
+});
 
+t.test('closes without the second that it pauses while Redis is away', async (t) => {
+  const receiver = await startReceiver(t);
   const broken = redis.client();
   await broken.ping();
   broken.disconnect();
-  const { start: startBroken, faults } = fresh(t, broken);
-  const stuck = startBroken([endpoint(receiver)]);
-  stuck.publish(event('lost'));
-  await within('it failed', () => faults.length > 0);
-  const before = Date.now();
-  await stuck.close();
-  t.ok(Date.now() - before < 900);
+  // Enough of them that ten pauses are told from a busy machine.
+  const started = performance.now();
+  for (let i = 0; i < 10; i++) {
+    const { start, faults } = setUp(t, broken);
+    const stuck = start([receiver.endpoint]);
+    stuck.publish(event('lost'));
+    await until('publishing has failed', () => faults.length > 0);
+    await stuck.close();
+  }
+  t.ok(performance.now() - started < 9_000);
 });
 
-t.test('a backlog of more than a page is gone through', async (t) => {
+t.test('retries a backlog of more than one page', async (t) => {
   const receiver = await startReceiver(t);
   receiver.answer = status(500);
-  const { start, kept } = fresh(t);
-  const failing = start([endpoint(receiver)], { retryDelaysMs: [60_000] });
-  for (let i = 0; i < 1_200; i++) failing.publish(event(`e.${i}`));
-  await within('each has failed', () => receiver.messages.length === 1_200, 60_000);
+  const { start, countKept } = setUp(t);
+  const failing = start([receiver.endpoint]);
+  for (let i = 0; i < 700; i++) failing.publish(event(`e.${i}`));
+  await until('each has failed', () => receiver.messages.length === 700);
   await failing.close();
   receiver.answer = status(200);
   receiver.messages.length = 0;
-  start([endpoint(receiver)], { retryDelaysMs: [100] });
-  await within('each arrives', async () => (await kept()) === 0, 60_000);
-  t.equal(new Set(typesOf(receiver.messages)).size, 1_200);
+  start([receiver.endpoint], { retryDelaysMs: [100] });
+  await until('each is delivered', async () => (await countKept()) === 0);
+  t.equal(countTypes(receiver.messages), 700);
 });
 
-t.test('on a Cluster', async (t) => {
+t.test('delivers and retries on a Redis Cluster', async (t) => {
   const { cluster, stop } = await startCluster({ masters: 3, args: ['--appendonly', 'no'] });
   t.teardown(stop);
   const on = cluster();
   await on.ping();
   const receiver = await startReceiver(t);
   receiver.answer = status(500);
-  const { start, kept } = fresh(t, on);
-  const webhooks = start([endpoint(receiver)]);
+  const { start, countKept } = setUp(t, on);
+  const webhooks = start([receiver.endpoint], RETRY_SOON);
   webhooks.publish(event('a'));
-  await within('it was refused', () => receiver.messages.length === 1);
+  await until('the first attempt fails', () => receiver.messages.length === 1);
   receiver.answer = status(200);
-  await within('it arrives', async () => receiver.messages.length >= 2 && (await kept()) === 0);
-  t.same(new Set(typesOf(receiver.messages)), new Set(['a']));
+  await until('the event is delivered', async () => receiver.messages.length >= 2 && (await countKept()) === 0);
+  t.same(new Set(receiver.messages.map(typeOf)), new Set(['a']));
   await webhooks.close();
 });

@@ -1,26 +1,27 @@
--- acknowledge: notes that an endpoint is done with an event, and forgets the events that all endpoints are done with.
+-- acknowledge: records that an endpoint is done with an event, and deletes the events that all endpoints are done with.
 -- KEYS: webhooks
 -- ARGV: group, place
--- Returns: outcome 'acknowledged', or 'unknown' when it was done with before
+-- Returns: outcome 'acknowledged', or 'unknown' when it was acknowledged before
 local webhooks = KEYS[1]
 local group, place = ARGV[1], ARGV[2]
 
 if redis.call('XACK', webhooks, group, place) == 0 then return { 'outcome', 'unknown' } end
 
-local function parts(id)
+local function parseId(id)
   local ms, sequence = string.match(id, '^(%d+)-(%d+)$')
   return tonumber(ms), tonumber(sequence)
 end
 
+-- The first ID that some endpoint still needs.
 local firstMs, firstSequence = math.huge, 0
 for _, info in ipairs(redis.call('XINFO', 'GROUPS', webhooks)) do
   local fields = {}
   for i = 1, #info, 2 do fields[info[i]] = info[i + 1] end
   local ms, sequence
   if fields.pending > 0 then
-    ms, sequence = parts(redis.call('XPENDING', webhooks, fields.name)[2])
+    ms, sequence = parseId(redis.call('XPENDING', webhooks, fields.name)[2])
   else
-    ms, sequence = parts(fields['last-delivered-id'])
+    ms, sequence = parseId(fields['last-delivered-id'])
     sequence = sequence + 1
   end
   if ms < firstMs or (ms == firstMs and sequence < firstSequence) then firstMs, firstSequence = ms, sequence end

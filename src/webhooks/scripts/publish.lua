@@ -1,7 +1,7 @@
--- publish: appends events, of which every endpoint that is known by then gets each.
+-- publish: appends events, for every endpoint that is known.
 -- KEYS: webhooks
 -- ARGV: events, groups, capacity, lifetime
--- Returns: outcome 'published' with dropped, how many had to make room that have not reached every endpoint
+-- Returns: outcome 'published' with dropped, the number of old events that were deleted before every endpoint had them
 local webhooks = KEYS[1]
 local events, groups, capacity, lifetime = unpack(ARGV)
 
@@ -12,10 +12,10 @@ end
 for group in string.gmatch(groups, '[^,]+') do
   if not known[group] then redis.call('XGROUP', 'CREATE', webhooks, group, '$', 'MKSTREAM') end
 end
-local before = redis.call('XLEN', webhooks)
-local published = cjson.decode(events)
-for _, event in ipairs(published) do
+local lengthBefore = redis.call('XLEN', webhooks)
+local decoded = cjson.decode(events)
+for _, event in ipairs(decoded) do
   redis.call('XADD', webhooks, 'MAXLEN', '~', capacity, '*', 'id', event[1], 'body', event[2])
 end
 redis.call('PEXPIRE', webhooks, lifetime)
-return { 'outcome', 'published', 'dropped', before + #published - redis.call('XLEN', webhooks) }
+return { 'outcome', 'published', 'dropped', lengthBefore + #decoded - redis.call('XLEN', webhooks) }

@@ -1,0 +1,101 @@
+import type { Keys } from '../redis/keys.js';
+import { defineScript, type RedisClient } from '../redis/script.js';
+
+const DAY_MS = 24 * 60 * 60_000;
+
+/** How long the stream lives after its last event: longer than all retries take. */
+const LIFETIME_MS = 7 * DAY_MS;
+/** How many new events, and how many retries, one call takes. */
+const MAX_TAKEN = 16;
+
+const publish = defineScript({
+  file: new URL('./scripts/publish.lua', import.meta.url),
+  keys: ['webhooks'],
+  args: ['events', 'groups', 'capacity', 'lifetime'],
+  outcomes: ['published'],
+});
+
+const take = defineScript({
+  file: new URL('./scripts/take.lua', import.meta.url),
+  keys: ['webhooks'],
+  args: ['group', 'limit', 'delays', 'cursor'],
+  outcomes: ['taken', 'none'],
+});
+
+const acknowledge = defineScript({
+  file: new URL('./scripts/acknowledge.lua', import.meta.url),
+  keys: ['webhooks'],
+  args: ['group', 'place'],
+  outcomes: ['acknowledged', 'unknown'],
+});
+
+/** An attempt to deliver an event. */
+export interface Delivery {
+  /** The ID of the entry in the stream. */
+  readonly place: string;
+  /** 1 for the first attempt. */
+  readonly attempt: number;
+  readonly id: string;
+  readonly body: string;
+}
+
+/** The stream in Redis that keeps each event until every consumer group has acknowledged it. */
+export class EventStream {
+  readonly #client: RedisClient;
+  readonly #keys: { webhooks: string };
+  readonly #groups: string;
+  readonly #capacity: number;
+  readonly #delays: string;
+
+  /** @param options.retryDelaysMs How long to wait after each failed attempt; one more attempt than these is made. */
+  constructor(
+    client: RedisClient,
+    keys: Keys,
+    options: { groups: readonly string[]; capacity: number; retryDelaysMs: readonly number[] },
+  ) {
+    this.#client = client;
+    this.#keys = { webhooks: keys.webhooks() };
+    this.#groups = options.groups.join(',');
+    this.#capacity = options.capacity;
+    this.#delays = options.retryDelaysMs.join(',');
+  }
+
+  /** Appends events. Returns how many of the oldest were dropped to make room before every group had them. */
+  async publish(events: readonly (readonly [id: string, body: string])[]): Promise<number> {
+    const { dropped } = await publish(this.#client, {
+      keys: this.#keys,
+      args: {
+        events: JSON.stringify(events),
+        groups: this.#groups,
+        capacity: this.#capacity,
+        lifetime: LIFETIME_MS,
+      },
+    });
+    return Number(dropped);
+  }
+
+  /**
+   * Takes retries that are due, from any process, then new events.
+   *
+   * @param cursor Where to look for retries: `-`, or what the last call returned.
+   */
+  async take(group: string, cursor: string): Promise<{ cursor: string; deliveries: Delivery[] }> {
+    const reply = await take(this.#client, {
+      keys: this.#keys,
+      args: { group, limit: MAX_TAKEN, delays: this.#delays, cursor },
+    });
+    const { outcome, cursor: next = '-', ...entries } = reply;
+    if (outcome === 'none') return { cursor: '-', deliveries: [] };
+    return { cursor: next, deliveries: Object.entries(entries).map(parseDelivery) };
+  }
+
+  /** Records that a group is done with an event, which is deleted once all groups are. */
+  async acknowledge(group: string, place: string): Promise<void> {
+    await acknowledge(this.#client, { keys: this.#keys, args: { group, place } });
+  }
+}
+
+function parseDelivery([place, entry]: [string, string]): Delivery {
+  const [, attempt, id, body] = /^(\d+) (\S+) (.*)$/s.exec(entry) as unknown as [string, string, string, string];
+  return { place, attempt: Number(attempt), id, body };
+}
