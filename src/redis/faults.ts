@@ -1,6 +1,6 @@
 import { LatchkeyError, UnavailableError } from '../errors.js';
 
-/** Replies with these prefixes mean a defect in our own command. Every other error means that Redis cannot serve now. */
+/** Replies with these prefixes mean a defect in our own command; any other error means that Redis cannot serve now. */
 const DEFECT = /^(ERR|WRONGTYPE|EXECABORT|CROSSSLOT)\b/;
 
 /** ERR replies that are no defect: the Cluster lacks a node, or the slot is being moved. */
@@ -10,7 +10,7 @@ const CLUSTER_UNAVAILABLE =
 /**
  * Runs one exchange with Redis, with its errors translated by {@link translateRedisError}.
  *
- * @throws {UnavailableError} when Redis is unreachable, too slow, out of memory, loading, read-only after a failover …
+ * @throws {UnavailableError} when Redis is unreachable, slow, out of memory, loading, read-only after a failover …
  */
 export async function callRedis<T>(exchange: () => Promise<T>): Promise<T> {
   try {

@@ -138,7 +138,7 @@ t.test(
         { username: 'ada', address: ADDRESS },
         () => new Promise<string>((resolve) => ends.push(() => resolve('verified'))),
       );
-    const lookedAt = (count: number) => until(`${count} are looked at`, async () => ends.length === count, 5_000);
+    const lookedAt = (count: number) => until(`${count} are looked at`, async () => ends.length === count);
     const underWay = [attempt(), attempt(), attempt()];
     await lookedAt(3);
     await redis.client().config('RESETSTAT');
@@ -197,7 +197,7 @@ t.test('what Redis counts too late counts for nothing', async (t) => {
   await sleep(450);
   slow.resume();
   await guessing;
-  await until('nothing is left of it', async () => (await keysUnder(slow.client(), prefix)).length === 0, 5_000);
+  await until('nothing is left of it', async () => (await keysUnder(slow.client(), prefix)).length === 0);
 });
 
 t.test('logins with a provider that are begun are bounded for a network, and for all together', async (t) => {

@@ -77,7 +77,7 @@ t.test('a service that is killed takes its Redis along', async (t) => {
   const pid = await redisProcess(service);
   t.ok(isRunning(pid));
   t.equal(await service.end('SIGKILL'), 'SIGKILL');
-  await until('redis-server is gone', async () => !isRunning(pid), 10_000);
+  await until('redis-server is gone', async () => !isRunning(pid));
 });
 
 t.test('it does not start with a mistake in its configuration, and tells all of them at once', async (t) => {

@@ -33,7 +33,7 @@ t.test('several processes serve behind one port; one that dies is replaced; they
   t.not(first, service.process.pid, 'the supervisor serves nothing itself');
 
   process.kill(first!, 'SIGKILL');
-  await until('another takes its place', async () => workersOf(service).length === 3, 30_000);
+  await until('another takes its place', async () => workersOf(service).length === 3);
   t.notOk(isRunning(first!));
   t.ok(isRunning(second!));
   for (let i = 0; i < 4; i++)

@@ -43,7 +43,7 @@ t.test('lookups of one event-loop turn are gathered for each owner of slots', as
     // Beside the pipeline itself, the INFO of this test and what keeps the Cluster’s connections.
     return reads.every((count) => count <= 8);
   };
-  await until('they are gathered', gathered, 5_000);
+  await until('they are gathered', gathered);
   t.same(await findKeysWithoutExpiry(client, s.prefix), []);
 });
 
@@ -60,7 +60,7 @@ t.test('a slot that has moved is found where it is', async (t) => {
     principals,
     logins.map(({ principal }) => principal),
   );
-  await until('ioredis has learned it', async () => client.slots.every((slot, i) => slot[0] === known[i]![0]), 5_000);
+  await until('ioredis has learned it', async () => client.slots.every((slot, i) => slot[0] === known[i]![0]));
 });
 
 t.test('under a prefix of ioredis’ own too', async (t) => {

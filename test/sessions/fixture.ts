@@ -73,7 +73,7 @@ export function storeOn(client: RedisClient, settings: StoreSettings = {}) {
   const use = async (pair: TokenPair) => {
     const principal = await store.authenticate(pair.access.token);
     const key = accessKey(pair);
-    await until('the pair is confirmed', async () => !(await client.get(key))?.startsWith('{"unconfirmed"'), 5_000);
+    await until('the pair is confirmed', async () => !(await client.get(key))?.startsWith('{"unconfirmed"'));
     return principal;
   };
 

@@ -49,11 +49,7 @@ export function spawnService(env: Record<string, string>, { asItIs = false } = {
         ...new Set([...said.matchAll(/Server listening at (http:\/\/[\w.:]+)/g)].map((match) => match[1]!)),
       ];
       await Promise.race([
-        until(
-          'the service is ready',
-          async () => said.includes('latchkey is ready at') && addresses().length >= 2,
-          60_000,
-        ),
+        until('the service is ready', () => said.includes('latchkey is ready at') && addresses().length >= 2),
         exited.then((code) => {
           throw new Error(`The service ended with ${code}: ${said}`);
         }),

@@ -43,7 +43,7 @@ exec "$@" 3<&-
 
 const MAX_OUTPUT = 2_000;
 
-/** A redis-server child process. It has its data directory to itself, and ends when this process ends, however it ends. */
+/** A redis-server child process, alone in its data directory. It ends when this process ends, however it ends. */
 export class RedisProcess {
   readonly exited: Promise<void>;
   readonly #child: ChildProcess;
