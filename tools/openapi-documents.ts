@@ -2,7 +2,7 @@ import { Redis } from 'ioredis';
 import { internalApp, publicApp } from '../src/server/apps.js';
 import { loadConfig } from '../src/server/config/load.js';
 
-/** `/openapi.json` of both listeners with everything configured, as pretty JSON by the names of their files. It needs no Redis. */
+/** Generates `/openapi.json` of both listeners with everything configured, by file name. It needs no Redis. */
 export async function openapiDocuments(): Promise<Record<string, string>> {
   const config = {
     ...loadConfig({ LOG_LEVEL: 'silent' }),

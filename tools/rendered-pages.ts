@@ -4,7 +4,7 @@ import type { PageContext } from '../src/http/pages/layout.js';
 import { LANGUAGES, stringsFor } from '../src/http/pages/strings.js';
 import { ENDED_REASONS, type Session } from '../src/sessions/session.js';
 
-const BEGAN = Date.UTC(2026, 0, 2, 3, 4, 5);
+const STARTED_AT = Date.UTC(2026, 0, 2, 3, 4, 5);
 const DAY = 86_400_000;
 const NASTY = '<script>"&\'';
 const PROVIDERS = [
@@ -13,14 +13,19 @@ const PROVIDERS = [
 ];
 
 function session(sessionId: string, device: string): Session {
-  const times = { authenticatedAt: BEGAN, createdAt: BEGAN, renewedAt: BEGAN + DAY, endsAt: BEGAN + 90 * DAY };
+  const times = {
+    authenticatedAt: STARTED_AT,
+    createdAt: STARTED_AT,
+    renewedAt: STARTED_AT + DAY,
+    endsAt: STARTED_AT + 90 * DAY,
+  };
   return { ...times, sessionId, device, subject: 'ada', methods: ['pwd'], address: '192.0.2.1', generation: 2 };
 }
 
 const credentials: Record<string, CredentialsPage> = {
   empty: {},
-  told: { info: 'An information.', username: 'ada', to: '/reports?a=b&c' },
-  again: { info: 'An information.', again: true },
+  info: { info: 'Some information.', username: 'ada', to: '/reports?a=b&c' },
+  again: { info: 'Some information.', reauthenticate: true },
   'wrong-password': { error: `An error: ${NASTY}`, username: NASTY },
   'wrong-username': { error: 'An error.', username: 'ada', usernameIsWrong: true },
 };
@@ -28,7 +33,7 @@ const credentials: Record<string, CredentialsPage> = {
 const accounts: Record<string, AccountPage> = {
   alone: {
     name: 'ada',
-    own: 'own',
+    ownSessionId: 'own',
     sessions: [session('own', 'Firefox 140 · Linux')],
     endings: [],
     minimumLength: undefined,
@@ -37,26 +42,26 @@ const accounts: Record<string, AccountPage> = {
   },
   full: {
     name: NASTY,
-    own: 'own',
-    info: 'An information.',
+    ownSessionId: 'own',
+    info: 'Some information.',
     error: 'An error.',
     minimumLength: 15,
     providers: PROVIDERS,
     links: [
-      { id: 'first', provider: 'corp', linkedAt: BEGAN },
-      { id: 'second', provider: NASTY, linkedAt: BEGAN + DAY },
+      { id: 'first', provider: 'corp', linkedAt: STARTED_AT },
+      { id: 'second', provider: NASTY, linkedAt: STARTED_AT + DAY },
     ],
     sessions: [session('own', ''), session('other', 'unknown'), session('third', NASTY)],
     endings: ENDED_REASONS.map((reason, i) => ({
       sessionId: `ended-${i}`,
       reason,
-      at: BEGAN + i * DAY,
+      at: STARTED_AT + i * DAY,
       device: 'curl 8',
     })),
   },
 };
 
-/** Every page in every language, by the names of their files under test/http/pages/rendered. */
+/** Renders every page in every language, by file name under test/http/pages/rendered. */
 export function renderedPages(): Record<string, string> {
   const pages: Record<string, string> = {};
   for (const language of LANGUAGES) {

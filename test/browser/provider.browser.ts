@@ -82,7 +82,7 @@ for (const javaScriptEnabled of [true, false]) {
     await page.locator('#password').fill(PASSWORD);
     await page.keyboard.press('Enter');
     await page.waitForURL('**/account');
-    await page.getByRole('link', { name: 'Link an account at corp' }).click();
+    await page.getByRole('link', { name: 'Link your corp account' }).click();
     await logInThere(page, username);
     await page.waitForURL('**/account?done=linked');
     t.match(await page.locator('main').innerText(), 'The account is linked.');
@@ -96,10 +96,10 @@ for (const javaScriptEnabled of [true, false]) {
       `Signed in as ${username}`,
       'a session that began with a password leaves the one there alone',
     );
-    await page.getByRole('button', { name: 'Remove the account at corp' }).click();
+    await page.getByRole('button', { name: 'Remove your corp account' }).click();
     await page.waitForURL('**/account?done=unlinked');
-    t.match(await page.locator('main').innerText(), 'The account is not linked any more');
-    t.equal(await page.getByRole('button', { name: 'Remove the account at corp' }).count(), 0);
+    t.match(await page.locator('main').innerText(), 'The account is no longer linked');
+    t.equal(await page.getByRole('button', { name: 'Remove your corp account' }).count(), 0);
     await logOutHereAndThere(t, page);
   });
 }

@@ -2,19 +2,20 @@ import { html } from 'ghtml';
 import type { Link } from '../../federation/links.js';
 import type { Ending, Session } from '../../sessions/session.js';
 import type { ProviderButton } from './credentials-pages.js';
-import { layout, notice, type PageContext } from './layout.js';
+import { renderLayout, renderNotice, type PageContext } from './layout.js';
 
 export interface AccountPage {
-  /** The user's name, or the subject where there is none. */
+  /** The username; the subject if there is none. */
   readonly name: string;
-  readonly own: string;
+  /** Id of the session that reads the page. */
+  readonly ownSessionId: string;
   readonly sessions: readonly Session[];
   readonly endings: readonly Ending[];
-  /** How many characters a new password has at least; undefined where the password is not ours to change. */
+  /** Minimum length of a new password, in characters; undefined if passwords cannot be changed here. */
   readonly minimumLength: number | undefined;
-  /** Those where an account can be linked. */
+  /** Providers at which an account can be linked. */
   readonly providers: readonly ProviderButton[];
-  /** Those that are. */
+  /** Accounts that are linked. */
   readonly links: readonly Link[];
   readonly info?: string | undefined;
   readonly error?: string | undefined;
@@ -22,51 +23,68 @@ export interface AccountPage {
 
 export function renderAccountPage(context: PageContext, page: AccountPage): string {
   const { strings, base, loginPage } = context;
-  const others = page.sessions.filter(({ sessionId }) => sessionId !== page.own);
-  const own = page.sessions.filter(({ sessionId }) => sessionId === page.own);
-  return layout(
+  const others = page.sessions.filter(({ sessionId }) => sessionId !== page.ownSessionId);
+  const own = page.sessions.filter(({ sessionId }) => sessionId === page.ownSessionId);
+  return renderLayout(
     context,
     strings.account,
-    html`!${notice('info', page.info)}!${notice('error', page.error)}
+    html`!${renderNotice('info', page.info)}!${renderNotice('error', page.error)}
 <div class="who" data-login="${loginPage}">
 <p>${strings.signedInAs} <strong>${page.name}</strong></p>
-<form method="post" action="${base}/form/logout"><button class="quiet" name="scope" value="session">${strings.logOut}</button></form>
+!${renderButtonForm(`${base}/form/logout`, { name: 'scope', value: 'session', text: strings.logOut })}
 </div>
 <section aria-labelledby="devices">
 <h2 id="devices">${strings.devices}</h2>
 <ul class="devices">
-!${own.map((session) => device(context, session, html`<span class="here">${strings.thisDevice}</span>`)).join('')}
-!${others.map((session) => device(context, session, endButton(context, session))).join('')}
+!${own.map((session) => renderDevice(context, session, html`<span class="here">${strings.thisDevice}</span>`)).join('')}
+!${others.map((session) => renderDevice(context, session, renderEndButton(context, session))).join('')}
 </ul>
-!${others.length === 0 ? html`<p class="hint">${strings.noOthers}</p>` : endButtons(context)}
+!${others.length === 0 ? html`<p class="hint">${strings.noOthers}</p>` : renderEndButtons(context)}
 </section>
-!${page.minimumLength === undefined ? '' : passwordSection(context, page.name, page.minimumLength)}
-!${page.providers.length === 0 ? '' : linksSection(context, page)}
-!${page.endings.length === 0 ? '' : endingsSection(context, page.endings)}`,
+!${page.minimumLength === undefined ? '' : renderPasswordSection(context, page.name, page.minimumLength)}
+!${page.providers.length === 0 ? '' : renderLinksSection(context, page)}
+!${page.endings.length === 0 ? '' : renderEndingsSection(context, page.endings)}`,
   );
 }
 
-function device(context: PageContext, session: Session, action: string): string {
+function renderDevice(context: PageContext, session: Session, action: string): string {
   const { strings } = context;
-  return html`<li><div><span class="device">${labelOf(context, session.device)}</span>
-<span class="hint">${strings.lastSeen} !${instant(context, session.renewedAt)} <span class="address">${strings.from} ${session.address}</span></span>
-<span class="hint">${strings.firstSeen} !${instant(context, session.createdAt)}</span></div>
+  const address = html`<span class="address">${strings.from} ${session.address}</span>`;
+  return html`<li><div><span class="device">${findLabel(context, session.device)}</span>
+<span class="hint">${strings.lastSeen} !${renderInstant(context, session.renewedAt)} !${address}</span>
+<span class="hint">${strings.firstSeen} !${renderInstant(context, session.createdAt)}</span></div>
 !${action}</li>`;
 }
 
-function endButton(context: PageContext, { sessionId, device }: Session): string {
+function renderEndButton(context: PageContext, { sessionId, device }: Session): string {
   const { strings, base } = context;
-  return html`<form method="post" action="${base}/form/end"><button class="quiet" name="session" value="${sessionId}" aria-label="${strings.endOneLabel(labelOf(context, device))}">${strings.endOne}</button></form>`;
+  return renderButtonForm(`${base}/form/end`, {
+    name: 'session',
+    value: sessionId,
+    text: strings.endOne,
+    label: strings.endOneLabel(findLabel(context, device)),
+  });
 }
 
-function endButtons({ strings, base }: PageContext): string {
+/** Renders a form that consists of one button, which posts `name=value`. */
+function renderButtonForm(
+  action: string,
+  { name, value, text, label }: { name: string; value: string; text: string; label?: string },
+): string {
+  const ariaLabel = label === undefined ? '' : html` aria-label="${label}"`;
+  const button = html`<button class="quiet" name="${name}" value="${value}"!${ariaLabel}>${text}</button>`;
+  return html`<form method="post" action="${action}">!${button}</form>`;
+}
+
+function renderEndButtons({ strings, base }: PageContext): string {
   return html`<form method="post" action="${base}/form/logout" class="row">
 <button class="quiet" name="scope" value="others">${strings.endOthers}</button>
 <button class="quiet danger" name="scope" value="all">${strings.endAll}</button>
 </form>`;
 }
 
-function passwordSection({ strings, base }: PageContext, name: string, minimumLength: number): string {
+function renderPasswordSection({ strings, base }: PageContext, name: string, minimumLength: number): string {
+  const hint = html`minlength="${minimumLength}" aria-describedby="new-password-hint"`;
   return html`<section aria-labelledby="change-password">
 <h2 id="change-password">${strings.changePassword}</h2>
 <p class="hint" id="change-note">${strings.changePasswordNote}</p>
@@ -75,16 +93,16 @@ function passwordSection({ strings, base }: PageContext, name: string, minimumLe
 <label for="current_password">${strings.currentPassword}</label>
 <input id="current_password" name="current_password" type="password" autocomplete="current-password" required>
 <label for="new_password">${strings.newPassword}</label>
-<input id="new_password" name="new_password" type="password" autocomplete="new-password" minlength="${minimumLength}" aria-describedby="new-password-hint" required>
+<input id="new_password" name="new_password" type="password" autocomplete="new-password" !${hint} required>
 <p id="new-password-hint" class="hint">${strings.passwordHint(minimumLength)}</p>
 <button>${strings.changePassword}</button>
 </form>
 </section>`;
 }
 
-function linksSection(context: PageContext, { providers, links }: AccountPage): string {
+function renderLinksSection(context: PageContext, { providers, links }: AccountPage): string {
   const { strings, base } = context;
-  const linked = links.map((link) => linkedAccount(context, link));
+  const linked = links.map((link) => renderLinkedAccount(context, link));
   const more = providers.map(
     ({ name }) =>
       html`<a class="button quiet" href="${base}/link/${encodeURIComponent(name)}">${strings.linkAccount(name)}</a>`,
@@ -96,41 +114,45 @@ function linksSection(context: PageContext, { providers, links }: AccountPage): 
 </section>`;
 }
 
-function linkedAccount(context: PageContext, { id, provider, linkedAt }: Link): string {
+function renderLinkedAccount(context: PageContext, { id, provider, linkedAt }: Link): string {
   const { strings, base } = context;
+  const form = renderButtonForm(`${base}/form/unlink`, {
+    name: 'link',
+    value: id,
+    text: strings.unlink,
+    label: strings.unlinkLabel(provider),
+  });
   return html`<li><div><span class="device">${strings.linkedAccount(provider)}</span>
-<span class="hint">${strings.linkedSince} !${instant(context, linkedAt)}</span></div>
-<form method="post" action="${base}/form/unlink"><button class="quiet" name="link" value="${id}" aria-label="${strings.unlinkLabel(provider)}">${strings.unlink}</button></form></li>`;
+<span class="hint">${strings.linkedSince} !${renderInstant(context, linkedAt)}</span></div>
+!${form}</li>`;
 }
 
-/** Says that the session here is over, and leads on to the provider that it began with. */
+/** Renders a page that confirms the logout here, and leads on to the provider that the session began with. */
 export function renderLoggedOutPage(
   context: PageContext,
   { provider, href }: { readonly provider: string; readonly href: string },
 ): string {
   const { strings } = context;
-  return layout(
-    context,
-    strings.logOut,
-    html`!${notice('info', strings.reasons.logged_out)}<p><a href="${href}">${strings.logOutAt(provider)}</a></p>`,
-  );
+  const link = html`<p><a href="${href}">${strings.logOutAt(provider)}</a></p>`;
+  return renderLayout(context, strings.logOut, renderNotice('info', strings.reasons.logged_out) + link);
 }
 
-function endingsSection(context: PageContext, endings: readonly Ending[]): string {
+function renderEndingsSection(context: PageContext, endings: readonly Ending[]): string {
   const { strings } = context;
-  const items = endings.map(
-    ({ device, reason, at }) =>
-      html`<li><span class="device">${labelOf(context, device)}</span> <span class="hint">${strings.endingReasons[reason]} · !${instant(context, at)}</span></li>`,
-  );
-  return html`<section aria-labelledby="endings"><h2 id="endings">${strings.endings}</h2><ul class="endings">!${items.join('')}</ul></section>`;
+  const items = endings.map(({ device, reason, at }) => {
+    const hint = html`<span class="hint">${strings.endingReasons[reason]} · !${renderInstant(context, at)}</span>`;
+    return html`<li><span class="device">${findLabel(context, device)}</span> !${hint}</li>`;
+  });
+  const list = html`<h2 id="endings">${strings.endings}</h2><ul class="endings">!${items.join('')}</ul>`;
+  return html`<section aria-labelledby="endings">!${list}</section>`;
 }
 
-function labelOf({ strings }: PageContext, device: string): string {
+function findLabel({ strings }: PageContext, device: string): string {
   return device === '' || device === 'unknown' ? strings.unknownDevice : device;
 }
 
-/** In UTC for those without a script; `pages.js` shows the reader's own time. */
-function instant({ strings }: PageContext, ms: number): string {
+/** Renders an instant in UTC; `pages.js` replaces it by the reader's local time. */
+function renderInstant({ strings }: PageContext, ms: number): string {
   const text = new Intl.DateTimeFormat(strings.language, {
     dateStyle: 'medium',
     timeStyle: 'short',

@@ -11,20 +11,9 @@ import { requireFreshAuthentication, requireRecentAuthentication } from '../flow
 import { deliverTokens } from '../kit/token-response.js';
 import { unlinkAccount } from '../flows/unlink.js';
 import { renderAccountPage, renderLoggedOutPage } from './account-page.js';
+import { ACCOUNT, buildContext, findErrorText, findText, type PagesOptions, sendPage } from './context.js';
 import type { ProviderButton } from './credentials-pages.js';
-import {
-  ACCOUNT,
-  buildContext,
-  findErrorText,
-  findText,
-  redirectToContinue,
-  type PagesOptions,
-  sendPage,
-  requireVisitor,
-  redirectToLogin,
-  redirectToAuthenticate,
-  findVisitor,
-} from './pages.js';
+import { findVisitor, redirectToAuthenticate, redirectToContinue, redirectToLogin, requireVisitor } from './visitor.js';
 
 const Query = Type.Object({ done: Type.Optional(Type.String()) });
 const LogoutForm = Type.Object(
@@ -39,6 +28,7 @@ const PasswordForm = Type.Object(
   { additionalProperties: false },
 );
 
+/** Adds the account page and its forms: log out, end a session, link and unlink an account, change the password. */
 export function addAccountPage(app: App, options: PagesOptions): void {
   const { services, base, passwordMinLength, providers } = options;
   const { sessions, users, links, cookies, report } = services;
@@ -46,10 +36,10 @@ export function addAccountPage(app: App, options: PagesOptions): void {
   const show = async (
     request: FastifyRequest,
     reply: FastifyReply,
-    { subject, sessionId: own, username: name = subject }: Principal,
+    { subject, sessionId: ownSessionId, username: name = subject }: Principal,
     { status, ...page }: { info?: string | undefined; error?: string; status?: number },
   ) => {
-    const [living, endings, linked = []] = await Promise.all([
+    const [active, endings, linked = []] = await Promise.all([
       sessions.list(subject),
       sessions.endings(subject),
       links?.list(subject),
@@ -60,8 +50,8 @@ export function addAccountPage(app: App, options: PagesOptions): void {
       renderAccountPage(buildContext(request, options), {
         ...page,
         name,
-        own,
-        sessions: living,
+        ownSessionId,
+        sessions: active,
         endings,
         minimumLength,
         providers,
@@ -73,7 +63,8 @@ export function addAccountPage(app: App, options: PagesOptions): void {
 
   app.get(ACCOUNT, { config: { needs: 'nothing' }, schema: { querystring: Query } }, async (request, reply) => {
     const visitor = await findVisitor(request, services);
-    // The refresh cookie is not sent here; what can read it comes back, or goes to the login page and says why.
+    // Browsers do not send the refresh cookie here, but they do to /auth/continue, which renews the session and leads
+    // back, or leads to the login page with the reason.
     if (!visitor) return redirectToContinue(reply, options, request.url);
     return show(request, reply, visitor, {
       info: findText(buildContext(request, options).strings.done, request.query.done),
@@ -91,17 +82,19 @@ export function addAccountPage(app: App, options: PagesOptions): void {
         cookies.markLoggedOut(reply);
         const { provider: name, sid } = providerLoginOf(data);
         const provider = providers.find((each) => each.name === name);
-        return provider ? onToProvider(request, reply, provider, sid) : redirectToLogin(reply, services, 'logged_out');
+        return provider
+          ? sendOnToProvider(request, reply, provider, sid)
+          : redirectToLogin(reply, services, 'logged_out');
       } catch (error) {
-        const away = redirectToAuthenticate(reply, options, toProblem(error));
-        if (!away) throw error;
-        return away;
+        const redirect = redirectToAuthenticate(reply, options, toProblem(error));
+        if (!redirect) throw error;
+        return redirect;
       }
     },
   );
 
   app.post(`${base}/form/end`, { config: { needs: 'nothing' }, schema: { body: EndForm } }, (request, reply) =>
-    onAccount(request, reply, async (visitor) => {
+    actOnAccount(request, reply, async (visitor) => {
       const { subject } = visitor;
       const { session: sessionId } = request.body;
       await requireRecentAuthentication(request, visitor, services);
@@ -118,8 +111,8 @@ export function addAccountPage(app: App, options: PagesOptions): void {
     async (request, reply) => {
       const provider = providers.find(({ name }) => name === request.params.provider);
       if (!provider) return reply.callNotFound();
-      const again = `${base}/link/${encodeURIComponent(provider.name)}`;
-      return onAccount(
+      const returnTo = `${base}/link/${encodeURIComponent(provider.name)}`;
+      return actOnAccount(
         request,
         reply,
         async (visitor) => {
@@ -129,14 +122,14 @@ export function addAccountPage(app: App, options: PagesOptions): void {
             303,
           );
         },
-        again,
+        returnTo,
       );
     },
   );
 
   if (links) {
     app.post(`${base}/form/unlink`, { config: { needs: 'nothing' }, schema: { body: UnlinkForm } }, (request, reply) =>
-      onAccount(request, reply, async (principal) => {
+      actOnAccount(request, reply, async (principal) => {
         await requireFreshAuthentication(request, principal, services);
         await unlinkAccount(request, services, links, { principal, id: request.body.link });
         return reply.redirect(`${ACCOUNT}?done=unlinked`, 303);
@@ -149,7 +142,7 @@ export function addAccountPage(app: App, options: PagesOptions): void {
       `${base}/form/password`,
       { config: { needs: 'nothing' }, schema: { body: PasswordForm } },
       (request, reply) =>
-        onAccount(request, reply, async (principal) => {
+        actOnAccount(request, reply, async (principal) => {
           const { current_password: current, new_password: replacement } = request.body;
           await requireRecentAuthentication(request, principal, services);
           const tokens = await changePassword(request, reply, services, users, { principal, current, replacement });
@@ -159,8 +152,8 @@ export function addAccountPage(app: App, options: PagesOptions): void {
     );
   }
 
-  /** By a page in between: a browser does not follow a form of ours to another site, by a redirect neither (`form-action`). */
-  function onToProvider(
+  /** Leads to the provider's logout by a page: `form-action` forbids redirecting a posted form to another site. */
+  function sendOnToProvider(
     request: FastifyRequest,
     reply: FastifyReply,
     { name, href: start }: ProviderButton,
@@ -173,21 +166,24 @@ export function addAccountPage(app: App, options: PagesOptions): void {
     );
   }
 
-  /** Acts for whoever posts a form of the account page, which says what went wrong; who has to log in first is sent there. */
-  async function onAccount(
+  /**
+   * Carries out a form of the account page. A failure is shown on that page; whoever must log in first is redirected,
+   * and comes back to `returnTo`.
+   */
+  async function actOnAccount(
     request: FastifyRequest,
     reply: FastifyReply,
-    act: (visitor: Principal) => Promise<FastifyReply>,
-    again = ACCOUNT,
+    action: (visitor: Principal) => Promise<FastifyReply>,
+    returnTo = ACCOUNT,
   ) {
     let visitor: Principal | undefined;
     try {
       visitor = await requireVisitor(request, reply, services);
-      return await act(visitor);
+      return await action(visitor);
     } catch (error) {
       const problem = toProblem(error);
-      const away = redirectToAuthenticate(reply, options, problem, again);
-      if (away) return away;
+      const redirect = redirectToAuthenticate(reply, options, problem, returnTo);
+      if (redirect) return redirect;
       if (!visitor || problem.status >= 500) throw error;
       const { strings } = buildContext(request, options);
       const text =

@@ -1,24 +1,24 @@
 import { html } from 'ghtml';
-import { layout, notice, type PageContext } from './layout.js';
+import { renderLayout, renderNotice, type PageContext } from './layout.js';
 
-/** A provider that one can log in with. */
+/** A provider that users can log in with. */
 export interface ProviderButton {
   readonly name: string;
-  /** Where a login with it begins. */
+  /** Where a login with this provider starts. */
   readonly href: string;
 }
 
-/** What a page with a username and a password says beside them. */
+/** What a page that asks for a username and password shows besides them. */
 export interface CredentialsPage {
   readonly error?: string | undefined;
   readonly info?: string | undefined;
   readonly username?: string | undefined;
-  /** Whether the error is about the username; otherwise the password is typed again. */
+  /** Whether the error is about the username; otherwise the password field gets the focus. */
   readonly usernameIsWrong?: boolean;
-  /** Where to go on afterwards. */
+  /** Local path to continue to afterwards. */
   readonly to?: string | undefined;
-  /** Whether a login at a provider that was some time ago is not enough. */
-  readonly again?: boolean;
+  /** Whether a provider must ask the user to log in again, even if already logged in there. */
+  readonly reauthenticate?: boolean;
 }
 
 export function renderLoginPage(
@@ -26,22 +26,24 @@ export function renderLoginPage(
   page: CredentialsPage & { readonly providers: readonly ProviderButton[]; readonly registration: boolean },
 ): string {
   const { strings, base } = context;
+  const focus = renderFocus('password', page);
+  const registration = html`<p class="aside">${strings.noAccount} <a href="/register">${strings.register}</a></p>`;
   const buttons = page.providers.map(
-    ({ name, href }) => html`<a class="button" href="${beginning(href, page)}">${strings.loginWith(name)}</a>`,
+    ({ name, href }) => html`<a class="button" href="${addLoginQuery(href, page)}">${strings.loginWith(name)}</a>`,
   );
-  return layout(
+  return renderLayout(
     context,
     strings.login,
-    html`!${notice('info', page.info)}!${notice('error', page.error)}
+    html`!${renderNotice('info', page.info)}!${renderNotice('error', page.error)}
 <form method="post" action="${base}/form/login">
-!${hiddenTo(page.to)}
-!${usernameField(context, page)}
+!${renderDestination(page.to)}
+!${renderUsernameField(context, page)}
 <label for="password">${strings.password}</label>
-<input id="password" name="password" type="password" autocomplete="current-password" required !${focus('password', page)}>
+<input id="password" name="password" type="password" autocomplete="current-password" required !${focus}>
 <button>${strings.login}</button>
 </form>
 !${buttons.join('')}
-!${page.registration ? html`<p class="aside">${strings.noAccount} <a href="/register">${strings.register}</a></p>` : ''}`,
+!${page.registration ? registration : ''}`,
   );
 }
 
@@ -50,14 +52,16 @@ export function renderRegisterPage(
   page: CredentialsPage & { readonly minimumLength: number },
 ): string {
   const { strings, base } = context;
-  return layout(
+  const focus = renderFocus('password', page, 'password-hint');
+  const minimum = html`minlength="${page.minimumLength}"`;
+  return renderLayout(
     context,
     strings.register,
-    html`!${notice('error', page.error)}
+    html`!${renderNotice('error', page.error)}
 <form method="post" action="${base}/form/register">
-!${usernameField(context, page)}
+!${renderUsernameField(context, page)}
 <label for="password">${strings.password}</label>
-<input id="password" name="password" type="password" autocomplete="new-password" minlength="${page.minimumLength}" required !${focus('password', page, 'password-hint')}>
+<input id="password" name="password" type="password" autocomplete="new-password" !${minimum} required !${focus}>
 <p id="password-hint" class="hint">${strings.passwordHint(page.minimumLength)}</p>
 <button>${strings.register}</button>
 </form>
@@ -65,13 +69,14 @@ export function renderRegisterPage(
   );
 }
 
-function usernameField({ strings }: PageContext, page: CredentialsPage): string {
+function renderUsernameField({ strings }: PageContext, page: CredentialsPage): string {
+  const input = html`autocomplete="username" autocapitalize="none" spellcheck="false" required`;
   return html`<label for="username">${strings.username}</label>
-<input id="username" name="username" value="${page.username ?? ''}" autocomplete="username" autocapitalize="none" spellcheck="false" required !${focus('username', page)}>`;
+<input id="username" name="username" value="${page.username ?? ''}" !${input} !${renderFocus('username', page)}>`;
 }
 
-/** The field that is to be filled in has the focus, and is read out together with the page's message. */
-function focus(
+/** Renders the attributes that focus the next field to fill in, and have the page's message read out with it. */
+function renderFocus(
   field: 'username' | 'password',
   { error, info, username, usernameIsWrong }: CredentialsPage,
   hint?: string,
@@ -84,11 +89,14 @@ function focus(
     .join(' ');
 }
 
-function beginning(href: string, { to, again }: CredentialsPage): string {
-  const query = new URLSearchParams({ ...(to !== undefined && { to }), ...(again && { prompt: 'login' }) }).toString();
+function addLoginQuery(href: string, { to, reauthenticate }: CredentialsPage): string {
+  const query = new URLSearchParams({
+    ...(to !== undefined && { to }),
+    ...(reauthenticate && { prompt: 'login' }),
+  }).toString();
   return query === '' ? href : `${href}?${query}`;
 }
 
-function hiddenTo(to: string | undefined): string {
+function renderDestination(to: string | undefined): string {
   return to === undefined ? '' : html`<input type="hidden" name="to" value="${to}">`;
 }

@@ -10,18 +10,18 @@ import { assertNeedsDeclared } from '../kit/route.js';
 import { requireSameOrigin } from '../kit/same-origin.js';
 import { validatorCompiler } from '../kit/validator.js';
 import { addAccountPage } from './account.js';
-import { layout, notice } from './layout.js';
+import { ACCOUNT, buildContext, findErrorText, type PagesOptions, sendPage } from './context.js';
+import { renderLayout, renderNotice } from './layout.js';
 import { loadAssets } from './load-assets.js';
 import { addLoginPage } from './login.js';
-import { ACCOUNT, buildContext, findErrorText, type PagesOptions, sendPage } from './pages.js';
 import { addRegisterPage } from './register.js';
 
 export type { Brand } from './layout.js';
-export type { PagesOptions } from './pages.js';
+export type { PagesOptions } from './context.js';
 
 const FormName = Type.Object({ form: Type.String() });
 
-/** Nothing inline, nothing from elsewhere, in nobody's frame. */
+/** Forbids inline scripts and styles, other origins, and framing. */
 const CONTENT_SECURITY_POLICY = {
   useDefaults: false,
   directives: {
@@ -36,23 +36,26 @@ const CONTENT_SECURITY_POLICY = {
   },
 };
 
-/** Adds the pages to an instance of their own. They work without a script. */
-export async function pageRoutes(instance: FastifyInstance, given: Omit<PagesOptions, 'assets'>): Promise<void> {
-  const { services, base, brand } = given;
+/** Adds the pages to an instance of their own. They work without JavaScript. */
+export async function pageRoutes(
+  instance: FastifyInstance,
+  optionsWithoutAssets: Omit<PagesOptions, 'assets'>,
+): Promise<void> {
+  const { services, base, brand } = optionsWithoutAssets;
   const assets = await loadAssets(base, { brandStylesheet: brand.stylesheet });
-  const options: PagesOptions = { ...given, assets };
+  const options: PagesOptions = { ...optionsWithoutAssets, assets };
   const app = instance.withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(validatorCompiler);
   await enableCookies(instance);
   app.removeAllContentTypeParsers();
   await app.register(formbody);
   await app.register(helmet, {
     contentSecurityPolicy: CONTENT_SECURITY_POLICY,
-    // A form that is posted without any referrer has the origin `null`, which is nobody's.
+    // With `no-referrer`, browsers would post forms with the origin `null`, which requireSameOrigin refuses.
     referrerPolicy: { policy: 'same-origin' },
     strictTransportSecurity: false,
   });
   app.addHook('onRoute', assertNeedsDeclared);
-  // The document of the API is for programs.
+  // Pages are for people, so the OpenAPI document leaves them out.
   app.addHook('onRoute', (route) => {
     route.schema = { ...route.schema, hide: true };
   });
@@ -65,8 +68,12 @@ export async function pageRoutes(instance: FastifyInstance, given: Omit<PagesOpt
     logFault(error, problem, request, reply);
     const context = buildContext(request, options);
     const text = findErrorText(context.strings, problem);
-    const content = html`!${notice('error', text)}<p><a href="${ACCOUNT}">${context.strings.toAccount}</a></p>`;
-    return sendPage(reply.headers(problem.headers), layout(context, context.strings.failed, content), problem.status);
+    const content = html`!${renderNotice('error', text)}<p><a href="${ACCOUNT}">${context.strings.toAccount}</a></p>`;
+    return sendPage(
+      reply.headers(problem.headers),
+      renderLayout(context, context.strings.failed, content),
+      problem.status,
+    );
   });
 
   for (const { path, type, content } of assets.files) {
@@ -74,7 +81,7 @@ export async function pageRoutes(instance: FastifyInstance, given: Omit<PagesOpt
       reply.header('cache-control', 'public, max-age=31536000, immutable').type(type).send(content),
     );
   }
-  // The address bar holds where a form was posted, and is asked for again.
+  // After a failed form, the address bar holds the form's URL: reloading it leads back to the page.
   app.get(
     `${base}/form/:form`,
     { config: { needs: 'nothing' }, schema: { params: FormName } },

@@ -2,26 +2,26 @@ import { html } from 'ghtml';
 import type { Assets } from './load-assets.js';
 import type { Strings } from './strings.js';
 
-/** What makes the pages a site's own. */
+/** How a site makes the pages its own. */
 export interface Brand {
   readonly name: string;
-  /** The file of a stylesheet that sets the custom properties of `pages.css`; it is loaded after it. */
+  /** Path of a stylesheet file that sets the custom properties of `pages.css`, after which it is loaded. */
   readonly stylesheet?: string | undefined;
 }
 
-/** What every page is rendered with. */
+/** What every page needs for rendering. */
 export interface PageContext {
   readonly brand: Brand;
   readonly strings: Strings;
   readonly assets: Pick<Assets, 'stylesheets' | 'scripts'>;
-  /** Where forms are posted. */
+  /** Forms are posted below this path. */
   readonly base: string;
-  /** Where a script sends a reader whose session is over. */
+  /** Where the script leads when the session has ended. */
   readonly loginPage: string;
 }
 
-/** A page's frame. `content` is HTML; everything else is escaped. */
-export function layout({ brand, strings, assets }: PageContext, title: string, content: string): string {
+/** Renders a whole page around `content`, which is HTML; everything else is escaped. */
+export function renderLayout({ brand, strings, assets }: PageContext, title: string, content: string): string {
   return html`<!doctype html>
 <html lang="${strings.language}">
 <head>
@@ -43,8 +43,11 @@ export function layout({ brand, strings, assets }: PageContext, title: string, c
 `;
 }
 
-/** A message that assistive technology reads out, by its kind's id also with the field that it is about. */
-export function notice(kind: 'info' | 'error', text: string | undefined): string {
+/**
+ * Renders a message that assistive technology reads out. Its kind is its id, so that a field can name it in
+ * `aria-describedby`.
+ */
+export function renderNotice(kind: 'info' | 'error', text: string | undefined): string {
   if (text === undefined) return '';
   return html`<p id="${kind}" class="notice ${kind}" role="${kind === 'error' ? 'alert' : 'status'}">${text}</p>`;
 }

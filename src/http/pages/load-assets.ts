@@ -12,10 +12,10 @@ export interface Asset {
   readonly content: Buffer;
 }
 
-/** What the pages load, under a path that changes with any of it: a page never mixes those of two versions. */
+/** The files that pages load. Their path changes with any of them, so that a page never mixes two versions. */
 export interface Assets {
   readonly files: readonly Asset[];
-  /** The paths of what a page names; a script imports its own from beside it. */
+  /** Paths that a page refers to. A script imports others relative to its own path. */
   readonly stylesheets: readonly string[];
   readonly scripts: readonly string[];
 }
@@ -23,18 +23,18 @@ export interface Assets {
 /**
  * Reads the files that the pages load.
  *
- * @param base the path that they lie below, such as `/auth`.
- * @param client the compiled browser client. Where there is none, in a source tree, the pages go without a script.
+ * @param base path that they are served below, such as `/auth`.
+ * @param client the built browser client. If it does not exist, as in a source tree, pages load no script.
  */
 export async function loadAssets(
   base: string,
   { brandStylesheet, client = CLIENT }: { brandStylesheet?: string | undefined; client?: URL | string } = {},
 ): Promise<Assets> {
-  const isCompiled = existsSync(client);
+  const isBuilt = existsSync(client);
   const stylesheets = new Map<string, URL | string>([['pages.css', STYLESHEET]]);
   if (brandStylesheet !== undefined) stylesheets.set('brand.css', brandStylesheet);
   const scripts = new Map<string, URL | string>(
-    isCompiled
+    isBuilt
       ? [
           ['pages.js', SCRIPT],
           ['client.js', client],
@@ -43,8 +43,8 @@ export async function loadAssets(
   );
 
   const files = await Promise.all([
-    ...[...stylesheets].map(([name, file]) => asset(name, 'text/css; charset=utf-8', file)),
-    ...[...scripts].map(([name, file]) => asset(name, 'text/javascript; charset=utf-8', file)),
+    ...[...stylesheets].map(([name, file]) => readAsset(name, 'text/css; charset=utf-8', file)),
+    ...[...scripts].map(([name, file]) => readAsset(name, 'text/javascript; charset=utf-8', file)),
   ]);
   const hash = createHash('sha256');
   for (const { name, content } of files) hash.update(`${name} ${content.length} `).update(content);
@@ -52,10 +52,10 @@ export async function loadAssets(
   return {
     files: files.map(({ name, type, content }) => ({ path: `${directory}/${name}`, type, content })),
     stylesheets: [...stylesheets.keys()].map((name) => `${directory}/${name}`),
-    scripts: isCompiled ? [`${directory}/pages.js`] : [],
+    scripts: isBuilt ? [`${directory}/pages.js`] : [],
   };
 }
 
-async function asset(name: string, type: string, file: URL | string) {
+async function readAsset(name: string, type: string, file: URL | string) {
   return { name, type, content: await readFile(file) };
 }

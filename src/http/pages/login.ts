@@ -6,8 +6,9 @@ import { requireLocalPath } from '../kit/local-path.js';
 import { login } from '../flows/login.js';
 import type { App } from '../kit/route.js';
 import { deliverTokens } from '../kit/token-response.js';
+import { ACCOUNT, buildContext, findErrorText, findText, type PagesOptions, sendPage } from './context.js';
 import { type CredentialsPage, renderLoginPage } from './credentials-pages.js';
-import { ACCOUNT, buildContext, findErrorText, findText, type PagesOptions, sendPage, findVisitor } from './pages.js';
+import { findVisitor } from './visitor.js';
 
 const Query = Type.Object({
   reason: Type.Optional(Type.String()),
@@ -18,6 +19,7 @@ const Form = Type.Object(
   { additionalProperties: false },
 );
 
+/** Adds the login page and its form. */
 export function addLoginPage(app: App, options: PagesOptions): void {
   const { services, base, providers } = options;
   const show = (request: FastifyRequest, reply: FastifyReply, page: CredentialsPage, status?: number) => {
@@ -39,7 +41,7 @@ export function addLoginPage(app: App, options: PagesOptions): void {
       info,
       username: visitor?.username,
       to: destination,
-      again: reason === 'insufficient_user_authentication',
+      reauthenticate: reason === 'insufficient_user_authentication',
     });
   });
 

@@ -8,13 +8,14 @@ import { Problem } from '../kit/problem.js';
 import type { App } from '../kit/route.js';
 import { register } from '../flows/register.js';
 import { deliverTokens } from '../kit/token-response.js';
+import { ACCOUNT, buildContext, findErrorText, type PagesOptions, sendPage } from './context.js';
 import { type CredentialsPage, renderRegisterPage } from './credentials-pages.js';
-import { ACCOUNT, buildContext, findErrorText, type PagesOptions, sendPage } from './pages.js';
 
 const Form = Type.Object({ username: Type.String(), password: Type.String() }, { additionalProperties: false });
 
-const ABOUT_THE_USERNAME = new Set(['invalid_username', 'username_taken']);
+const USERNAME_PROBLEMS = new Set(['invalid_username', 'username_taken']);
 
+/** Adds the registration page and its form, which also logs in. */
 export function addRegisterPage(app: App, options: PagesOptions, registration: Registration): void {
   const { services, base, passwordMinLength: minimumLength } = options;
   const show = (request: FastifyRequest, reply: FastifyReply, page: CredentialsPage, status?: number) =>
@@ -41,7 +42,7 @@ export function addRegisterPage(app: App, options: PagesOptions, registration: R
         const page = {
           error: findErrorText(buildContext(request, options).strings, problem),
           username: request.body.username,
-          usernameIsWrong: ABOUT_THE_USERNAME.has(problem.code),
+          usernameIsWrong: USERNAME_PROBLEMS.has(problem.code),
         };
         return show(request, reply.headers(problem.headers), page, problem.status);
       }

@@ -288,7 +288,7 @@ t.test('the account page links an account', async (t) => {
   const own = await service.mint(subject);
   const page = await get('/account', browser(own));
   for (const [text, headers] of [
-    ['Link an account at corp', {}],
+    ['Link your corp account', {}],
     ['Konto bei corp verknüpfen', GERMAN],
   ] as const) {
     t.match(textOf(await get('/account', { ...browser(own), ...headers })), text);
@@ -325,7 +325,7 @@ t.test('the account page removes a linked account', async (t) => {
   const own = await service.mint(subject);
   await logIn('removed@corp', { query: '?link=1', headers: browser(own) });
   const { body } = await get('/account', browser(own));
-  t.match(textOf({ body }), /Account at corp linked since \w+ \d+, \d{4}/);
+  t.match(textOf({ body }), /corp account linked on \w+ \d+, \d{4}/);
   const link = /name="link" value="([\w-]{43})"/.exec(body)![1]!;
   const remove = (headers: Record<string, string>, id = link) =>
     formPoster(service)('/auth/form/unlink', { link: id }, headers);
@@ -339,7 +339,7 @@ t.test('the account page removes a linked account', async (t) => {
   t.equal((await remove(browser(own), 'x'.repeat(43))).statusCode, 404);
   const removed = await remove(browser(own));
   t.equal(removed.headers.location, '/account?done=unlinked');
-  t.match(textOf(await get('/account?done=unlinked', browser(own))), 'The account is not linked any more');
+  t.match(textOf(await get('/account?done=unlinked', browser(own))), 'The account is no longer linked');
   t.notMatch((await get('/account', browser(own))).body, 'name="link"');
   t.not((await sessionOf((await logIn('removed@corp')).reply)).subject, subject, 'it is somebody new from then on');
   t.match((await post('/auth/login', { username, password: PASSWORD })).statusCode, 200);
@@ -536,7 +536,7 @@ t.test('who logs out on the account page is led on to the provider that the sess
     t.equal(page.statusCode, 200);
     const href = `/auth/oidc/corp/logout?sid=${data.oidc.sid}`;
     t.equal(page.headers.refresh, `0;url=${href}`);
-    t.match(textOf(page), 'You are logged out. Go on to log out at corp too');
+    t.match(textOf(page), 'You are logged out. Log out of corp too');
     t.match(page.body, `<a href="${href.replace('=', '&#61;')}">`);
     t.equal(await provider.logout((await get(href, { host })).headers.location), `${service.url}/login`);
   }

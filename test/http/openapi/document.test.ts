@@ -7,6 +7,7 @@ import Fastify from 'fastify';
 import t from 'tap';
 import { publicDocumentation } from '../../../src/http/openapi/descriptions.js';
 import { registerOpenApi } from '../../../src/http/openapi/document.js';
+import { oauthErrors } from '../../../src/http/kit/oauth-error.js';
 import { problems } from '../../../src/http/kit/problem.js';
 import { startAdmin } from '../admin/support.js';
 
@@ -21,7 +22,12 @@ interface Operation {
   requestBody?: { required: boolean };
   responses: Record<
     string,
-    { content?: Record<string, { schema: { allOf: { properties: { code: { enum: string[] } } }[] } }> }
+    {
+      content?: Record<
+        string,
+        { schema: { allOf?: { properties?: { code?: { enum: string[] }; error?: { enum: string[] } } }[] } }
+      >;
+    }
   >;
 }
 
@@ -55,6 +61,7 @@ t.test('the OpenAPI documents of both listeners', async (t) => {
   t.test('every operation has a summary, one tag and a unique id', async (t) => {
     const names: string[] = [];
     for (const app of [service.app, service.internal]) {
+      const before = names.length;
       const { paths } = (await app.inject('/openapi.json')).json<Document>();
       for (const [path, operations] of Object.entries(paths)) {
         for (const [method, { operationId, summary, tags }] of Object.entries(operations)) {
@@ -63,6 +70,8 @@ t.test('the OpenAPI documents of both listeners', async (t) => {
           names.push(operationId);
         }
       }
+      const own = names.slice(before);
+      t.equal(new Set(own).size, own.length, 'no id occurs twice in a document');
     }
     t.ok(
       names.includes('postAuthLogin') &&
@@ -76,9 +85,10 @@ t.test('the OpenAPI documents of both listeners', async (t) => {
   t.test('the documented errors of a route follow from what it needs', async (t) => {
     const { paths } = (await service.get('/openapi.json')).json<Document>();
     const codes = (path: string, method: string) =>
-      Object.values(paths[path]![method]!.responses).flatMap(
-        ({ content }) => content?.['application/problem+json']?.schema.allOf[1]?.properties.code.enum ?? [],
-      );
+      Object.values(paths[path]![method]!.responses)
+        .flatMap(({ content = {} }) => Object.values(content))
+        .flatMap(({ schema: { allOf = [] } }) => allOf)
+        .flatMap(({ properties: { code, error } = {} }) => (code ?? error)?.enum ?? []);
     t.ok(
       ['authentication_required', 'invalid_token', 'unavailable'].every((code) =>
         codes('/auth/session', 'get').includes(code),
@@ -89,9 +99,17 @@ t.test('the OpenAPI documents of both listeners', async (t) => {
     t.ok(codes('/auth/sessions/{id}', 'delete').includes('not_found'));
     t.equal(paths['/auth/refresh']!.post!.requestBody!.required, false);
     t.equal(paths['/auth/login']!.post!.requestBody!.required, true);
-    const known = Object.keys(problems);
     for (const [path, operations] of Object.entries(paths)) {
-      for (const method of Object.keys(operations)) t.ok(codes(path, method).every((code) => known.includes(code)));
+      for (const [method, { tags }] of Object.entries(operations)) {
+        const known = Object.keys(tags[0] === 'oauth' ? oauthErrors : problems);
+        const documented = codes(path, method);
+        t.ok(documented.length > 0, `${method} ${path} documents its errors`);
+        t.strictSame(
+          documented.filter((code) => !known.includes(code)),
+          [],
+          `${method} ${path} documents known errors only`,
+        );
+      }
     }
   });
 

@@ -12,10 +12,10 @@ import {
   setCookies,
   startService,
 } from '../../support/service.js';
-import { formPoster, GERMAN, OURS, textOf } from './support.js';
+import { formPoster, GERMAN, SAME_ORIGIN, textOf } from './support.js';
 
 const NEW = 'an entirely different passphrase';
-const LONG_AGO = 16 * 60_000;
+const LONG_AGO_MS = 16 * 60_000;
 
 const service = await startService();
 t.teardown(() => service.close());
@@ -27,7 +27,7 @@ const logOut = (scope: string, headers: Record<string, string>) => send('/auth/f
 const change = (headers: Record<string, string>, current = PASSWORD, replacement = NEW) =>
   send('/auth/form/password', { username: 'ada', current_password: current, new_password: replacement }, headers);
 const devices = async (subject: string) => (await store.list(subject)).map(({ sessionId }) => sessionId);
-const isLogin = (
+const assertLoginRedirect = (
   t: Test,
   { headers, statusCode }: { headers: Record<string, unknown>; statusCode: number },
   reason: string,
@@ -36,10 +36,10 @@ const isLogin = (
   t.equal(headers.location, `/login?reason=${reason}&to=%2Faccount`);
 };
 
-/** The access token expires, as the clock would have it. */
+/** Makes the access token expire. */
 const expire = ({ pair: { access } }: IssuedTokens) => client.del(keys.access(access.partition, access.digest));
 
-t.test('this device and the others, in words', async (t) => {
+t.test('the account page lists this device and the others', async (t) => {
   const own = await mint();
   const { subject } = own.principal;
   await mint(subject, { origin: { device: 'Safari 18 · iOS <b>', address: '2001:db8::1' } });
@@ -55,7 +55,7 @@ t.test('this device and the others, in words', async (t) => {
   t.match(text, /Safari 18 · iOS <b> last seen [^·]* from 2001:db8::1/);
   t.equal(text.split('unknown device').length - 1, 2);
   t.notMatch(page.body, '<b>');
-  t.equal(page.body.split('action="/auth/form/end"').length - 1, 3, 'this one is logged out by its own button');
+  t.equal(page.body.split('action="/auth/form/end"').length - 1, 3, 'only other devices have this form');
   t.match(page.body, 'aria-label="Log out Safari 18 · iOS &#60;b&#62;"');
   t.match(page.body, /<time datetime="\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z">/);
   t.match(text, 'Log out all other devices Log out everywhere');
@@ -97,16 +97,17 @@ t.test('this device and the others, in words', async (t) => {
   }
 });
 
-t.test('alone', async (t) => {
+t.test('with one session, the account page has nothing to end', async (t) => {
   const own = await mint('somebody', { identity: { subject: 'somebody', methods: ['pwd'] } });
   const page = await get('/account', browser(own));
   t.match(textOf(page), 'Signed in as somebody');
   t.match(textOf(page), 'No other device is logged in.');
-  t.notMatch(page.body, /everywhere|Recently ended|Other ways to log in/);
+  const { endAll, endings, linkAccounts } = stringsFor('en');
+  for (const text of [endAll, endings, linkAccounts]) t.notMatch(page.body, text);
   t.match(textOf(await get('/account', { ...browser(own), ...GERMAN })), 'Kein anderes Gerät ist angemeldet.');
 });
 
-t.test('what ended lately, and why', async (t) => {
+t.test('the account page lists recently ended sessions and why they ended', async (t) => {
   const own = await mint();
   const { subject } = own.principal;
   for (const reason of [
@@ -130,7 +131,7 @@ t.test('what ended lately, and why', async (t) => {
   }
 });
 
-t.test('who has no access token is renewed on the way, and comes back to the very page', async (t) => {
+t.test('without an access token, the account page renews the session and comes back', async (t) => {
   const tokens = await mint();
   await expire(tokens);
   const away = await get('/account?done=others_ended', browser(tokens, 'access'));
@@ -143,7 +144,7 @@ t.test('who has no access token is renewed on the way, and comes back to the ver
   t.match(textOf(await get(back.headers.location!, jar.headers('/account'))), 'All other devices were logged out.');
 });
 
-t.test('what was done is told, in words that we have', async (t) => {
+t.test('the account page confirms a known action and ignores an unknown one', async (t) => {
   const headers = browser(await mint());
   for (const [language, more] of [
     ['en', {}],
@@ -156,7 +157,7 @@ t.test('what was done is told, in words that we have', async (t) => {
   t.notMatch((await get('/account?done=%3Cscript%3E', headers)).body, /notice|<script>/);
 });
 
-t.test('ending one', async (t) => {
+t.test('ending another session on the account page', async (t) => {
   const own = await mint();
   const { subject, sessionId } = own.principal;
   const other = await mint(subject);
@@ -165,7 +166,11 @@ t.test('ending one', async (t) => {
   t.equal(reply.headers.location, '/account?done=session_ended');
   t.same(setCookies(reply), []);
   t.same(await devices(subject), [sessionId]);
-  t.equal((await get('/account', browser(other, 'access'))).statusCode, 303, 'its next request');
+  t.equal(
+    (await get('/account', browser(other, 'access'))).statusCode,
+    303,
+    'the ended session is refused at its next request',
+  );
   t.equal(
     (await get('/auth/continue?to=/account', browser(other, 'refresh'))).headers.location,
     '/login?reason=logged_out_elsewhere&to=%2Faccount',
@@ -173,20 +178,20 @@ t.test('ending one', async (t) => {
 
   const again = await endOf(other.principal.sessionId, browser(own));
   t.equal(again.statusCode, 404);
-  t.match(textOf(again), 'This device was logged out already.');
-  t.match(textOf(again), 'Signed in as ada', 'on the page itself');
-  t.match(textOf(await endOf('nobody', { ...browser(own), ...GERMAN })), 'Dieses Gerät war schon abgemeldet.');
+  t.match(textOf(again), 'This device was already logged out.');
+  t.match(textOf(again), 'Signed in as ada', 'the error is shown on the account page');
+  t.match(textOf(await endOf('nobody', { ...browser(own), ...GERMAN })), 'Dieses Gerät war bereits abgemeldet.');
 });
 
-t.test("never somebody else's", async (t) => {
+t.test('the account page never ends a session of another user', async (t) => {
   const stranger = await mint();
   t.equal((await endOf(stranger.principal.sessionId, browser(await mint()))).statusCode, 404);
   t.equal((await devices(stranger.principal.subject)).length, 1);
-  isLogin(t, await endOf(stranger.principal.sessionId, OURS), 'missing');
+  assertLoginRedirect(t, await endOf(stranger.principal.sessionId, SAME_ORIGIN), 'missing');
   t.equal((await send('/auth/form/end', { session: 'x'.repeat(65) }, browser(stranger))).statusCode, 400);
 });
 
-t.test('ending all others, this one, or everything', async (t) => {
+t.test('logging out the other sessions, this one, or all', async (t) => {
   const own = await mint();
   const { subject, sessionId } = own.principal;
   await mint(subject);
@@ -197,7 +202,7 @@ t.test('ending all others, this one, or everything', async (t) => {
 
   const other = await mint(subject);
   const one = await logOut('session', browser(own));
-  isLogin(t, one, 'logged_out');
+  assertLoginRedirect(t, one, 'logged_out');
   t.same(
     setCookies(one).map(({ name, value, attributes }) => [name, value, attributes['max-age']]),
     [
@@ -209,13 +214,13 @@ t.test('ending all others, this one, or everything', async (t) => {
   t.same(await devices(subject), [other.principal.sessionId]);
 
   await mint(subject);
-  isLogin(t, await logOut('all', browser(other)), 'logged_out');
+  assertLoginRedirect(t, await logOut('all', browser(other)), 'logged_out');
   t.same(await devices(subject), []);
   t.equal((await logOut('everything', browser(other))).statusCode, 400);
-  t.equal((await logOut('all', { ...OURS, cookie: `${ACCESS_COOKIE}=a; ${ACCESS_COOKIE}=b` })).statusCode, 400);
+  t.equal((await logOut('all', { ...SAME_ORIGIN, cookie: `${ACCESS_COOKIE}=a; ${ACCESS_COOKIE}=b` })).statusCode, 400);
 });
 
-t.test('a form that is posted after the access token expired does what it says, and renews', async (t) => {
+t.test('a form posted after the access token expired takes effect and renews the session', async (t) => {
   const own = await mint();
   const { subject, sessionId } = own.principal;
   const other = await mint(subject);
@@ -227,55 +232,55 @@ t.test('a form that is posted after the access token expired does what it says, 
     [ACCESS_COOKIE, REFRESH_COOKIE],
   );
   t.same(await devices(subject), [sessionId]);
-  isLogin(t, await logOut('all', browser(own, 'refresh')), 'logged_out');
+  assertLoginRedirect(t, await logOut('all', browser(own, 'refresh')), 'logged_out');
 });
 
-t.test('a form of somebody who is signed out leads to the reason, and writes no cookie', async (t) => {
+t.test('a form posted after the session ended leads to the reason and writes no cookie', async (t) => {
   const tokens = await mint();
   const { subject, sessionId } = tokens.principal;
   await store.revoke(subject, sessionId, 'password_changed');
   const ended = await endOf(sessionId, browser(tokens));
-  isLogin(t, ended, 'password_changed');
+  assertLoginRedirect(t, ended, 'password_changed');
   t.same(setCookies(ended), []);
-  for (const headers of [browser(tokens), OURS]) {
+  for (const headers of [browser(tokens), SAME_ORIGIN]) {
     const reply = await logOut('all', headers);
-    t.equal(reply.headers.location, '/auth/continue?to=%2Faccount', 'where the refresh token tells it');
+    t.equal(reply.headers.location, '/auth/continue?to=%2Faccount', 'where the refresh token gives the reason');
     t.same(setCookies(reply), []);
   }
-  isLogin(t, await get('/auth/continue?to=%2Faccount', browser(tokens)), 'password_changed');
-  isLogin(t, await endOf(sessionId, { ...OURS, cookie: `${REFRESH_COOKIE}=x` }), 'invalid');
+  assertLoginRedirect(t, await get('/auth/continue?to=%2Faccount', browser(tokens)), 'password_changed');
+  assertLoginRedirect(t, await endOf(sessionId, { ...SAME_ORIGIN, cookie: `${REFRESH_COOKIE}=x` }), 'invalid');
 });
 
-t.test('a refresh token that was spent ends its session, by a form too', async (t) => {
+t.test('reuse of a refresh token by a form ends the session', async (t) => {
   const old = await mint();
   let tokens = old;
-  // It rotates, confirms the new pair, and rotates again.
+  // Rotate, confirm the new pair, and rotate again.
   for (let refresh = 0; refresh < 3; refresh++) {
     await service.age(tokens, 60_000);
     const renewed = await store.rotate(tokens.pair.refresh, { address: '192.0.2.1' });
     if (renewed.outcome === 'ended' || renewed.outcome === 'reused') throw new Error(renewed.outcome);
     tokens = renewed;
   }
-  isLogin(t, await logOut('session', browser(old, 'refresh')), 'reused');
+  assertLoginRedirect(t, await logOut('session', browser(old, 'refresh')), 'reused');
   t.same(await devices(old.principal.subject), []);
 });
 
-t.test('after a login that is long ago, one logs in again first', async (t) => {
+t.test('ending other sessions or changing the password needs a recent login', async (t) => {
   const { subject } = await service.register();
-  const old = await mint(subject, { authenticatedAt: Date.now() - LONG_AGO });
+  const old = await mint(subject, { authenticatedAt: Date.now() - LONG_AGO_MS });
   const other = await mint(subject);
   for (const reply of [
     await endOf(other.principal.sessionId, browser(old)),
     await logOut('others', browser(old)),
     await change(browser(old)),
   ]) {
-    isLogin(t, reply, 'insufficient_user_authentication');
+    assertLoginRedirect(t, reply, 'insufficient_user_authentication');
   }
   t.equal((await devices(subject)).length, 2);
-  isLogin(t, await logOut('session', browser(old)), 'logged_out');
+  assertLoginRedirect(t, await logOut('session', browser(old)), 'logged_out');
 });
 
-t.test('the form to change the password, as password managers know it', async (t) => {
+t.test('the password form has the attributes that password managers need', async (t) => {
   const { body } = await get('/account', browser(await mint()));
   t.match(body, '<input name="username" value="ada" autocomplete="username" readonly hidden>');
   t.match(body, 'name="current_password" type="password" autocomplete="current-password" required');
@@ -285,12 +290,12 @@ t.test('the form to change the password, as password managers know it', async (t
   );
 });
 
-t.test('changing the password', async (t) => {
+t.test('changing the password on the account page', async (t) => {
   const { subject, username } = await service.register();
   const own = await mint(subject);
   const other = await mint(subject);
   for (const [current, replacement, status, english, german] of [
-    ['wrong', NEW, 401, 'The current password is wrong.', 'Das bisherige Passwort ist falsch.'],
+    ['wrong', NEW, 401, 'The current password is wrong.', 'Das aktuelle Passwort ist falsch.'],
     [PASSWORD, 'short', 422, 'The password is too short.', 'Das Passwort ist zu kurz.'],
   ] as const) {
     for (const [text, headers] of [
@@ -315,7 +320,7 @@ t.test('changing the password', async (t) => {
   );
 });
 
-t.test('no form takes a field that it does not have, or goes without one that it needs', async (t) => {
+t.test('a form with an unknown or a missing field is refused', async (t) => {
   const own = await mint();
   const other = await mint(own.principal.subject);
   const forms: Record<string, Record<string, string>> = {
@@ -337,10 +342,10 @@ t.test('no form takes a field that it does not have, or goes without one that it
       t.equal((await send(url, rest, browser(own))).statusCode, 400, `${form} without ${missing}`);
     }
   }
-  t.equal((await devices(own.principal.subject)).length, 2, 'and nothing has happened');
+  t.equal((await devices(own.principal.subject)).length, 2, 'no form had an effect');
 });
 
-t.test('changing it after the access token expired sets each cookie once', async (t) => {
+t.test('changing the password after the access token expired sets each cookie once', async (t) => {
   const { subject } = await service.register();
   const own = await mint(subject);
   await expire(own);
@@ -355,7 +360,7 @@ t.test('changing it after the access token expired sets each cookie once', async
   t.equal((await get('/account', jar.headers('/account'))).statusCode, 200);
 });
 
-t.test('inside an app whose users are its own there is no password to change, and nobody registers', async (t) => {
+t.test('in an app with its own users, pages offer no registration and no password change', async (t) => {
   const app = Fastify();
   t.teardown(() => app.close());
   await app.register(latchkey, {
@@ -372,7 +377,7 @@ t.test('inside an app whose users are its own there is no password to change, an
   const login = await app.inject({ url: '/login' });
   t.notMatch(login.body, '/register');
   t.equal((await app.inject({ url: '/register' })).statusCode, 404);
-  const headers = { ...OURS, 'content-type': 'application/x-www-form-urlencoded' };
+  const headers = { ...SAME_ORIGIN, 'content-type': 'application/x-www-form-urlencoded' };
   const reply = await app.inject({
     method: 'POST',
     url: '/auth/form/login',

@@ -21,7 +21,7 @@ t.teardown(async () => {
 const { get, inject, mint } = service;
 const send = formPoster(service);
 
-t.test('every page, an error too, is kept nowhere, runs nothing inline and stands in no frame', async (t) => {
+t.test('every page, even an error, is never cached, has no inline code and cannot be framed', async (t) => {
   const tokens = await mint();
   for (const [url, status, headers] of [
     ['/login', 200, {}],
@@ -45,13 +45,13 @@ t.test('every page, an error too, is kept nowhere, runs nothing inline and stand
     t.notMatch(
       reply.body,
       /<style|style=|\son\w+=|<script(?! type="module" src="\/auth\/assets\/\w+\/pages\.js"><\/script>)|(src|href|action)="(?!\/)/,
-      'nothing inline, nothing from elsewhere',
+      'nothing inline, nothing from other origins',
     );
     if (status !== 303) t.equal(reply.headers['content-type'], 'text/html; charset=utf-8');
   }
 });
 
-t.test('a page stands under its brand, which is text', async (t) => {
+t.test('a page shows its brand, escaped, and loads its stylesheet', async (t) => {
   const page = await get('/login');
   t.match(page.body, '<title>Log in · Ada &#38; &#60;Sons&#62;</title>');
   t.match(page.body, '<p class="brand">Ada &#38; &#60;Sons&#62;</p>');
@@ -64,7 +64,7 @@ t.test('a page stands under its brand, which is text', async (t) => {
   t.match(textOf(await plain.get('/login')), 'Log in · latchkey');
 });
 
-t.test('assets are kept for ever, under a path that changes with them', async (t) => {
+t.test('assets are immutable, under a path that changes with them', async (t) => {
   const { body } = await get('/login');
   const linked = [...body.matchAll(/<link rel="stylesheet" href="([^"]+)">/g)].map(([, path]) => path!);
   const texts = [await readFile(new URL('../../../src/http/pages/assets/pages.css', import.meta.url), 'utf8'), STYLE];
@@ -79,24 +79,24 @@ t.test('assets are kept for ever, under a path that changes with them', async (t
       'x-content-type-options': 'nosniff',
     });
     t.equal(reply.body, texts[i]);
-    t.equal((await plain.get(path)).statusCode, 404, 'another version has none of them');
+    t.equal((await plain.get(path)).statusCode, 404, 'a service with other assets does not have this path');
   }
   const directory = dirname(linked[0]!);
   for (const path of ['../index.js', '..%2findex.js', 'pages.css%00', '', 'pages.css/', 'brand.css']) {
     const reply = await get(`${path === 'brand.css' ? '/auth/assets' : directory}/${path}`);
     t.equal(reply.statusCode, 404, path);
-    t.notMatch(reply.headers['cache-control'], 'immutable');
+    t.equal(reply.headers['cache-control'], 'no-store', path);
   }
 });
 
-t.test('from a source tree, where the client is not compiled, pages name no script', async (t) => {
+t.test('without a built client, as in a source tree, pages load no script', async (t) => {
   const { body } = await get('/login');
   t.notMatch(body, '<script');
   const directory = /href="([^"]+)\/pages\.css"/.exec(body)![1]!;
   for (const name of ['pages.js', 'client.js']) t.equal((await get(`${directory}/${name}`)).statusCode, 404);
 });
 
-t.test('in the language of the reader', async (t) => {
+t.test('a page is in the language that its reader prefers', async (t) => {
   const german = await get('/login', GERMAN);
   t.match(german.body, '<html lang="de">');
   t.match(textOf(german), 'Anmelden · Ada & <Sons>');
@@ -105,7 +105,7 @@ t.test('in the language of the reader', async (t) => {
   }
 });
 
-t.test('an error says so, and where to go on', async (t) => {
+t.test('an error page says so and links to the account', async (t) => {
   const twice = await get('/account', { cookie: `${ACCESS_COOKIE}=a; ${ACCESS_COOKIE}=b` });
   t.equal(twice.statusCode, 400);
   t.match(textOf(twice), 'That did not work Go back and try again. Go to your account');
@@ -113,11 +113,11 @@ t.test('an error says so, and where to go on', async (t) => {
   t.match(textOf(await get('/login?reason=a&reason=b', GERMAN)), 'Das hat nicht geklappt');
 });
 
-t.test('only a form of ours is read', async (t) => {
+t.test('only well-formed forms from the own origin are accepted', async (t) => {
   const fields = { username: 'ada', password: 'x' };
   const foreign = await send('/auth/form/login', fields, { 'sec-fetch-site': 'cross-site' });
   t.equal(foreign.statusCode, 403);
-  t.match(textOf(foreign), 'This was sent by another site, so nothing was done.');
+  t.match(textOf(foreign), 'This request came from another website, so nothing was changed.');
   t.equal(
     (await send('/auth/form/login', fields, { origin: 'null' })).statusCode,
     403,
@@ -148,7 +148,7 @@ t.test('only a form of ours is read', async (t) => {
   t.equal((await send('/auth/form/login', { username: 'a', password: 'x'.repeat(20_000) })).statusCode, 413);
 });
 
-t.test('who asks for the address of a form gets its page', async (t) => {
+t.test('a GET of a form URL redirects to its page', async (t) => {
   for (const [form, page] of [
     ['login', '/login'],
     ['register', '/register'],
@@ -162,21 +162,18 @@ t.test('who asks for the address of a form gets its page', async (t) => {
   }
 });
 
-t.test(
-  'when Redis does not answer: 503 and when to try again, never a page of somebody who is logged out',
-  async (t) => {
-    const tokens = await mint();
-    service.redis.pause();
-    const [account, form] = await Promise.all([
-      get('/account', browser(tokens)),
-      send('/auth/form/end', { session: 'x' }, browser(tokens)),
-    ]);
-    service.redis.resume();
-    for (const reply of [account, form]) {
-      t.equal(reply.statusCode, 503);
-      t.equal(reply.headers['retry-after'], '1');
-      t.equal(reply.headers['set-cookie'], undefined);
-      t.match(textOf(reply), 'This does not work right now. Try again in a moment.');
-    }
-  },
-);
+t.test('when Redis does not answer, a page is a 503 with Retry-After and logs nobody out', async (t) => {
+  const tokens = await mint();
+  service.redis.pause();
+  const [account, form] = await Promise.all([
+    get('/account', browser(tokens)),
+    send('/auth/form/end', { session: 'x' }, browser(tokens)),
+  ]);
+  service.redis.resume();
+  for (const reply of [account, form]) {
+    t.equal(reply.statusCode, 503);
+    t.equal(reply.headers['retry-after'], '1');
+    t.equal(reply.headers['set-cookie'], undefined);
+    t.match(textOf(reply), 'This does not work right now. Try again in a moment.');
+  }
+});

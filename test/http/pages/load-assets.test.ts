@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { layout } from '../../../src/http/pages/layout.js';
+import { renderLayout } from '../../../src/http/pages/layout.js';
 import { type Assets, loadAssets } from '../../../src/http/pages/load-assets.js';
 import { stringsFor } from '../../../src/http/pages/strings.js';
 
@@ -15,7 +15,7 @@ const written = (name: string, text: string) => {
 const client = written('client.js', 'export const createClient = 1;');
 const versionOf = ({ files }: Assets) => files[0]!.path.split('/').at(-2);
 
-t.test('with a compiled client, a page names one script, which imports the other from beside it', async (t) => {
+t.test('with a built client, a page loads one script, which imports the client next to it', async (t) => {
   const assets = await loadAssets('/auth', { client });
   const { files, stylesheets, scripts } = assets;
   const at = (name: string) => `/auth/assets/${versionOf(assets)}/${name}`;
@@ -28,7 +28,7 @@ t.test('with a compiled client, a page names one script, which imports the other
   t.match(files[1]!.content.toString(), "from './client.js';");
   t.equal(files[2]!.content.toString(), 'export const createClient = 1;');
   t.equal(files[2]!.type, 'text/javascript; charset=utf-8');
-  const page = layout(
+  const page = renderLayout(
     { brand: { name: 'latchkey' }, assets, base: '/auth', loginPage: '/login', strings: stringsFor('en') },
     'A page',
     '',
@@ -39,13 +39,13 @@ t.test('with a compiled client, a page names one script, which imports the other
   );
 });
 
-t.test('without one, no script', async (t) => {
+t.test('without a built client, there is no script', async (t) => {
   const { files, scripts } = await loadAssets('/auth', { client: join(directory, 'nowhere.js') });
   t.equal(files.length, 1);
   t.strictSame(scripts, []);
 });
 
-t.test('the path changes with every file, and with nothing else', async (t) => {
+t.test('the asset path changes with every file, and with nothing else', async (t) => {
   const brandStylesheet = written('brand.css', ':root {}');
   const load = () => loadAssets('/auth', { client, brandStylesheet });
   const first = await load();
@@ -62,6 +62,6 @@ t.test('the path changes with every file, and with nothing else', async (t) => {
   t.equal(versions.size, 4);
 });
 
-t.test('a stylesheet that is not there is told at start', async (t) => {
+t.test('a missing stylesheet is an error at start', async (t) => {
   await t.rejects(loadAssets('/auth', { brandStylesheet: join(directory, 'none.css') }), { code: 'ENOENT' });
 });

@@ -10,7 +10,7 @@ import {
   setCookies,
   startService,
 } from '../../support/service.js';
-import { formPoster, GERMAN, OURS, textOf } from './support.js';
+import { formPoster, GERMAN, SAME_ORIGIN, textOf } from './support.js';
 
 const service = await startService({ loginFailuresPerAccount: 3 });
 t.teardown(() => service.close());
@@ -19,7 +19,7 @@ const send = formPoster(service);
 const logIn = (fields: Record<string, string>, headers?: Record<string, string>) =>
   send('/auth/form/login', fields, headers);
 
-t.test('the form, as password managers know it', async (t) => {
+t.test('the login form has the attributes that password managers need', async (t) => {
   const { body } = await get('/login');
   t.match(body, '<form method="post" action="/auth/form/login">');
   t.match(body, '<label for="username">Username</label>');
@@ -32,7 +32,7 @@ t.test('the form, as password managers know it', async (t) => {
   t.notMatch(body, 'notice');
 });
 
-t.test('a login sets both cookies and leads to the account', async (t) => {
+t.test('a login sets both cookies and leads to the account or the requested path', async (t) => {
   const { username } = await service.register();
   const reply = await logIn({ username, password: PASSWORD });
   t.equal(reply.statusCode, 303);
@@ -54,12 +54,12 @@ t.test('a login sets both cookies and leads to the account', async (t) => {
     jar.headers('/auth/form/login'),
   );
   t.equal(again.headers.location, '/orders?page=2#last');
-  t.equal((await get('/account', jar.headers('/account'))).statusCode, 303, 'the session before is over');
+  t.equal((await get('/account', jar.headers('/account'))).statusCode, 303, 'the previous session has ended');
 });
 
-t.test('a login that fails writes no cookie, keeps the name, and says no more than that it is wrong', async (t) => {
+t.test('a failed login writes no cookie, keeps the username, and does not say which part was wrong', async (t) => {
   const { username } = await service.register();
-  for (const headers of [OURS, browser(await mint())]) {
+  for (const headers of [SAME_ORIGIN, browser(await mint())]) {
     for (const fields of [
       { username, password: 'wrong' },
       { username: 'nobody-of-this-name', password: 'wrong' },
@@ -73,22 +73,22 @@ t.test('a login that fails writes no cookie, keeps the name, and says no more th
       t.match(
         reply.body,
         'autocomplete="current-password" required autofocus aria-describedby="error">',
-        'the password is typed again',
+        'the password field gets the focus',
       );
-      t.notMatch(reply.body, 'wrong"', 'what was typed as the password is not shown');
+      t.notMatch(reply.body, 'wrong"', 'the password is not sent back');
     }
   }
   t.match(
-    textOf(await logIn({ username, password: 'wrong' }, { ...OURS, ...GERMAN })),
+    textOf(await logIn({ username, password: 'wrong' }, { ...SAME_ORIGIN, ...GERMAN })),
     'Benutzername oder Passwort ist falsch.',
   );
   const late = await logIn({ username, password: PASSWORD });
   t.equal(late.statusCode, 429);
   t.match(late.headers['retry-after'], /^\d+$/);
-  t.match(textOf(late), 'Too many attempts. Wait some minutes and try again.');
+  t.match(textOf(late), 'Too many attempts. Wait a few minutes and try again.');
 });
 
-t.test('what was typed comes back as text', async (t) => {
+t.test('submitted text is escaped in the page', async (t) => {
   const hostile = '"><script>alert(1)</script><img src=x onerror=alert(1)>\'`&';
   const reply = await logIn({ username: hostile, password: 'x', to: '/a"><script>alert(1)</script>' });
   t.equal(reply.statusCode, 401);
@@ -99,7 +99,7 @@ t.test('what was typed comes back as text', async (t) => {
   }
 });
 
-t.test('never to another site', async (t) => {
+t.test('a login never redirects to another site', async (t) => {
   const { username } = await service.register();
   const visitor = browser(await mint());
   for (const to of [
@@ -122,18 +122,18 @@ t.test('never to another site', async (t) => {
   t.equal((await get(`/login?to=/${'x'.repeat(2048)}`)).statusCode, 400);
 });
 
-t.test('who is logged in goes on; who has to log in again does so under the same name', async (t) => {
+t.test('the login page redirects whoever is logged in, and keeps the username for a repeated login', async (t) => {
   const tokens = await mint();
   t.equal((await get('/login', browser(tokens))).headers.location, '/account');
   t.equal((await get('/login?to=/orders', browser(tokens))).headers.location, '/orders');
   const again = await get('/login?reason=insufficient_user_authentication&to=/account', browser(tokens));
   t.equal(again.statusCode, 200);
-  t.match(textOf(again), 'To go on, log in once more.');
+  t.match(textOf(again), 'To continue, log in again.');
   t.match(again.body, 'value="ada"');
   t.match(again.body, 'autocomplete="current-password" required autofocus aria-describedby="info">');
 });
 
-t.test('signed-out visitors read why, in their language', async (t) => {
+t.test('the login page shows the reason of a logout in the language of the reader', async (t) => {
   for (const [language, headers] of [
     ['en', {}],
     ['de', GERMAN],
@@ -146,7 +146,7 @@ t.test('signed-out visitors read why, in their language', async (t) => {
     t.notMatch((await get(`/login?reason=${reason}`)).body, 'notice', reason);
 });
 
-t.test('who comes back with the cookies of a session that ended reads why', async (t) => {
+t.test('cookies of an ended session lead to the login page with its reason', async (t) => {
   const tokens = await mint();
   const { subject, sessionId } = tokens.principal;
   await store.revoke(subject, sessionId, 'revoked');
@@ -155,7 +155,7 @@ t.test('who comes back with the cookies of a session that ended reads why', asyn
   t.match(textOf(await get(onward.headers.location!)), 'Your session was ended by an administrator.');
 });
 
-t.test('providers have their buttons', async (t) => {
+t.test('the login page has a button for each provider', async (t) => {
   const assets = { stylesheets: [], scripts: [] };
   for (const [language, text] of [
     ['en', 'Log in with Example & Co'],

@@ -4,12 +4,12 @@ import { renderedPages } from '../../../tools/rendered-pages.js';
 
 const DIRECTORY = new URL('rendered/', import.meta.url);
 
-t.test('every page in every language is what npm run docs writes, and changes only on purpose', async (t) => {
+t.test('every page in every language is the one that npm run docs wrote', async (t) => {
   const pages = renderedPages();
   t.strictSame(readdirSync(DIRECTORY).sort(), Object.keys(pages).sort());
   for (const [name, page] of Object.entries(pages)) t.equal(page, readFileSync(new URL(name, DIRECTORY), 'utf8'), name);
 });
 
-t.test('whatever a text holds, it is text', async (t) => {
+t.test('no text in a page is taken for HTML', async (t) => {
   for (const [name, page] of Object.entries(renderedPages())) t.notMatch(page, /<script>|value="[^"]*'/, name);
 });

@@ -3,16 +3,16 @@ import type { TestService } from '../../support/service.js';
 
 export type Headers = Record<string, string>;
 
-/** A browser's request from a page of ours, without cookies. */
-export const OURS: Headers = { 'sec-fetch-site': 'same-origin' };
+/** Headers of a browser's same-origin request, without cookies. */
+export const SAME_ORIGIN: Headers = { 'sec-fetch-site': 'same-origin' };
 export const GERMAN: Headers = { 'accept-language': 'de-AT, de;q=0.9, en;q=0.5' };
 
-/** Posts a form as a browser does. */
+/** Gives a function that posts a form as a browser does. */
 export function formPoster({ inject }: TestService) {
   return (
     url: string,
     fields: Record<string, string> | string,
-    headers: Headers = OURS,
+    headers: Headers = SAME_ORIGIN,
   ): Promise<LightMyRequestResponse> =>
     inject({
       method: 'POST',
@@ -22,7 +22,7 @@ export function formPoster({ inject }: TestService) {
     });
 }
 
-/** The text between the tags of a page, unescaped. */
+/** Gives the text of a page, without tags and unescaped. */
 export function textOf({ body }: Pick<LightMyRequestResponse, 'body'>): string {
   return body
     .replace(/<[^>]*>/g, ' ')

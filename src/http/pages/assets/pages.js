@@ -1,6 +1,6 @@
 import { createClient } from './client.js';
 
-// The pages work without this: it keeps an open page signed in, and takes private things away when the session is over.
+// The pages work without this script. It keeps an open page logged in, and leaves it when the session ends.
 
 const { lang } = document.documentElement;
 const region = navigator.languages.find((language) => language.startsWith(lang)) ?? lang;
@@ -18,7 +18,7 @@ if (loginPage !== undefined) {
   const check = () => void client.session().catch(() => undefined);
   check();
   document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && check());
-  // What the browser kept in memory shows what was true when it was left.
+  // A page restored from the back/forward cache may show data of a session that has ended since.
   addEventListener('pageshow', ({ persisted }) => {
     if (!persisted) return;
     document.body.hidden = true;
