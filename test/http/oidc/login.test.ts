@@ -556,7 +556,7 @@ t.test('who logs out on the account page is led on to the provider that the sess
     });
     const reply = await form('/auth/form/logout', { scope: 'session' }, { ...browser(own), ...GERMAN });
     t.equal(reply.headers.refresh, leads);
-    if (leads) t.match(textOf(reply), 'Sie sind abgemeldet. Weiter zur Abmeldung auch bei corp');
+    if (leads) t.match(textOf(reply), 'Sie sind abgemeldet. Auch bei corp abmelden');
     else t.equal(reply.headers.location, '/login?reason=logged_out&to=%2Faccount');
   }
 });
