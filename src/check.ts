@@ -4,28 +4,40 @@ import type { RedisClient } from './redis/script.js';
 import { Authenticator } from './sessions/authenticator.js';
 
 export { LatchkeyError, UnavailableError } from './errors.js';
+export type { RedisClient } from './redis/script.js';
 export type { Identity, Principal, SessionData } from './sessions/session.js';
 
+/** Options of {@link createChecker}. */
 export interface CheckerOptions {
-  /** A client of the Redis that the sessions are in: ioredis, one server or a Cluster. Nothing is defined on it. */
+  /** An ioredis client, of one server or a Cluster, for the Redis that holds the sessions. Nothing is defined on it. */
   readonly redis: RedisClient;
-  /** As the service's `REDIS_PREFIX`; `lk:` by default. */
+  /** The `REDIS_PREFIX` of the service. Default: `lk:`. */
   readonly redisPrefix?: string;
-  /** Told when the first use of a token could not be noted; its next use tries again. Silent by default. */
+  /** Called when the first use of a token could not be recorded. Its next use tries again. Default: ignored. */
   readonly onBackgroundFault?: (error: unknown) => void;
 }
 
+/** Checks access tokens. `close` waits for what still runs in the background; the client stays open. */
+export type Checker = Pick<Authenticator, 'authenticate' | 'close'>;
+
 /**
- * Checks access tokens in a service that shares the Redis of the one that issues them. It needs no token key.
+ * Creates a checker of access tokens for a service that shares the Redis of the service that issues them. It needs no
+ * token key. Tokens that are checked in the same event-loop turn are read from Redis together.
  *
- * `authenticate(token)` gives the token's principal, or undefined when it is malformed, expired, revoked or unknown, by
- * one read that it shares with all others of the same event-loop turn; it throws UnavailableError when Redis does not
- * answer. `close()` waits for what goes on in the background; the client stays open.
+ * @example
+ * ```ts
+ * import { Redis } from 'ioredis';
+ * import { createChecker } from 'latchkey/check';
+ *
+ * const checker = createChecker({ redis: new Redis() });
+ * const principal = await checker.authenticate(accessToken); // undefined if the token is not valid
+ * console.log(principal?.subject);
+ * ```
  */
 export function createChecker({
   redis,
   redisPrefix = DEFAULTS.redisPrefix,
   onBackgroundFault = () => {},
-}: CheckerOptions): Pick<Authenticator, 'authenticate' | 'close'> {
+}: CheckerOptions): Checker {
   return new Authenticator({ lookups: redis, scripts: redis }, { keys: new Keys(redisPrefix), onBackgroundFault });
 }

@@ -1,28 +1,35 @@
-// What is public of the package `latchkey`; `latchkey/check`, `latchkey/client` and `latchkey/testing` stand by themselves.
+// What the package exports as `latchkey`. `latchkey/check`, `latchkey/client` and `latchkey/testing` are separate.
 
 /** The Fastify plugin, its options, and what it decorates an app with. */
 export { latchkey as default, latchkey, type Latchkey, type LatchkeyOptions } from './plugin.js';
-export type { Lifetimes, ThrottleLimits } from './options.js';
+export type { OidcProvider } from './federation/providers.js';
 export type { SessionHook, SessionRequirements } from './http/flows/guards.js';
-export type { VerifyCredentials, VerifiedUser } from './http/flows/services.js';
+export type { VerifiedUser, VerifyCredentials } from './http/flows/services.js';
+export type { OAuthClient } from './http/oauth/clients.js';
+export type { Brand } from './http/pages/index.js';
+export type { Lifetimes, ThrottleLimits } from './options.js';
+export type { RedisClient } from './redis/script.js';
+export type { RedisClients } from './sessions/authenticator.js';
 
 /** What happened, for logs and audits. */
 export type { AuthEvent } from './http/flows/audit.js';
 
-/** What a token proves, and what a session is. */
+/** Sessions, their tokens, and what a token proves. */
 export type {
+  DisplacedSessions,
   EndedReason,
   Identity,
   IssuedTokens,
   IssueRequest,
-  RequestSource,
   Principal,
+  RequestSource,
   Session,
   SessionData,
 } from './sessions/session.js';
+export type { RevokeAllRequest } from './sessions/revocations.js';
 export type { AccessToken, RefreshToken, TokenPair } from './sessions/token.js';
 
-/** What the decorated methods throw: one base, told apart by `code`. */
+/** The errors that the decorated methods throw. All extend LatchkeyError and differ by their `code`. */
 export { LatchkeyError, UnavailableError } from './errors.js';
 export { InvalidIdentityError, InvalidSessionDataError, StaleCredentialError } from './sessions/errors.js';
 export { InvalidSubjectError } from './redis/keys.js';

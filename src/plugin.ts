@@ -226,4 +226,4 @@ function addLocalOrigins(origins: Set<string>, { port, address, family }: Addres
  * await app.listen({ port: 3000 });
  * ```
  */
-export const latchkey = fp(plugin, { fastify: '5.x', name: 'latchkey' });
+export const latchkey: FastifyPluginAsync<LatchkeyOptions> = fp(plugin, { fastify: '5.x', name: 'latchkey' });

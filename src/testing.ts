@@ -12,44 +12,60 @@ import type { IssuedTokens, IssueRequest } from './sessions/session.js';
 import { SessionStore } from './sessions/store.js';
 import { TokenKeys } from './sessions/token.js';
 
+export { LatchkeyError } from './errors.js';
+export { RedisNotInstalledError } from './redis/embedded/find-server.js';
+export type { Identity, IssueRequest, RequestSource, SessionData } from './sessions/session.js';
+
 const REDIS_CONF = fileURLToPath(new URL('../redis.conf', import.meta.url));
 
-/** Someone who is signed in, for a test. */
+/** A user who is signed in for a test. */
 export interface SignedIn {
   readonly subject: string;
   readonly sessionId: string;
   readonly accessToken: string;
   readonly refreshToken: string;
-  /** A `Cookie` header, as a browser on the same site would send it with the default prefix and cookie name. */
+  /** A `Cookie` header as a browser sends it, with the default prefix and cookie name. */
   readonly cookie: string;
-  /** Headers of a browser's request from the same origin. */
+  /** Headers of a same-origin request by a browser. */
   readonly browserHeaders: { readonly cookie: string; readonly 'sec-fetch-site': 'same-origin' };
-  /** Headers of an API client's request. */
+  /** Headers of a request by an API client. */
   readonly bearerHeaders: { readonly authorization: string };
-  /** Lets the access token expire at once; the refresh token still works. */
+  /** Expires the access token at once. The refresh token still works. */
   expire(): Promise<void>;
   /** Ends the session, as an administrator would. */
   revoke(): Promise<void>;
 }
 
-/** Sessions on a private, real Redis, for the tests of a host application. */
+/** What `signIn` gives a session beyond its subject. */
+export interface SignInRequest extends Partial<Omit<IssueRequest, 'identity'>> {
+  readonly identity?: Partial<IssueRequest['identity']>;
+}
+
+/** Sessions in a private, real Redis, for the tests of a host application. */
 export interface TestSessions {
   /** For the plugin: `await app.register(latchkey, sessions.options)`. */
   readonly options: { readonly redis: Redis; readonly tokenKeys: readonly [string]; readonly redisPrefix: string };
-  /** Signs a subject in without a password; what else the session should have can be told. */
-  signIn(
-    subject: string,
-    request?: Partial<Omit<IssueRequest, 'identity'>> & { identity?: Partial<IssueRequest['identity']> },
-  ): Promise<SignedIn>;
+  /** Signs a subject in without a password. */
+  signIn(subject: string, request?: SignInRequest): Promise<SignedIn>;
   /** Stops Redis and removes its data. */
   close(): Promise<void>;
 }
 
 /**
- * Starts a private, real redis-server (the one on PATH, or one unpacked from the distribution's package) in a directory
- * of its own; it ends with `close` or with this process.
+ * Starts a private, real redis-server with its data in a temporary directory. It runs the server on PATH, or one unpacked
+ * from the distribution's package, until `close` or until this process ends.
  *
- * @throws {RedisNotInstalledError} when there is no redis-server to be had.
+ * @throws {RedisNotInstalledError} if no redis-server can be found.
+ * @example
+ * ```ts
+ * import { startTestSessions } from 'latchkey/testing';
+ *
+ * const sessions = await startTestSessions();
+ * await app.register(latchkey, sessions.options);
+ * const ada = await sessions.signIn('ada', { identity: { scope: 'orders:read' } });
+ * const reply = await app.inject({ url: '/orders', headers: ada.bearerHeaders });
+ * await sessions.close();
+ * ```
  */
 export async function startTestSessions(): Promise<TestSessions> {
   const directory = await mkdtemp(join(tmpdir(), 'latchkey-testing-'));
@@ -81,7 +97,7 @@ export async function startTestSessions(): Promise<TestSessions> {
         ...request,
         identity: { methods: ['pwd'], ...identity, subject },
       });
-      return signedIn(tokens);
+      return toSignedIn(tokens);
     },
     async close() {
       await store.close();
@@ -91,7 +107,7 @@ export async function startTestSessions(): Promise<TestSessions> {
     },
   };
 
-  function signedIn({ pair, principal: { subject, sessionId } }: IssuedTokens): SignedIn {
+  function toSignedIn({ pair, principal: { subject, sessionId } }: IssuedTokens): SignedIn {
     const { access, refresh } = pair;
     const cookie = `${cookies.access}=${access.token}; ${cookies.refresh}=${refresh.token}`;
     return {
