@@ -11,7 +11,7 @@ const NO_PRINCIPAL = Promise.resolve(undefined);
 export interface RedisClients {
   readonly lookups: RedisClient;
   readonly scripts: RedisClient;
-  /** For revocations that wait for replicas, which would delay everything else on the same connection; `scripts` by default. */
+  /** For revocations that wait for replicas, which delays all else on the same connection; `scripts` by default. */
   readonly revocations?: RedisClient | undefined;
 }
 

@@ -123,7 +123,8 @@ export class SessionStore {
 
   /**
    * Answers a refresh token with a pair of tokens: the next pair, or the current one again while that may not have
-   * reached its client. A token that comes back after its successor was used ends the session (RFC 9700 section 4.14.2).
+   * reached its client. A token that comes back after its successor was used ends the session (RFC 9700
+   * section 4.14.2).
    *
    * @param client the OAuth client that presents the token. It gets an answer only for sessions issued to itself.
    */
@@ -196,7 +197,7 @@ export class SessionStore {
     };
   }
 
-  /** Ends one session of a subject. Returns false if the subject has no such session, also when a retry finds it gone. */
+  /** Ends one session of a subject. Returns false if there is none, also when a retry after a fault finds it gone. */
   async revoke(subject: string, sessionId: string, reason: EndedReason): Promise<boolean> {
     const revoked = await this.#revocations.revoke(partitionOf(subject), sessionId, { subject, reason });
     return revoked !== undefined;

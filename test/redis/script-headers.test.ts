@@ -70,13 +70,14 @@ const HEADER = /^(?:#!lua .+\n)?-- (\S+): \S.*\.\n-- KEYS: (.+)\n-- ARGV: (.+)\n
 
 /** What does not agree in a script's header, its first lines of Lua and its binding. */
 function disagreements(path: string, lua: string, binding: Binding | undefined): string[] {
-  const header = HEADER.exec(lua);
+  const unwrapped = unwrap(lua);
+  const header = HEADER.exec(unwrapped);
   if (!header) return ['it does not open with name, KEYS, ARGV and Returns'];
   const [whole, name, keys = '', argv = '', answers = ''] = header;
   if (!binding) return ['no defineScript binds it'];
 
   const told = { KEYS: list(keys), ARGV: list(argv) };
-  const body = lua.slice(whole.length);
+  const body = unwrapped.slice(whole.length);
   return [
     ...(name === basename(path, '.lua') ? [] : [`its header calls it ${name}`]),
     ...differ('KEYS: header and binding', told.KEYS, binding.keys),
@@ -89,6 +90,11 @@ function disagreements(path: string, lua: string, binding: Binding | undefined):
     ...differ('KEYS: header and Lua', told.KEYS, boundIn(body, 'KEYS')),
     ...differ('ARGV: header and Lua', told.ARGV, boundIn(body, 'ARGV')),
   ];
+}
+
+/** Joins lists of names that go on in the next line: after `--` and three spaces in a header, after two in Lua. */
+function unwrap(lua: string): string {
+  return lua.replaceAll('\n--   ', ' ').replaceAll(/,\n {2}(?=[a-zA-Z])/g, ', ');
 }
 
 function list(text: string): string[] {
@@ -147,6 +153,12 @@ local id, limit = ARGV[1], tonumber(ARGV[2])
 
   t.strictSame(judged(lua), []);
   t.strictSame(judged(lua.replace('ARGV[1], tonumber(ARGV[2])', 'unpack(ARGV)')), []);
+  const wrapped = lua
+    .replace('ARGV: id, limit', 'ARGV: id,\n--   limit')
+    .replace('with count; or', 'with count;\n--   or')
+    .replace('local id, limit = ARGV[1], tonumber(ARGV[2])', 'local id,\n  limit = unpack(ARGV)');
+  t.strictSame(judged(wrapped), [], 'a list may go on in the next line');
+  t.not(judged(wrapped.replace('--   limit', '--   most')).length, 0, 'and is compared there too');
   t.strictSame([...definitionsIn('part/store.ts', source).preludes], ['part/scripts/before.lua']);
 
   const wrong: Record<string, [lua: string, source?: string]> = {

@@ -1,7 +1,7 @@
--- confirm: notes that the current pair has reached its client, at the first use of its access token.
+-- confirm: records that the current pair has reached its client, when its access token is first used.
 -- KEYS: session
 -- ARGV: access
--- Returns: outcome 'confirmed', or 'unchanged' when this is not the session's access token (any more)
+-- Returns: outcome 'confirmed'; or 'unchanged' when the access token is not, or no longer, the session's current one
 local session = KEYS[1]
 local access = ARGV[1]
 

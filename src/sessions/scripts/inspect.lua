@@ -1,11 +1,12 @@
--- inspect: reads whose session an authentic refresh token belongs to, and changes nothing.
+-- inspect: tells whose session an authentic refresh token belongs to, without changing anything.
 -- KEYS: session
 -- ARGV: generation, refresh, nextRefresh, grace, retryWindow
--- Returns: outcome 'active' when it could be refreshed with, 'reused' when its session would end, each with principal, renewedAt, expiresAt (of the session); or 'unknown'
+-- Returns: outcome 'active' when a refresh with the token would succeed, or 'reused' when it would end the session,
+--   each with principal, renewedAt, expiresAt (of the session); or 'unknown' when the session has ended
 local session = KEYS[1]
 local generation, refresh, nextRefresh, grace, retryWindow = unpack(ARGV)
 
-local stored = fieldsOf(session)
+local stored = readSession(session)
 if not stored.principal then return { 'outcome', 'unknown' } end
 
 local active = refresh == stored.refresh

@@ -1,13 +1,14 @@
--- revoke-all: ends a subject's sessions, a chunk of their keys at a time; its own one too, last, if a reason is given for that; sets a new credential, if the verified one still stands.
+-- revoke-all: ends a subject's sessions, a chunk of keys at a time, and may replace the verified credential.
 -- KEYS: sessions, user
 -- ARGV: reason, own, ownReason, chunk, credential, replacement
--- Returns: outcome 'revoked' with ended (session ids, by commas); or 'more', likewise: call again for the rest; or 'stale' when the credential changed since it was verified
+-- Returns: outcome 'revoked' with ended (comma-separated session ids); or 'more', likewise, when it must be called
+--   again for the rest; or 'stale' when the credential changed since it was verified
 local sessions, user = KEYS[1], KEYS[2]
 local reason, own, ownReason, chunk, credential, replacement = unpack(ARGV)
 
 if replacement ~= '' then
   local stored = redis.call('HGET', user, 'password')
-  -- The replacement itself stands there when this script is run again because its answer was lost.
+  -- When this script is repeated because its reply was lost, the replacement is already stored.
   if stored ~= credential and stored ~= replacement then return { 'outcome', 'stale' } end
 end
 
@@ -17,11 +18,12 @@ if own ~= '' then
   for _, name in ipairs(namesOf(own, stored[1], stored[2])) do isOwn[name] = true end
 end
 
--- From the longest-lived down, sessions stand before access keys. Up to three are the own session's, so that three more are read.
+-- In descending order, sessions come before access keys. Up to three members may belong to the caller's own session,
+-- so three more than a chunk are read.
 trim(sessions)
 local members = redis.call('ZRANGE', sessions, 0, chunk + 2, 'REV')
 local more = #members == chunk + 3
--- Whoever asks can ask again as long as anything else is left.
+-- The caller's own session ends last: while it lives, the caller can repeat a request that failed half-way.
 local endsOwn = ownReason ~= '' and not more
 local names, ended, endings = {}, {}, {}
 for _, name in ipairs(members) do
@@ -34,7 +36,7 @@ for _, name in ipairs(members) do
     end
   end
 end
-for i = math.max(1, #endings - ENDINGS_KEPT + 1), #endings do
+for i = math.max(1, #endings - MAX_ENDINGS + 1), #endings do
   endings[i].device = redis.call('HGET', base .. 'session:' .. ended[i], 'device') or nil
 end
 delete(sessions, names)

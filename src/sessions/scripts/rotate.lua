@@ -1,28 +1,33 @@
--- rotate: answers a refresh token that is authentic with a pair of tokens, or ends its session.
+-- rotate: answers an authentic refresh token with a pair of tokens, or ends its session.
 -- KEYS: session
--- ARGV: sessionId, client, generation, refresh, access, nextRefresh, nextAccess, address, accessLifetime, refreshLifetime, grace, retryWindow
--- Returns: outcome 'rotated' or 'retried' (the next pair), 'unchanged' (the presented pair), each with value (of the access key), accessExpiresIn, expiresIn (ms), device, address (of the last rotation); or 'ended' with reason; or 'reused' with principal
+-- ARGV: sessionId, client, generation, refresh, access, nextRefresh, nextAccess, address,
+--   accessLifetime, refreshLifetime, grace, retryWindow
+-- Returns: outcome 'rotated' or 'retried' (the next pair) or 'unchanged' (the presented pair), each with value (of the
+--   access key), accessExpiresIn, expiresIn (ms), device, address (of the last rotation); or 'ended' with reason;
+--   or 'reused' with principal
 local session = KEYS[1]
-local sessionId, client, generation, refresh, access, nextRefresh, nextAccess, address, accessLifetime, refreshLifetime, grace, retryWindow = unpack(ARGV)
+local sessionId, client, generation, refresh, access, nextRefresh, nextAccess, address,
+  accessLifetime, refreshLifetime, grace, retryWindow = unpack(ARGV)
 generation = tonumber(generation)
 
-local stored = fieldsOf(session)
+local stored = readSession(session)
 if not stored.principal then
   return { 'outcome', 'ended', 'reason', redis.call('GET', base .. 'ended:' .. sessionId) or 'unknown' }
 end
 if (stored.client or '') ~= client then return { 'outcome', 'ended', 'reason', 'unknown' } end
 
-local sessions = setOf(stored.principal)
+local sessions = sessionsKeyOf(stored.principal)
 assertKeysLocal(sessions, namesOf(sessionId, stored.access, stored.previous))
 local current = tonumber(stored.generation)
 local open = isOpen(stored, grace, retryWindow)
 
 local function answer(outcome, value, accessExpiresIn)
-  return { 'outcome', outcome, 'value', value, 'accessExpiresIn', accessExpiresIn, 'expiresIn', redis.call('PTTL', session),
-    'device', stored.device, 'address', stored.address }
+  return { 'outcome', outcome, 'value', value, 'accessExpiresIn', accessExpiresIn,
+    'expiresIn', redis.call('PTTL', session), 'device', stored.device, 'address', stored.address }
 end
 
--- Hands out the pair that is current. Its access token is good for half a lifetime at least: whoever refreshes can go on.
+-- Repeats the current pair. Its access token is renewed unless at least half its lifetime is left, so that no client
+-- refreshes in vain.
 local function repeatCurrent(outcome, digest, unconfirmed)
   local key = base .. 'access:' .. digest
   local expiresIn = redis.call('PTTL', key)
@@ -35,7 +40,7 @@ local function repeatCurrent(outcome, digest, unconfirmed)
   return answer(outcome, value, expiresAt - now)
 end
 
--- Makes a pair the current one. Requests that are under way with the access token before it still pass, for the grace period.
+-- Makes a pair the current one. The access token before it is accepted for the grace period, for requests in flight.
 local function advance(outcome, newGeneration, newRefresh, newAccess, confirmed)
   if stored.previous then
     redis.call('DEL', base .. 'access:' .. stored.previous)
@@ -47,8 +52,8 @@ local function advance(outcome, newGeneration, newRefresh, newAccess, confirmed)
   local expiresAt = math.min(now + refreshLifetime, tonumber(stored.endsAt))
   local accessExpiresAt = math.min(now + accessLifetime, expiresAt)
   local value = accessValue(stored.principal, sessionId, accessExpiresAt, not confirmed)
-  redis.call('HSET', session, 'generation', newGeneration, 'refresh', newRefresh, 'access', newAccess, 'previous', stored.access,
-    'rotatedAt', now, 'address', address)
+  redis.call('HSET', session, 'generation', newGeneration, 'refresh', newRefresh, 'access', newAccess,
+    'previous', stored.access, 'rotatedAt', now, 'address', address)
   if confirmed then
     redis.call('HSET', session, 'confirmedAt', now)
   else
@@ -66,9 +71,9 @@ if generation == current and refresh == stored.refresh then
   if not stored.confirmedAt then redis.call('HSET', session, 'confirmedAt', now) end
   return repeatCurrent('unchanged', access, false)
 end
--- A token whose successor is current is the parent: tokens follow from one another in one way only.
+-- The parent: every token has exactly one successor, and this token's is current.
 if nextRefresh == stored.refresh and open then return repeatCurrent('retried', nextAccess, not stored.confirmedAt) end
--- Authentic and of a generation not yet reached: a failover lost a rotation that was acknowledged.
+-- A generation that was not reached yet: a failover lost a rotation that was acknowledged.
 if generation > current then return advance('unchanged', generation, refresh, access, true) end
 
 endSessions(sessions, { sessionId }, 'reused')

@@ -1,7 +1,7 @@
--- update: replaces what a session and its access keys say about it, if nobody else did meanwhile.
+-- update: replaces the principal of a session and of its access keys, unless it changed since it was read.
 -- KEYS: session
 -- ARGV: expected, replacement
--- Returns: outcome 'updated'; or 'conflict' with principal, the one now stored; or 'unknown' when the session has ended
+-- Returns: outcome 'updated'; or 'conflict' with principal (the stored one); or 'unknown' when the session has ended
 local session = KEYS[1]
 local expected, replacement = unpack(ARGV)
 
