@@ -1,6 +1,7 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import t from 'tap';
-import { compileErrors, findBlocks, isChecked } from './code-blocks.js';
-import { readPages } from './pages.js';
+import { type Block, compileErrors, findBlocks, findExamples, isChecked } from './code-blocks.js';
+import { readPages, ROOT } from './pages.js';
 
 /** Languages that no compiler is asked about. Code that is not meant to be checked is `text`. */
 const UNCHECKED = ['sh', 'http', 'json', 'mermaid', 'text'];
@@ -17,31 +18,60 @@ const port = (value) => value;
 \`\`\`
 `;
 
-const pages = readPages();
-const errors = compileErrors(new Map([...pages, ['docs/wrong.md', WRONG_PAGE]]));
-const isOfWrongPage = (error: string) => error.startsWith('docs/wrong.md:');
+/** A source file with an error on line 5. */
+const WRONG_SOURCE = `/**
+ * Does nothing.
+ *
+ * @example
+ * app.latchkey.nothing();
+ * @returns nothing
+ */
+`;
+
+const pages = new Map([...readPages()].map(([path, markdown]) => [path, findBlocks(markdown)]));
+const sources = readdirSync(`${ROOT}src`, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.ts'));
+const examples = new Map(
+  sources.map((path) => [`src/${path}`, findExamples(readFileSync(`${ROOT}src/${path}`, 'utf8'))]),
+);
+
+const errors = compileErrors(
+  new Map<string, readonly Block[]>([
+    ...[...pages].map(([path, blocks]) => [path, blocks.filter(isChecked)] as const),
+    ...[...examples].flatMap(([path, blocks]) => blocks.map((block) => [`${path}@${block.line}`, [block]] as const)),
+    ['wrong.md', findBlocks(WRONG_PAGE)],
+    ['wrong.ts@1', findExamples(WRONG_SOURCE)],
+  ]),
+);
+const isDeliberate = (error: string) => error.startsWith('wrong.');
 
 t.test('every code block names its language', async (t) => {
-  for (const [path, markdown] of pages) {
-    for (const block of findBlocks(markdown)) {
+  for (const [path, blocks] of pages) {
+    for (const block of blocks) {
       t.ok(isChecked(block) || UNCHECKED.includes(block.language), `${path}:${block.line}: "${block.language}"`);
     }
   }
 });
 
-t.test('every TypeScript and JavaScript block compiles under strict, against src', async (t) => {
-  for (const path of ['README.md', 'docs/plugin.md', 'docs/client.md', 'docs/webhooks.md']) {
-    t.ok(findBlocks(pages.get(path)!).some(isChecked), `${path} has a block to check`);
-  }
-  t.same(
-    errors.filter((error) => !isOfWrongPage(error)),
-    [],
-  );
-});
+t.test(
+  'every TypeScript and JavaScript block of a page, and every @example of src, compiles under strict',
+  async (t) => {
+    for (const path of ['README.md', 'docs/plugin.md', 'docs/client.md', 'docs/webhooks.md']) {
+      t.ok(pages.get(path)!.some(isChecked), `${path} has a block to check`);
+    }
+    for (const path of ['src/plugin.ts', 'src/client/index.ts']) {
+      t.ok(examples.get(path)!.length > 0, `${path} has an example to check`);
+    }
+    t.same(
+      errors.filter((error) => !isDeliberate(error)),
+      [],
+    );
+  },
+);
 
-t.test('an error in a block is reported with its page and line', async (t) => {
-  t.match(errors.filter(isOfWrongPage), [
-    /^docs\/wrong\.md:4: Property 'nothing' does not exist/,
-    /^docs\/wrong\.md:8: Parameter 'value' implicitly has an 'any' type/,
+t.test('an error in a block is reported with its file and line', async (t) => {
+  t.match(errors.filter(isDeliberate), [
+    /^wrong\.md:4: Property 'nothing' does not exist/,
+    /^wrong\.md:8: Parameter 'value' implicitly has an 'any' type/,
+    /^wrong\.ts:5: Property 'nothing' does not exist/,
   ]);
 });
