@@ -2,7 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { UnavailableError } from '../../src/errors.js';
 import { connect, waitUntilReady } from '../../src/redis/connect.js';
+import { awakeMs } from '../support/cpu.js';
 import { startCluster } from '../support/redis.js';
+import { until } from '../support/redis/waiting.js';
 import { storeOn } from '../sessions/fixture.js';
 
 const DEADLINE = 500;
@@ -28,21 +30,21 @@ await waitUntilReady(client, 60_000);
 const s = storeOn(client);
 t.teardown(() => s.store.close());
 
-t.test('a node that stops answering, or is gone, is told within the deadline, and the others go on', async (t) => {
+t.test('a Cluster node that stops answering fails its operations within the deadline, and no others', async (t) => {
   const logins = await Promise.all(Array.from({ length: 60 }, () => s.login()));
   const [node] = cluster.nodes;
   let [faults, slowest, answers] = [0, 0, 0];
 
   const ask = async (operation: () => Promise<boolean>) => {
-    const begun = performance.now();
+    const begun = awakeMs();
     try {
-      if (!(await operation())) t.fail('a living session was not known');
+      if (!(await operation())) t.fail('an active session was not found');
       answers++;
     } catch (error) {
       if (!(error instanceof UnavailableError)) throw error;
       faults++;
     }
-    slowest = Math.max(slowest, performance.now() - begun);
+    slowest = Math.max(slowest, awakeMs() - begun);
   };
   const askAll = () =>
     Promise.all(
@@ -61,12 +63,11 @@ t.test('a node that stops answering, or is gone, is told within the deadline, an
     await sleep(100);
   }
   t.ok(faults > 100 && answers > 200, `${faults} faults, ${answers} answers of the other nodes`);
-  t.ok(slowest < DEADLINE + SLACK, `the slowest took ${Math.round(slowest)} ms`);
+  t.ok(slowest < DEADLINE + SLACK, `the slowest took ${slowest} ms`);
   node!.resume();
-  for (const begun = Date.now(); Date.now() - begun < 15_000; await sleep(100)) {
+  await until('every operation works again', async () => {
     faults = 0;
     await askAll();
-    if (faults === 0) break;
-  }
-  t.equal(faults, 0, 'and when it is back, all is well');
+    return faults === 0;
+  });
 });
