@@ -192,8 +192,8 @@ incident('CVE-2025-61928: a user id in the body acts for nobody', {
     ['src/http/auth/logout.ts', '{ additionalProperties: false }', '{}'],
     [
       'src/http/flows/logout.ts',
-      'const { subject, sessionId } = asking;',
-      'const { sessionId } = asking;\n  const { subject } = { ...asking, ...(request.body as object) };',
+      'const { subject, sessionId } = requester;',
+      'const { sessionId } = requester;\n  const { subject } = { ...requester, ...(request.body as object) };',
     ],
   ],
   async promised(service) {
@@ -382,7 +382,7 @@ incident('a cookie that is there twice is refused', {
 });
 
 incident('a cookie whose name only looks like ours is refused', {
-  without: [['src/http/kit/cookies.ts', 'if (looksLike(pairName, name))', 'if (given === null)']],
+  without: [['src/http/kit/cookies.ts', 'if (looksLike(pairName, name))', 'if (pairName === null)']],
   async promised(service) {
     const { pair } = await service.mint();
     for (const name of [REFRESH_COOKIE.toLowerCase(), `${REFRESH_COOKIE}\u00a0`, '%5f%5fHttp-latchkey-refresh']) {

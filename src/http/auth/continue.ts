@@ -13,16 +13,16 @@ const Query = Type.Object(
 
 const Redirect = Type.Unsafe<undefined>({
   type: 'null',
-  headers: { location: { type: 'string', description: 'The path, or the login page with the reason' } },
+  headers: { location: { type: 'string', description: 'The path, or the login page with a reason' } },
 });
 
-/** For pages that the server renders: refreshes by cookie and goes on to a path of ours, or to the login page. */
+/** For server-rendered pages: refreshes by cookie and redirects to a path of this origin, or else to the login page. */
 export function continueRoute(app: App, services: Services): void {
   app.get(
     '/continue',
     {
       config: { needs: 'nothing', fails: ['ambiguous_credentials'] },
-      schema: { summary: 'Refresh and go on', querystring: Query, response: { 303: Redirect } },
+      schema: { summary: 'Refresh and redirect', querystring: Query, response: { 303: Redirect } },
     },
     async (request, reply) => {
       const to = requireLocalPath(request.query.to ?? '/');

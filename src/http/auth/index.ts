@@ -19,7 +19,7 @@ import { registerRoute } from './register.js';
 import { currentSessionRoute, sessionRoutes } from './sessions.js';
 import { verifyRoute } from './verify.js';
 
-/** Adds the `/auth` routes to an instance of their own: their hooks and parsers touch no other route. */
+/** Adds the `/auth` routes to an encapsulated instance: their hooks and parsers affect no other route. */
 export async function authRoutes(instance: FastifyInstance, services: Services): Promise<void> {
   const app = instance.withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(validatorCompiler);
   app.removeAllContentTypeParsers();
@@ -46,10 +46,10 @@ export async function authRoutes(instance: FastifyInstance, services: Services):
 
   currentSessionRoute(app);
   verifyRoute(app);
-  // What is asked most often does not pay for writing cookies.
-  await instance.register(async (writing) => {
-    await enableCookies(writing);
-    cookieWritingRoutes(writing.withTypeProvider<TypeBoxTypeProvider>(), services);
+  // Writing cookies costs time, so the busiest routes are registered without it.
+  await instance.register(async (scope) => {
+    await enableCookies(scope);
+    cookieWritingRoutes(scope.withTypeProvider<TypeBoxTypeProvider>(), services);
   });
 }
 

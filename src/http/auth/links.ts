@@ -8,12 +8,12 @@ import { unlinkAccount } from '../flows/unlink.js';
 
 const Link = Type.Object({
   id: Type.String(),
-  provider: Type.String({ description: 'Its name here' }),
+  provider: Type.String({ description: 'The name of the provider in this service' }),
   linked_at: Type.Integer({ description: 'In seconds since 1970' }),
 });
 const Params = Type.Object({ id: Type.String({ maxLength: 64 }) }, { additionalProperties: false });
 
-/** The accounts at providers that a user can log in with. */
+/** Lists and removes the accounts at providers that a user can log in with. */
 export function linkRoutes(app: App, services: Services, links: Links): void {
   app.get(
     '/links',
@@ -34,7 +34,8 @@ export function linkRoutes(app: App, services: Services, links: Links): void {
       schema: {
         summary: 'Unlink an account',
         description:
-          'The sessions that began with its provider end, but for the one that asks. Needs a login of the last two minutes.',
+          'Ends the sessions that began with its provider, except the requesting one. ' +
+          'Requires a login within the last two minutes.',
         params: Params,
         response: { 204: Type.Null() },
       },

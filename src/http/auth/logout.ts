@@ -8,11 +8,11 @@ const Body = Type.Object(
     scope: Type.Optional(
       Type.Union([Type.Literal('all'), Type.Literal('session'), Type.Literal('others')], {
         default: 'all',
-        description: 'Which sessions of the user end: all, the one that asks, or all but that one',
+        description: 'Which sessions of the user to end: all, the requesting one, or all others',
       }),
     ),
     refresh_token: Type.Optional(
-      Type.String({ description: 'When there is no cookie and the access token has expired' }),
+      Type.String({ description: 'For a client that has no cookie and whose access token has expired' }),
     ),
   },
   { additionalProperties: false },

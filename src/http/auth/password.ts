@@ -17,7 +17,7 @@ export function passwordRoute(app: App, services: Services, users: LocalUsers): 
       config: { needs: 'recent-session', fails: ['invalid_credentials', 'password_not_allowed', 'too_many_requests'] },
       schema: {
         summary: 'Change the password',
-        description: 'Every session of the user ends, and this device gets a new one.',
+        description: 'Ends every session of the user; this device gets a new one.',
         body: Body,
         response: { 200: TokensBody },
       },

@@ -13,7 +13,8 @@ export function refresh(app: App, services: Services): void {
       config: { needs: 'nothing', bodyIsOptional: true, fails: ['reauthentication_required'] },
       schema: {
         summary: 'Refresh',
-        description: 'Answers a refresh token, in the cookie or in the body, with a pair of tokens in the same way.',
+        description:
+          'Exchanges a refresh token, in a cookie or the body, for a pair of tokens, delivered the same way.',
         body: Body,
         response: { 200: TokensBody },
       },

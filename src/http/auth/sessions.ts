@@ -7,22 +7,22 @@ import { SessionBody, toSeconds, toSessionBody } from '../kit/token-response.js'
 
 const Device = Type.Object({
   id: Type.String(),
-  current: Type.Boolean({ description: 'Whether this is the session that asks' }),
+  current: Type.Boolean({ description: 'Whether this is the requesting session' }),
   device: Type.String(),
-  address: Type.String({ description: 'The network address of the last renewal' }),
+  address: Type.String({ description: 'The network address of the last refresh' }),
   methods: Type.Array(Type.String()),
   authenticated_at: Type.Integer(),
   created_at: Type.Integer(),
   renewed_at: Type.Integer(),
-  ends_at: Type.Integer({ description: 'The absolute end of the session, in seconds since 1970' }),
+  ends_at: Type.Integer({ description: 'The end of its absolute lifetime, in seconds since 1970' }),
 });
 const Params = Type.Object({ id: Type.String({ maxLength: 64 }) }, { additionalProperties: false });
 
-/** Kept apart from {@link sessionRoutes}: it is the busiest route, and writes no cookies. */
+/** Separate from {@link sessionRoutes}: it is the busiest route, and writes no cookies. */
 export function currentSessionRoute(app: App): void {
   app.get(
     '/session',
-    { config: { needs: 'session' }, schema: { summary: 'Who this is', response: { 200: SessionBody } } },
+    { config: { needs: 'session' }, schema: { summary: 'Get my session', response: { 200: SessionBody } } },
     (request, reply) => {
       reply.send(toSessionBody(request.principal!));
     },

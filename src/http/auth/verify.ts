@@ -8,20 +8,25 @@ import type { App } from '../kit/route.js';
 const Reply = Type.Unsafe<undefined>({
   type: 'null',
   headers: {
-    'x-latchkey-subject': { type: 'string', description: 'Whose session it is, percent-encoded' },
-    'x-latchkey-session': { type: 'string', description: 'Its id' },
+    'x-latchkey-subject': { type: 'string', description: 'The subject of the session, percent-encoded' },
+    'x-latchkey-session': { type: 'string', description: 'The id of the session' },
   },
 });
 
 const Redirect = Type.Unsafe<undefined>({
   type: 'null',
-  headers: { location: { type: 'string', description: 'For a page: where its reader can go on, or log in' } },
+  headers: {
+    location: {
+      type: 'string',
+      description: 'For a page: where the browser refreshes its tokens, or else the user logs in',
+    },
+  },
 });
 
 /**
- * Forward authentication for reverse proxies. It never rotates: a browser that asks for a page and has no access token
- * that is good is sent to where the refresh token is tried, everyone else is 401. Only a proxy that passes a redirect on
- * names the request that it asks about (`X-Forwarded-Method` and `-Uri`).
+ * Forward authentication for reverse proxies. It never rotates tokens: a browser that requests a page without a valid
+ * access token is redirected to `/continue`, which tries its refresh token; everyone else gets a 401. The redirect
+ * requires `X-Forwarded-Method` and `X-Forwarded-Uri`, which are only sent by proxies that pass redirects on.
  */
 export function verifyRoute(app: App): void {
   app.get(
@@ -30,7 +35,7 @@ export function verifyRoute(app: App): void {
       config: { needs: 'session' },
       schema: { summary: 'Forward authentication', response: { 200: Reply, 303: Redirect } },
       errorHandler: (error, request, reply) => {
-        const page = toProblem(error).status === 401 ? pageAskedFor(request) : undefined;
+        const page = toProblem(error).status === 401 ? findRequestedPage(request) : undefined;
         if (page === undefined) errorHandler(error, request, reply);
         else reply.redirect(`${app.prefix}/continue?${new URLSearchParams({ to: page }).toString()}`, 303);
       },
@@ -42,8 +47,8 @@ export function verifyRoute(app: App): void {
   );
 }
 
-/** The path of the page that a browser navigates to, on whatever host that is, if the proxy says so. */
-function pageAskedFor({ raw, headers }: FastifyRequest): string | undefined {
+/** Finds the path, on any host, of the page that a browser navigates to, if the proxy's headers tell. */
+function findRequestedPage({ raw, headers }: FastifyRequest): string | undefined {
   const { 'x-forwarded-method': method, 'x-forwarded-uri': uri, 'sec-fetch-mode': mode = 'navigate' } = headers;
   if (method !== 'GET' || typeof uri !== 'string' || mode !== 'navigate') return undefined;
   if (new Negotiator(raw).mediaType(['application/json', 'text/html']) !== 'text/html') return undefined;

@@ -8,7 +8,7 @@ import type { LocalUsers, Services } from './services.js';
 import { disconnectSignal } from '../kit/abort-signal.js';
 
 /**
- * Changes a user's password, which ends every session; this device gets a new one.
+ * Changes a user's password and ends every session of the user; this device gets a new one.
  *
  * @throws {Problem} `invalid_credentials` when the current password is wrong.
  * @throws {PasswordNotAllowedError} {@link TooManyAttemptsError} {@link UnavailableError}
@@ -22,20 +22,20 @@ export async function changePassword(
 ): Promise<IssuedTokens> {
   const { subject, sessionId, scope, data } = principal;
   const { throttle, sessions, report } = services;
-  const origin = requestSource(request);
-  const { address } = origin;
+  const source = requestSource(request);
+  const { address } = source;
   const signal = disconnectSignal(reply);
   const tokens = await reportIfRefused(
     services,
     { event: 'password_change', subject, sessionId, address },
     async () => {
-      // Guesses count for the name that the user logs in by: it is the same password.
+      // Wrong guesses count towards the limit of the login, since the password is the same.
       const username = (await directory.get(subject))?.username ?? '';
       const user = await throttle.guard({ username, address }, () => passwords.verifySubject(subject, current, signal));
       if (!user)
         throw new Problem('invalid_credentials', { detail: 'The current password is wrong.', headers: challenge() });
       const credential = await passwords.hashNew(replacement, user.username, signal);
-      // Nothing that was issued before survives, stolen or not: this device begins anew, with the new credential.
+      // No earlier session survives, stolen or not; this device gets one that belongs to the new credential.
       await sessions.revokeAll(subject, {
         reason: 'password_changed',
         credential: { verified: user.credential, replacement: credential },
@@ -49,7 +49,7 @@ export async function changePassword(
           ...(data && { data }),
         },
         credential,
-        origin,
+        origin: source,
       });
     },
   );

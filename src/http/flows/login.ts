@@ -9,9 +9,9 @@ import type { Services, VerifiedUser } from './services.js';
 import { disconnectSignal } from '../kit/abort-signal.js';
 
 /**
- * Verifies a user and begins a session, which ends the one that this client had of the same user.
+ * Verifies a user's credentials and issues a session. It replaces the session that this client has of the same user.
  *
- * @throws {Problem} `invalid_credentials`, whichever half is wrong.
+ * @throws {Problem} `invalid_credentials`, whether the username or the password is wrong.
  * @throws {TooManyAttemptsError} {@link UnavailableError}
  */
 export async function login(
@@ -40,7 +40,7 @@ export async function login(
   return tokens;
 }
 
-/** Once more if the stored hash changed meanwhile: to that of another password, or of the same one hashed anew. */
+/** Tries once more if the stored hash changed meanwhile: the password was changed, or the same one hashed anew. */
 async function retryIfCredentialChanged<T>(attempt: () => Promise<T>): Promise<T> {
   try {
     return await attempt();
@@ -61,7 +61,10 @@ async function issueSession(verified: VerifiedUser, request: FastifyRequest, ser
   });
 }
 
-/** The session that this browser or client has now; the script that ends it checks that it is of the same subject. */
+/**
+ * Finds the id of the session that this browser or client has now. The refresh token may be another subject's: the
+ * script that ends the session checks whose it is.
+ */
 export async function findCurrentSessionId(subject: string, request: FastifyRequest, { sessions, cookies }: Services) {
   const refresh = readRefreshToken(request, cookies);
   if (refresh) return sessions.parseRefreshToken(refresh.token)?.sessionId;

@@ -5,16 +5,18 @@ import { challenge, readAccessToken, readRefreshToken } from '../kit/presented-t
 import { Problem } from '../kit/problem.js';
 import type { Services } from './services.js';
 
-/** Which sessions of the user end: all, the one that asks, or all but that one. */
+/** Which sessions of the user to end: all, the requesting one, or all others. */
 export type LogoutScope = 'all' | 'session' | 'others';
 
 /**
- * Ends sessions of the user whose session asks, and takes the cookies back if it is among them.
+ * Ends sessions of the requesting user, and clears the cookies if the requesting session is one of them.
  *
- * @param inBody a refresh token, when there is no cookie and the access token has expired.
- * @returns who asked.
- * @throws {Problem} `authentication_required` or `invalid_token`; `reauthentication_required` for a spent refresh token,
- *   which ends its session; `insufficient_user_authentication` for `others`; `insufficient_scope` for an OAuth client's session that would end others.
+ * @param inBody the refresh token of the request body, for a client that has no cookie and whose access token has
+ *   expired.
+ * @returns the identity of the requesting session.
+ * @throws {Problem} `authentication_required` or `invalid_token`; `reauthentication_required` for a reused refresh
+ *   token, which ends its session; `insufficient_user_authentication` for `others` after too old a login;
+ *   `insufficient_scope` for a session of an OAuth client that would end other sessions.
  */
 export async function logout(
   request: FastifyRequest,
@@ -23,25 +25,25 @@ export async function logout(
   { scope, inBody }: { scope: LogoutScope; inBody?: string | undefined },
 ): Promise<Identity> {
   const { sessions, cookies, report } = services;
-  const asking = await authenticateForLogout(request, services, inBody);
-  if (scope !== 'session') rejectClientSession(asking);
-  const { subject, sessionId } = asking;
-  // `all` ends the session that asks too, so a thief gains nothing by it, and whoever fears one must not wait.
-  if (scope === 'others') await requireRecentAuthentication(request, asking, services);
+  const requester = await authenticateForLogout(request, services, inBody);
+  if (scope !== 'session') rejectClientSession(requester);
+  const { subject, sessionId } = requester;
+  // `all` also ends the requesting session: a thief gains nothing by it, and a victim must not be held up.
+  if (scope === 'others') await requireRecentAuthentication(request, requester, services);
   if (scope === 'session') await sessions.revoke(subject, sessionId, 'logged_out');
   else {
     const own = scope === 'all' ? ({ sessionId, reason: 'logged_out' } as const) : { sessionId };
     await sessions.revokeAll(subject, { reason: 'logged_out_elsewhere', own });
   }
   report({ event: 'logout', outcome: 'success', reason: scope, subject, sessionId, address: request.ip });
-  if (scope === 'others') return asking;
+  if (scope === 'others') return requester;
   cookies.clear(reply);
-  // Chromium stalls for seconds over it (crbug.com/40233601), and it alone sends this header.
+  // Clear-Site-Data stalls Chromium for seconds (crbug.com/40233601); only Chromium sends this request header.
   if (request.headers['sec-ch-ua'] === undefined) reply.header('clear-site-data', '"cache"');
-  return asking;
+  return requester;
 }
 
-/** The session that asks, by its access token, or by a refresh token that could still be refreshed with. */
+/** Finds the requesting session by its access token, or else by a refresh token that could still be refreshed. */
 async function authenticateForLogout(
   request: FastifyRequest,
   { sessions, cookies, report }: Services,

@@ -11,7 +11,8 @@ import type { Services } from './services.js';
  *
  * @param inBody the refresh token of the request body, if it has one.
  * @returns the pair, and `keepsRefreshToken` if the client already has its refresh token.
- * @throws {Problem} `reauthentication_required` with a `reason`: `missing`, `invalid`, `unknown`, or why the session ended.
+ * @throws {Problem} `reauthentication_required` with a `reason`: `missing`, `invalid`, `unknown`, or why the session
+ *   ended.
  */
 export async function refreshTokens(
   request: FastifyRequest,

@@ -6,10 +6,10 @@ import type { Services } from './services.js';
 import { disconnectSignal } from '../kit/abort-signal.js';
 
 /**
- * Registers a user, where anyone may.
+ * Registers a user, if registration is open.
  *
  * @throws {Problem} `registration_closed`
- * @throws {TooManyAttemptsError} and what {@link Registration.register} throws.
+ * @throws {TooManyAttemptsError} and whatever {@link Registration.register} throws.
  */
 export async function register(
   request: FastifyRequest,

@@ -11,9 +11,9 @@ import type { Reporter } from './audit.js';
 export interface VerifiedUser {
   readonly subject: string;
   readonly username?: string;
-  /** How (RFC 8176); `['pwd']` if it is not told. */
+  /** How the user authenticated (RFC 8176); `['pwd']` by default. */
   readonly methods?: readonly string[];
-  /** What was verified, if it is stored with us: the session is not issued if it has changed since. */
+  /** The verified credential, if latchkey stores it: no session is issued if it has changed since. */
   readonly credential?: string;
 }
 
@@ -22,7 +22,10 @@ export type VerifyCredentials = (credentials: {
   readonly username: string;
   readonly password: string;
   readonly signal: AbortSignal;
-  /** To be told whose username it is, if it is anybody's: a failure is then reported with its subject, and answered no differently. */
+  /**
+   * To be told whose username it is, if it is anybody's: a failure is then reported with its subject, and answered no
+   * differently.
+   */
   readonly onKnown: (subject: string) => void;
 }) => Promise<VerifiedUser | undefined>;
 
@@ -33,22 +36,22 @@ export interface LocalUsers {
   readonly passwords: Passwords;
 }
 
-/** What the routes stand on. */
+/** What the routes work with. */
 export interface Services extends Reporter {
   readonly sessions: SessionStore;
   readonly verifyCredentials: VerifyCredentials;
-  /** Undefined where the host application has users of its own. */
+  /** Undefined if the host application has its own users. */
   readonly users: LocalUsers | undefined;
   readonly throttle: Throttle;
-  /** Which accounts at providers are whose; none where there is no provider. */
+  /** Links between users and their accounts at providers. Undefined without providers. */
   readonly links: Links | undefined;
   readonly cookies: TokenCookies;
-  /** Where browsers reach this service. */
+  /** The web origins at which browsers reach this service. */
   readonly origins: ReadonlySet<string>;
   readonly registration: 'open' | 'closed';
   readonly loginPage: string;
-  /** How long after a login a session may do what needs a recent one, in milliseconds; 0 asks of nothing. */
+  /** Maximum age of a login for what needs a recent one, in milliseconds; 0 means any age. */
   readonly recentAuthenticationMs: number;
-  /** Redis's clock, milliseconds since 1970. */
+  /** Reads Redis's clock, in milliseconds since 1970. */
   readonly now: () => Promise<number>;
 }
