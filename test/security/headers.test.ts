@@ -16,7 +16,7 @@ function isProtected(t: Test, { headers }: { headers: Record<string, unknown> },
   for (const [name, value] of Object.entries(PROTECTIVE)) t.equal(headers[name], value, `${what}: ${name}`);
 }
 
-t.test('every answer that is not a page carries the headers that protect it', async (t) => {
+t.test('every reply that is not a page carries the protective headers', async (t) => {
   const tokens = await mint();
   const answers = {
     'a session': await get('/auth/session', bearer(tokens)),
@@ -55,11 +55,11 @@ t.test('every answer that is not a page carries the headers that protect it', as
   for (const [what, answer] of Object.entries(answers)) isProtected(t, answer, what);
 });
 
-t.test('so do the answers of the internal listener', async (t) => {
+t.test('every reply of the internal listener carries the protective headers', async (t) => {
   for (const url of ['/livez', '/readyz', '/nothing']) isProtected(t, await service.internal.inject({ url }), url);
 });
 
-t.test('what is no request at all is answered as a problem, with the same headers', async (t) => {
+t.test('bytes that are no valid request get a problem with the protective headers', async (t) => {
   for (const [what, bytes, status] of [
     ['garbage', 'garbage\r\n\r\n', 400],
     ['too large a header', `GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
@@ -79,12 +79,12 @@ t.test('what is no request at all is answered as a problem, with the same header
   }
 });
 
-t.test('nothing tells what the service runs on', async (t) => {
+t.test('no header reveals the server software', async (t) => {
   const { headers } = await get('/auth/session');
   t.notOk('server' in headers || 'x-powered-by' in headers);
 });
 
-t.test('no answer lets another origin read it', async (t) => {
+t.test('no reply allows another origin to read it', async (t) => {
   const origin = { origin: 'https://evil.example', 'sec-fetch-site': 'cross-site' };
   for (const answer of [
     await get('/auth/session', { ...bearer(await mint()), ...origin }),
@@ -98,23 +98,23 @@ t.test('no answer lets another origin read it', async (t) => {
   }
 });
 
-t.test('HTTPS is demanded for a year where every origin is https, and not otherwise', async (t) => {
-  const secure = await startService({ publicOrigins: ['https://example.com'] });
-  t.teardown(() => secure.close());
-  for (const url of ['/auth/session', '/nothing']) {
-    t.equal((await secure.get(url)).headers['strict-transport-security'], 'max-age=31536000', url);
-    t.equal((await get(url)).headers['strict-transport-security'], undefined, url);
-  }
-});
-
 t.test(
-  'a logout clears the cache, but not in Chromium, which would stall; and no cookies or storage of the host',
+  'Strict-Transport-Security is sent for a year if every public origin is https, and never otherwise',
   async (t) => {
-    const cleared = async (headers: Record<string, string>, scope: string) =>
-      (await post('/auth/logout', { scope }, headers)).headers['clear-site-data'];
-    t.equal(await cleared(browser(await mint()), 'all'), '"cache"');
-    t.equal(await cleared(browser(await mint()), 'session'), '"cache"');
-    t.equal(await cleared(browser(await mint()), 'others'), undefined, 'this device stays');
-    t.equal(await cleared({ ...browser(await mint()), 'sec-ch-ua': '"Chromium";v="140"' }, 'all'), undefined);
+    const secure = await startService({ publicOrigins: ['https://example.com'] });
+    t.teardown(() => secure.close());
+    for (const url of ['/auth/session', '/nothing']) {
+      t.equal((await secure.get(url)).headers['strict-transport-security'], 'max-age=31536000', url);
+      t.equal((await get(url)).headers['strict-transport-security'], undefined, url);
+    }
   },
 );
+
+t.test('a logout clears only the cache of the browser, and not in Chromium, where that stalls', async (t) => {
+  const cleared = async (headers: Record<string, string>, scope: string) =>
+    (await post('/auth/logout', { scope }, headers)).headers['clear-site-data'];
+  t.equal(await cleared(browser(await mint()), 'all'), '"cache"');
+  t.equal(await cleared(browser(await mint()), 'session'), '"cache"');
+  t.equal(await cleared(browser(await mint()), 'others'), undefined, 'this device stays logged in');
+  t.equal(await cleared({ ...browser(await mint()), 'sec-ch-ua': '"Chromium";v="140"' }, 'all'), undefined);
+});
