@@ -11,6 +11,8 @@ import { TooManyAttemptsError } from '../../identity/throttle.js';
 import { UsernameTakenError } from '../../identity/registration.js';
 import { InvalidSubjectError } from '../../redis/keys.js';
 import { InvalidIdentityError, InvalidSessionDataError, StaleCredentialError } from '../../sessions/errors.js';
+import { MalformedFormError } from './forms.js';
+import { HttpError } from './http-error.js';
 import { challenge } from './presented-tokens.js';
 import { PROTECTIVE_HEADERS } from './headers.js';
 import { type FieldError, Problem, type ProblemCode } from './problem.js';
@@ -69,6 +71,8 @@ function toBody({ status, code, message, extensions }: Problem) {
 /** Converts any error to the problem that it is reported as. */
 export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
+  if (error instanceof MalformedFormError) return new Problem('invalid_request', { detail: error.message });
+  if (error instanceof HttpError) return fromHttpError(error);
   if (error instanceof UnavailableError) {
     return new Problem('unavailable', { headers: { 'retry-after': String(error.retryAfterSeconds) }, cause: error });
   }
@@ -91,13 +95,24 @@ export function toProblem(error: unknown): Problem {
   return fromFastifyError(error as Partial<FastifyError>);
 }
 
+/** An error of another door keeps its status; its code and its format are replaced. */
+function fromHttpError(error: HttpError): Problem {
+  const { status, headers } = error;
+  if (status === 401) return new Problem('authentication_required', { headers, cause: error });
+  return fromStatus(status, error);
+}
+
 /** Converts the errors of Fastify and of the host's hooks, such as a rate limit. */
 function fromFastifyError(error: Partial<FastifyError>): Problem {
   if (error.validation) {
     const errors = fieldErrors(error.validationContext!, error.validation);
     return new Problem('invalid_request', { detail: `${errors[0]!.field}: ${errors[0]!.detail}.`, errors });
   }
-  switch (error.statusCode) {
+  return fromStatus(error.statusCode, error);
+}
+
+function fromStatus(status: number | undefined, error: unknown): Problem {
+  switch (status) {
     case 400:
       return new Problem('invalid_request', { cause: error });
     case 404:

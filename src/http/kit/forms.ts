@@ -1,4 +1,11 @@
-import { OAuthError } from './oauth-error.js';
+import { HttpError } from './http-error.js';
+
+/** A form that has a parameter more than once. */
+export class MalformedFormError extends HttpError {
+  constructor() {
+    super('invalid_request', 'A parameter is there twice.', { status: 400 });
+  }
+}
 
 /** The parameters of a request, by name. */
 export type Form = Record<string, string>;
@@ -7,12 +14,12 @@ export type Form = Record<string, string>;
  * Reads an `application/x-www-form-urlencoded` body as RFC 6749 section 3.2 wants it:
  * a parameter without a value counts as omitted.
  *
- * @throws {OAuthError} `invalid_request` for a parameter that is there twice.
+ * @throws {MalformedFormError} for a parameter that is there twice.
  */
 export function parseForm(body: string): Form {
   const form: Form = Object.create(null) as Form;
   for (const [name, value] of new URLSearchParams(body)) {
-    if (name in form) throw new OAuthError('invalid_request', 'A parameter is there twice.');
+    if (name in form) throw new MalformedFormError();
     form[name] = value;
   }
   for (const name of Object.keys(form)) if (form[name] === '') delete form[name];

@@ -1,5 +1,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
-import { LatchkeyError, UnavailableError } from '../../errors.js';
+import { toProblem } from './error-handler.js';
+import { MalformedFormError } from './forms.js';
+import { HttpError } from './http-error.js';
 
 /** The status of every error of the OAuth endpoints (RFC 6749 section 5.2, RFC 7009 section 2.2.1). */
 export const oauthErrors = {
@@ -15,19 +17,15 @@ export const oauthErrors = {
 export type OAuthErrorCode = keyof typeof oauthErrors;
 
 /** An error in the form of RFC 6749 section 5.2. Its `description` is ASCII without quotes and backslashes. */
-export class OAuthError extends LatchkeyError {
+export class OAuthError extends HttpError {
   declare readonly code: OAuthErrorCode;
-  readonly status: number;
-  readonly headers: Record<string, string>;
 
   constructor(
     code: OAuthErrorCode,
     description: string,
-    { headers = {}, cause }: { headers?: Record<string, string>; cause?: unknown } = {},
+    options: { headers?: Record<string, string>; cause?: unknown } = {},
   ) {
-    super(code, description, { cause });
-    this.status = oauthErrors[code];
-    this.headers = headers;
+    super(code, description, { ...options, status: oauthErrors[code] });
   }
 }
 
@@ -45,14 +43,16 @@ export function oauthErrorHandler(error: unknown, request: FastifyRequest, reply
 
 function toOAuthError(error: unknown): OAuthError {
   if (error instanceof OAuthError) return error;
-  if (error instanceof UnavailableError) {
-    const headers = { 'retry-after': String(error.retryAfterSeconds) };
+  if (error instanceof MalformedFormError) return new OAuthError('invalid_request', error.message);
+  const problem = toProblem(error);
+  if (problem.code === 'unavailable') {
+    const { headers } = problem;
     return new OAuthError('temporarily_unavailable', 'The service cannot answer right now; try again.', {
       headers,
       cause: error,
     });
   }
-  const { validation, statusCode = 500 } = error as Partial<FastifyError>;
+  const { validation, statusCode = problem.status } = error as Partial<FastifyError>;
   if (validation) return new OAuthError('invalid_request', 'A required parameter is missing.', { cause: error });
   if (statusCode < 500) {
     return new OAuthError('invalid_request', 'The request must be a short application/x-www-form-urlencoded body.', {

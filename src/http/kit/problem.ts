@@ -1,4 +1,4 @@
-import { LatchkeyError } from '../../errors.js';
+import { HttpError } from './http-error.js';
 
 /** Every error that the service replies with, by its stable code. docs/errors.md is generated from this table. */
 export const problems = {
@@ -46,16 +46,14 @@ export interface FieldError {
 }
 
 /** An error that becomes an `application/problem+json` reply (RFC 9457), with `extensions` as its extension members. */
-export class Problem extends LatchkeyError {
-  readonly status: number;
+export class Problem extends HttpError {
   readonly extensions: Record<string, unknown>;
-  readonly headers: Record<string, string>;
 
   constructor(
     code: ProblemCode,
     {
       detail = problems[code].detail,
-      headers = {},
+      headers,
       cause,
       ...extensions
     }: {
@@ -66,9 +64,7 @@ export class Problem extends LatchkeyError {
       reason?: string;
     } = {},
   ) {
-    super(code, detail, { cause });
-    this.status = problems[code].status;
-    this.headers = headers;
+    super(code, detail, { status: problems[code].status, headers, cause });
     this.extensions = extensions;
   }
 }

@@ -2,6 +2,8 @@ import Fastify from 'fastify';
 import t from 'tap';
 import { UnavailableError } from '../../../src/errors.js';
 import { errorHandler } from '../../../src/http/kit/error-handler.js';
+import { MalformedFormError } from '../../../src/http/kit/forms.js';
+import { OAuthError } from '../../../src/http/kit/oauth-error.js';
 import { Problem } from '../../../src/http/kit/problem.js';
 import { BusyError } from '../../../src/identity/password-hasher.js';
 
@@ -73,4 +75,35 @@ t.test("a host's own limit and maintenance keep their meaning", async (t) => {
     body: { code: 'unavailable' },
     logged: [{ stack: /closed/ }],
   });
+});
+
+t.test('an error of the OAuth endpoints keeps its status, and only a fault is logged', async (t) => {
+  t.match(await answered(new OAuthError('invalid_grant', 'No.')), {
+    statusCode: 400,
+    body: { code: 'invalid_request', detail: 'The request is malformed.' },
+    logged: [],
+  });
+  const unauthenticated = await answered(
+    new OAuthError('invalid_client', 'No.', { headers: { 'www-authenticate': 'Basic realm="latchkey"' } }),
+  );
+  t.match(unauthenticated, { statusCode: 401, body: { code: 'authentication_required' } });
+  t.equal(unauthenticated.headers['www-authenticate'], 'Basic realm="latchkey"');
+  t.strictSame(unauthenticated.logged, []);
+  t.match(await answered(new OAuthError('temporarily_unavailable', 'No.')), {
+    statusCode: 503,
+    body: { code: 'unavailable' },
+    logged: [{ level: 50 }],
+  });
+  t.match(await answered(new OAuthError('server_error', 'No.')), {
+    statusCode: 500,
+    body: { code: 'internal_error' },
+    logged: [{ level: 50 }],
+  });
+});
+
+t.test('a form with a parameter twice is a malformed request, which is not logged', async (t) => {
+  const { statusCode, body, logged } = await answered(new MalformedFormError());
+  t.equal(statusCode, 400);
+  t.match(body, { code: 'invalid_request', detail: 'A parameter is there twice.' });
+  t.strictSame(logged, []);
 });

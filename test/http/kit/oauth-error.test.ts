@@ -1,5 +1,7 @@
 import Fastify from 'fastify';
 import t from 'tap';
+import { MalformedFormError } from '../../../src/http/kit/forms.js';
+import { Problem } from '../../../src/http/kit/problem.js';
 import { OAuthError, oauthErrorHandler } from '../../../src/http/kit/oauth-error.js';
 import { CONFIDENTIAL, startAuthorizationServer } from '../oauth/fixture.js';
 
@@ -46,4 +48,31 @@ t.test('a fault of ours says nothing about itself, except in the log', async (t)
   t.equal((await app.inject('/refused')).statusCode, 400);
   await app.inject('/gone').catch(() => undefined);
   t.equal(logged.length, 1, 'neither what is refused, nor what nobody waits for');
+});
+
+t.test('an error of another door keeps its status and says nothing else', async (t) => {
+  const app = Fastify();
+  app.setErrorHandler(oauthErrorHandler);
+  const thrown: Record<string, Error> = {
+    refused: new Problem('password_not_allowed'),
+    fault: new Problem('internal_error'),
+    outage: new Problem('unavailable', { headers: { 'retry-after': '3' } }),
+    form: new MalformedFormError(),
+  };
+  app.get('/:name', ({ params }) => {
+    throw thrown[(params as { name: string }).name]!;
+  });
+  const refused = await app.inject('/refused');
+  t.equal(refused.statusCode, 400);
+  t.match(refused.json(), { error: 'invalid_request' });
+  const fault = await app.inject('/fault');
+  t.equal(fault.statusCode, 500);
+  t.match(fault.json(), { error: 'server_error' });
+  const outage = await app.inject('/outage');
+  t.equal(outage.statusCode, 503);
+  t.equal(outage.headers['retry-after'], '3');
+  t.match(outage.json(), { error: 'temporarily_unavailable' });
+  const form = await app.inject('/form');
+  t.equal(form.statusCode, 400);
+  t.strictSame(form.json(), { error: 'invalid_request', error_description: 'A parameter is there twice.' });
 });

@@ -1,0 +1,20 @@
+import { LatchkeyError } from '../../errors.js';
+
+/**
+ * Base of the errors that carry an HTTP status. Each door answers them in a format of its own, and every error handler knows
+ * this class, so an error that reaches the handler of another door keeps its status.
+ */
+export class HttpError extends LatchkeyError {
+  readonly status: number;
+  readonly headers: Record<string, string>;
+
+  constructor(
+    code: string,
+    message: string,
+    { status, headers = {}, cause }: { status: number; headers?: Record<string, string> | undefined; cause?: unknown },
+  ) {
+    super(code, message, { cause });
+    this.status = status;
+    this.headers = headers;
+  }
+}
