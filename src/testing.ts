@@ -52,8 +52,8 @@ export interface TestSessions {
 }
 
 /**
- * Starts a private, real redis-server with its data in a temporary directory. It runs the server on PATH, or one unpacked
- * from the distribution's package, until `close` or until this process ends.
+ * Starts a private, real redis-server with its data in a temporary directory. It runs the server on PATH, or one
+ * unpacked from the distribution's package, until `close` or until this process ends.
  *
  * @throws {RedisNotInstalledError} if no redis-server can be found.
  * @example

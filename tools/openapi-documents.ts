@@ -1,5 +1,5 @@
 import { Redis } from 'ioredis';
-import { internalApp, publicApp } from '../src/server/apps.js';
+import { buildInternalApp, buildPublicApp } from '../src/server/apps.js';
 import { loadConfig } from '../src/server/config/load.js';
 
 /** Generates `/openapi.json` of both listeners with everything configured, by file name. It needs no Redis. */
@@ -13,8 +13,8 @@ export async function openapiDocuments(): Promise<Record<string, string>> {
     ],
   };
   const client = new Redis({ lazyConnect: true });
-  const open = await publicApp(config, { lookups: client, scripts: client });
-  const internal = await internalApp(config, { lookups: client, scripts: client }, open.latchkey);
+  const open = await buildPublicApp(config, { lookups: client, scripts: client });
+  const internal = await buildInternalApp(config, { lookups: client, scripts: client }, open.latchkey);
   try {
     const documents: Record<string, string> = {};
     for (const [name, app] of Object.entries({ 'openapi.json': open, 'openapi-internal.json': internal })) {

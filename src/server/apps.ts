@@ -24,25 +24,29 @@ import type { RedisClients } from '../sessions/authenticator.js';
 import { Webhooks } from '../webhooks/webhooks.js';
 
 const BODY_LIMIT = 16 * 1024;
-/** Of a subject in a path: 255 bytes, each percent-encoded. */
+/** A subject in a path has up to 255 bytes, each percent-encoded. */
 const MAX_PARAM_LENGTH = 3 * 255;
-/** For a request to arrive whole, however slowly it dribbles in. */
+/** Deadline for a request to arrive completely. */
 const REQUEST_TIMEOUT_MS = 10_000;
-/** For a client to take an answer that it has asked for. */
-const UNREAD_TIMEOUT_MS = 30_000;
-/** For what is under way to end once the app is to close. */
-const CLOSING_MS = 3_000;
-/** How often Node looks for requests that are late. */
-const TIMEOUT_CHECK_MS = 2_000;
+/** How long a client may leave a response unread. */
+const STALLED_TIMEOUT_MS = 30_000;
+/** How long requests may still take once the app is closing. */
+const CLOSE_TIMEOUT_MS = 3_000;
+/** How often Node looks for requests past their deadline. */
+const TIMEOUT_CHECK_INTERVAL_MS = 2_000;
 
 export type AppConfig = Omit<Config, 'tokenKeys'> & { readonly tokenKeys: readonly [string, ...string[]] };
 
-/** Told of every authentication event, beside the log. */
+/** Receives every authentication event, in addition to the log. */
 export type OnEvent = (event: AuthEvent) => void;
 
-/** The service's public app: what the plugin adds, and an answer for every other path. */
-export async function publicApp(config: AppConfig, clients: RedisClients, onEvent?: OnEvent): Promise<FastifyInstance> {
-  const app = appWith({
+/** Builds the public app: the plugin's routes and pages, and a 404 problem for every other path. */
+export async function buildPublicApp(
+  config: AppConfig,
+  clients: RedisClients,
+  onEvent?: OnEvent,
+): Promise<FastifyInstance> {
+  const app = createApp({
     logger: { level: config.logLevel },
     trustProxy: config.trustProxy ? [...config.trustProxy] : false,
   });
@@ -55,23 +59,26 @@ export async function publicApp(config: AppConfig, clients: RedisClients, onEven
     oauthClients: config.oauthClients ?? [],
     pages: { name: config.brandName, stylesheet: config.brandStylesheet },
     redis: clients,
-    onEvent: reporting(app, onEvent),
+    onEvent: createReporter(app, onEvent),
   });
   return app;
 }
 
-/** The operator's app, for the internal listener: liveness never touches Redis, readiness does; and the admin API, if it has keys. */
-export async function internalApp(
+/**
+ * Builds the operator's app for the internal listener: liveness, which never touches Redis, readiness, which does, and
+ * the admin API if there are keys for it.
+ */
+export async function buildInternalApp(
   config: AppConfig,
   clients: RedisClients,
   sessions: Latchkey,
   onEvent?: OnEvent,
 ): Promise<FastifyInstance> {
-  const app = appWith({ logger: { level: config.logLevel }, routerOptions: { maxParamLength: MAX_PARAM_LENGTH } });
+  const app = createApp({ logger: { level: config.logLevel }, routerOptions: { maxParamLength: MAX_PARAM_LENGTH } });
   app.addHook('onRequest', headersHook(PROTECTIVE_HEADERS));
   await registerOpenApi(app, internalDocumentation);
-  app.get('/livez', health('Whether the process lives', 'alive'), () => ({ status: 'alive' }));
-  app.get('/readyz', health('Whether Redis answers', 'ready'), async () => {
+  app.get('/livez', healthRoute('Whether the process is running', 'alive'), () => ({ status: 'alive' }));
+  app.get('/readyz', healthRoute('Whether Redis responds', 'ready'), async () => {
     await callRedis(() => Promise.all(Object.values(clients).map((client: RedisClient) => client.ping())));
     return { status: 'ready' };
   });
@@ -80,20 +87,20 @@ export async function internalApp(
       sessions,
       users: new UserDirectory(clients.scripts, new Keys(config.redisPrefix)),
       adminKeys: new AdminKeys(config.adminKeys),
-      report: reporting(app, onEvent),
+      report: createReporter(app, onEvent),
     };
     await app.register((instance) => adminRoutes(instance, services), { prefix: '/admin' });
   }
   return app;
 }
 
-function health(summary: string, status: string): RouteShorthandOptions {
+function healthRoute(summary: string, status: string): RouteShorthandOptions {
   const response = { 200: Type.Object({ status: Type.Literal(status) }) };
   return { config: { needs: 'nothing' }, schema: { summary, tags: ['health'], response } };
 }
 
-/** Sends the events of both apps to the configured endpoints, until it is closed. */
-export function webhooksOf(
+/** Creates the webhooks that send the events of both apps to the configured endpoints; undefined without endpoints. */
+export function createWebhooks(
   { webhooks, redisPrefix }: AppConfig,
   { scripts }: RedisClients,
   onFault: (error: Error) => void,
@@ -102,33 +109,33 @@ export function webhooksOf(
 }
 
 /** Logs each event and passes it on. */
-function reporting({ log }: FastifyInstance, onEvent: OnEvent | undefined): OnEvent {
+function createReporter({ log }: FastifyInstance, onEvent: OnEvent | undefined): OnEvent {
   return (event) => {
     log.info(event, `${event.event} ${event.outcome}`);
     onEvent?.(event);
   };
 }
 
-/** An app whose every error is a problem, whatever it comes from. */
-function appWith(options: FastifyServerOptions): FastifyInstance {
+/** Creates an app that answers every error with a problem, Node's and Fastify's own errors too. */
+function createApp(options: FastifyServerOptions): FastifyInstance {
   const app = Fastify({
     ...options,
-    // Authentication events are logged, not each request.
+    // Authentication events are logged, requests are not.
     logController: new LogController({ disableRequestLogging: true }),
-    // Nor does each request get a logger of its own: what is logged names its request where that matters.
+    // A logger for each request would cost time for nothing: log lines name their request where it matters.
     childLoggerFactory: (logger) => logger,
     bodyLimit: BODY_LIMIT,
     requestTimeout: REQUEST_TIMEOUT_MS,
     forceCloseConnections: 'idle',
-    // What has arrived is answered; only then the app closes.
+    // Requests that have arrived are still answered while the app closes.
     return503OnClosing: false,
-    // A second Authorization header would be dropped in silence; joined to the first, it makes no token.
-    // Node's own refusal of a request without a host would be an answer without our headers.
+    // Node would silently drop a second Authorization header; joined to the first, it is no valid token.
+    // Node's own response to a request without a host would lack our headers.
     http: {
       joinDuplicateHeaders: true,
       requireHostHeader: false,
       headersTimeout: REQUEST_TIMEOUT_MS,
-      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+      connectionsCheckingInterval: TIMEOUT_CHECK_INTERVAL_MS,
     },
     frameworkErrors: (error, request, reply) => void errorHandler(error, request, reply),
     clientErrorHandler,
@@ -139,12 +146,12 @@ function appWith(options: FastifyServerOptions): FastifyInstance {
     const lacksHost = raw.headers.host === undefined && raw.httpVersion === '1.1';
     done(lacksHost ? new Problem('invalid_request', { detail: 'The Host header is missing.' }) : undefined);
   });
-  // An expectation that Node does not know is ignored (RFC 9110 section 10.1.1), for the same reason.
+  // Ignore unknown expectations (RFC 9110 section 10.1.1): Node's own 417 would lack our headers too.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
-  closeStalledConnections(app.server, UNREAD_TIMEOUT_MS);
-  // A connection that a browser opened ahead and says nothing on does not count as idle.
+  closeStalledConnections(app.server, STALLED_TIMEOUT_MS);
+  // A connection that a browser opened in advance and has not used does not count as idle, so close it by force.
   app.addHook('preClose', async () => {
-    setTimeout(() => app.server.closeAllConnections(), CLOSING_MS).unref();
+    setTimeout(() => app.server.closeAllConnections(), CLOSE_TIMEOUT_MS).unref();
   });
   return app;
 }

@@ -6,7 +6,7 @@ import { LatchkeyError } from '../errors.js';
 import type { RedisLocation } from '../redis/connect.js';
 import { type EmbeddedRedis, startEmbeddedRedis } from '../redis/embedded/embedded-redis.js';
 import { type Running, serve } from './serve.js';
-import { localTokenKey } from './token-key-file.js';
+import { readOrCreateTokenKey } from './token-key-file.js';
 import { reportServing, superviseWorkers } from './workers.js';
 
 const REDIS_CONF = fileURLToPath(new URL('../../redis.conf', import.meta.url));
@@ -14,12 +14,12 @@ const REDIS_CONF = fileURLToPath(new URL('../../redis.conf', import.meta.url));
 try {
   await main();
 } catch (error) {
-  console.error(explained(error));
+  console.error(explain(error));
   process.exit(1);
 }
 
-/** Our own errors say what to do, and so can a taken port; anything else is shown as it is. */
-function explained(error: unknown): unknown {
+/** Our own errors and a port in use get a message that says what to do. Any other error is shown with its stack. */
+function explain(error: unknown): unknown {
   if (error instanceof LatchkeyError) return error.message;
   const { code, port } = error as NodeJS.ErrnoException & { port?: number };
   return code === 'EADDRINUSE'
@@ -28,14 +28,14 @@ function explained(error: unknown): unknown {
 }
 
 async function main(): Promise<void> {
-  const given = loadConfig(process.env);
-  if (cluster.isPrimary) for (const warning of given.warnings) console.warn(`Warning: ${warning}`);
+  const loaded = loadConfig(process.env);
+  if (cluster.isPrimary) for (const warning of loaded.warnings) console.warn(`Warning: ${warning}`);
 
-  const embedded = given.redis
+  const embedded = loaded.redis
     ? undefined
-    : await startEmbeddedRedis({ dataDirectory: given.dataDirectory, configFile: REDIS_CONF, log: console.log });
-  const [first, ...rest] = given.tokenKeys ?? [await localTokenKey(given.dataDirectory)];
-  const config: AppConfig = { ...given, tokenKeys: [first!, ...rest] };
+    : await startEmbeddedRedis({ dataDirectory: loaded.dataDirectory, configFile: REDIS_CONF, log: console.log });
+  const [first, ...rest] = loaded.tokenKeys ?? [await readOrCreateTokenKey(loaded.dataDirectory)];
+  const config: AppConfig = { ...loaded, tokenKeys: [first!, ...rest] };
 
   const running =
     cluster.isPrimary && config.workers > 1
@@ -43,18 +43,18 @@ async function main(): Promise<void> {
           config.workers,
           embedded ? { REDIS_URL: `unix://${embedded.socketPath.split('/').map(encodeURIComponent).join('/')}` } : {},
         )
-      : await serve(config, given.redis ?? locationOf(embedded!));
-  endWith(running, embedded);
+      : await serve(config, loaded.redis ?? toLocation(embedded!));
+  stopOnSignal(running, embedded);
   if (cluster.isPrimary) greet(running.port, embedded);
   else reportServing(running.port);
 }
 
-function locationOf({ socketPath }: EmbeddedRedis): RedisLocation {
+function toLocation({ socketPath }: EmbeddedRedis): RedisLocation {
   return { kind: 'unix', path: socketPath, username: undefined, password: undefined };
 }
 
-/** Ends everything in order, on a signal or when the private Redis is gone. */
-function endWith(running: Running, embedded: EmbeddedRedis | undefined): void {
+/** Stops the service and then its Redis, on a signal or when that Redis ends. */
+function stopOnSignal(running: Running, embedded: EmbeddedRedis | undefined): void {
   let stopping: Promise<void> | undefined;
   const stop = (exitCode: number) => {
     stopping ??= (async () => {

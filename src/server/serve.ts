@@ -1,36 +1,37 @@
 import type { AddressInfo } from 'node:net';
-import { type AppConfig, internalApp, type OnEvent, publicApp, webhooksOf } from './apps.js';
+import { type AppConfig, buildInternalApp, type OnEvent, buildPublicApp, createWebhooks } from './apps.js';
 import { toWebhookEvent } from '../http/flows/audit.js';
 import { connect, type RedisLocation, waitUntilReady } from '../redis/connect.js';
 
-/** Something that runs until it is stopped. */
+/** A running service. */
 export interface Running {
-  /** The public listener's. */
+  /** Port of the public listener. */
   readonly port: number;
-  /** Lets what has arrived be answered, then closes everything that was opened. */
+  /** Answers the requests that have arrived, then closes listeners and connections. */
   stop(): Promise<void>;
 }
 
-/** Runs the service in this process: both listeners, and its connections to Redis. */
+/** Runs the service in this process: connects to Redis and opens both listeners. */
 export async function serve(config: AppConfig, location: RedisLocation): Promise<Running> {
+  // Replaced by the app's log as soon as there is one.
   let onError: (error: Error) => void = (error) => console.error(error.message);
-  const clientNamed = (name: string) =>
+  const connectAs = (name: string) =>
     connect(location, { timeoutMs: config.redisTimeoutMs, name, onError: (error) => onError(error) });
   const clients = {
-    lookups: clientNamed('latchkey-lookups'),
-    scripts: clientNamed('latchkey-scripts'),
-    ...(config.revocationReplicas > 0 && { revocations: clientNamed('latchkey-revocations') }),
+    lookups: connectAs('latchkey-lookups'),
+    scripts: connectAs('latchkey-scripts'),
+    ...(config.revocationReplicas > 0 && { revocations: connectAs('latchkey-revocations') }),
   };
   await Promise.all(Object.values(clients).map((client) => waitUntilReady(client, config.redisTimeoutMs)));
 
-  const webhooks = webhooksOf(config, clients, (error) => onError(error));
+  const webhooks = createWebhooks(config, clients, (error) => onError(error));
   const onEvent: OnEvent = (event) => {
-    const told = toWebhookEvent(event);
-    if (told) webhooks?.publish(told);
+    const webhookEvent = toWebhookEvent(event);
+    if (webhookEvent) webhooks?.publish(webhookEvent);
   };
-  const app = await publicApp(config, clients, onEvent);
+  const app = await buildPublicApp(config, clients, onEvent);
   onError = (error) => app.log.warn({ err: error }, error.message);
-  const internal = await internalApp(config, clients, app.latchkey, onEvent);
+  const internal = await buildInternalApp(config, clients, app.latchkey, onEvent);
 
   await app.listen({ port: config.port, host: config.host });
   await internal.listen({ port: config.internalPort, host: config.internalHost });

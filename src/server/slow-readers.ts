@@ -2,20 +2,20 @@ import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 
 /**
- * Ends a connection whose client leaves an answer unread for `timeoutMs` to twice that. Looking at all of them once in a
- * while costs a request nothing; a timeout of each socket would be set anew with each request.
+ * Closes connections whose client has not read any of a pending response for `timeoutMs` to twice that. Checking all
+ * connections at an interval costs a request nothing, whereas a timeout on each socket would be reset by each request.
  */
 export function closeStalledConnections(server: Server, timeoutMs: number): void {
-  const written = new Map<Socket, number>();
-  const looking = setInterval(() => {
-    for (const [socket, before] of written) {
+  const bytesWritten = new Map<Socket, number>();
+  const timer = setInterval(() => {
+    for (const [socket, before] of bytesWritten) {
       if (socket.writableLength > 0 && socket.bytesWritten === before) socket.destroy();
-      else written.set(socket, socket.bytesWritten);
+      else bytesWritten.set(socket, socket.bytesWritten);
     }
   }, timeoutMs);
   server.on('connection', (socket: Socket) => {
-    written.set(socket, socket.bytesWritten);
-    socket.once('close', () => written.delete(socket));
+    bytesWritten.set(socket, socket.bytesWritten);
+    socket.once('close', () => bytesWritten.delete(socket));
   });
-  server.once('close', () => clearInterval(looking));
+  server.once('close', () => clearInterval(timer));
 }

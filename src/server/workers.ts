@@ -4,10 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { LatchkeyError } from '../errors.js';
 import type { Running } from './serve.js';
 
-const RESTART_AFTER_MS = 1_000;
-const STOP_WITHIN_MS = 10_000;
+const RESTART_DELAY_MS = 1_000;
+const STOP_TIMEOUT_MS = 10_000;
 
-/** A worker ended before it served; it has said why. */
+/** A worker ended before it served requests. It has logged the reason itself. */
 export class WorkerStartError extends LatchkeyError {
   constructor() {
     super('worker_start', 'A worker did not start');
@@ -15,29 +15,29 @@ export class WorkerStartError extends LatchkeyError {
 }
 
 /**
- * Runs the service in several processes behind one port. A worker that dies is replaced after a second.
+ * Runs the service in several processes behind one port. A worker that ends is replaced after a second.
  *
- * @param env what the workers' environment has beyond this process's.
- * @throws {WorkerStartError} when one of the first ends before it serves; the others are stopped.
+ * @param env variables for the workers in addition to this process's environment.
+ * @throws {WorkerStartError} if one of the initial workers ends before it serves; the others are stopped then.
  */
 export async function superviseWorkers(count: number, env: NodeJS.ProcessEnv): Promise<Running> {
   let stopping = false;
 
   async function start(): Promise<number> {
     const worker = cluster.fork(env);
-    const port = await portOf(worker);
+    const port = await waitForPort(worker);
     worker.once('exit', () => void replace());
     return port;
   }
 
   async function replace(): Promise<void> {
-    await sleep(RESTART_AFTER_MS);
+    await sleep(RESTART_DELAY_MS);
     if (!stopping) await start().catch(replace);
   }
 
   async function stop(): Promise<void> {
     stopping = true;
-    await Promise.all(Object.values(cluster.workers!).map((worker) => stopped(worker!)));
+    await Promise.all(Object.values(cluster.workers!).map((worker) => stopWorker(worker!)));
   }
 
   try {
@@ -49,22 +49,23 @@ export async function superviseWorkers(count: number, env: NodeJS.ProcessEnv): P
   }
 }
 
-/** Tells the supervisor that this worker serves. */
+/** Reports to the supervisor that this worker serves requests. */
 export function reportServing(port: number): void {
   process.send!({ port });
 }
 
-async function portOf(worker: Worker): Promise<number> {
+async function waitForPort(worker: Worker): Promise<number> {
   return new Promise((resolve, reject) => {
     worker.once('message', ({ port }: { port: number }) => resolve(port));
     worker.once('exit', () => reject(new WorkerStartError()));
   });
 }
 
-async function stopped(worker: Worker): Promise<void> {
+/** Stops a worker, by force if it takes too long. */
+async function stopWorker(worker: Worker): Promise<void> {
   const exited = once(worker, 'exit');
   worker.process.kill('SIGTERM');
-  const late = setTimeout(() => worker.process.kill('SIGKILL'), STOP_WITHIN_MS);
+  const timer = setTimeout(() => worker.process.kill('SIGKILL'), STOP_TIMEOUT_MS);
   await exited;
-  clearTimeout(late);
+  clearTimeout(timer);
 }

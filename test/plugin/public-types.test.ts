@@ -103,10 +103,10 @@ function isOurs({ declarations = [] }: ts.Symbol): boolean {
 }
 
 const host = ts.createCompilerHost(options);
-const { fileExists, getSourceFile } = host;
-host.fileExists = (path) => path === FIXTURE || fileExists(path);
+const disk = { ...host };
+host.fileExists = (path) => path === FIXTURE || disk.fileExists(path);
 host.getSourceFile = (path, version) =>
-  path === FIXTURE ? ts.createSourceFile(path, FORGETFUL, version) : getSourceFile(path, version);
+  path === FIXTURE ? ts.createSourceFile(path, FORGETFUL, version) : disk.getSourceFile(path, version);
 const entries = ['index', 'check', 'testing'].map((name) => join(root, `src/${name}.ts`));
 const program = ts.createProgram([...entries, FIXTURE], options, host);
 

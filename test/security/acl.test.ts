@@ -1,6 +1,6 @@
 import { copyFile, readdir, readFile } from 'node:fs/promises';
 import t, { type Test } from 'tap';
-import { publicApp } from '../../src/server/apps.js';
+import { buildPublicApp } from '../../src/server/apps.js';
 import { loadConfig } from '../../src/server/config/load.js';
 import { connect, type RedisLocation, waitUntilReady } from '../../src/redis/connect.js';
 import { addUser, refusals, rulesOf } from '../support/acl.js';
@@ -20,7 +20,7 @@ async function everyFlow(t: Test, location: RedisLocation): Promise<void> {
     scripts: connect(location, { timeoutMs: 2000, name: 'scripts', onError: () => undefined }),
   };
   await Promise.all(Object.values(clients).map((client) => waitUntilReady(client, 60_000)));
-  const app = await publicApp(config, clients);
+  const app = await buildPublicApp(config, clients);
   t.teardown(async () => {
     await app.close();
     for (const client of Object.values(clients)) client.disconnect();

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
 import type { Redis } from 'ioredis';
-import { type AppConfig, internalApp, type OnEvent, publicApp } from '../../src/server/apps.js';
+import { type AppConfig, buildInternalApp, type OnEvent, buildPublicApp } from '../../src/server/apps.js';
 import { loadConfig } from '../../src/server/config/load.js';
 import { connect, waitUntilReady } from '../../src/redis/connect.js';
 import { Keys } from '../../src/redis/keys.js';
@@ -64,8 +64,8 @@ export async function startService(
     );
   const clients = { lookups: clientNamed('lookups'), scripts: clientNamed('scripts') };
   await Promise.all(Object.values(clients).map((each) => waitUntilReady(each, 60_000)));
-  const app = await publicApp(config, clients, onEvent);
-  const internal = await internalApp(config, clients, app.latchkey, onEvent);
+  const app = await buildPublicApp(config, clients, onEvent);
+  const internal = await buildInternalApp(config, clients, app.latchkey, onEvent);
   const url = await app.listen({ port: 0, host: '127.0.0.1' });
   const internalUrl = await internal.listen({ port: 0, host: '127.0.0.1' });
 

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { toWebhookEvent } from '../../src/http/flows/audit.js';
-import { type OnEvent, webhooksOf } from '../../src/server/apps.js';
+import { type OnEvent, createWebhooks } from '../../src/server/apps.js';
 import { until } from '../support/redis/waiting.js';
 import { PASSWORD, startService } from '../support/service.js';
 import { startReceiver, verify } from './receiver.js';
@@ -9,7 +9,7 @@ t.test('the service sends events to its endpoints, without tokens and passwords'
   const receiver = await startReceiver(t);
   const { config, client, register, post, close } = await startService({}, { onEvent: (event) => onEvent(event) });
   t.teardown(close);
-  const webhooks = webhooksOf(
+  const webhooks = createWebhooks(
     { ...config, webhooks: [receiver.endpoint] },
     { lookups: client, scripts: client },
     (error) => t.fail(error.message),
@@ -38,7 +38,7 @@ t.test('the service has no webhooks without WEBHOOKS', async (t) => {
   const { config, client, close } = await startService();
   t.teardown(close);
   t.equal(
-    webhooksOf(config, { lookups: client, scripts: client }, () => undefined),
+    createWebhooks(config, { lookups: client, scripts: client }, () => undefined),
     undefined,
   );
 });
