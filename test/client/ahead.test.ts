@@ -4,7 +4,7 @@ import { until } from '../support/redis/waiting.js';
 import { Browser } from './support/browser.js';
 import { type Site, startSite } from './support/site.js';
 
-const REFRESHED = 'POST /auth/refresh 200';
+const REFRESH_OK = 'POST /auth/refresh 200';
 let site: Site;
 
 t.before(async () => {
@@ -18,7 +18,7 @@ function openBrowser(t: Test): Browser {
   return browser;
 }
 
-/** What the client knows of the page that it is in. */
+/** What the client sees of its page. */
 class Page extends EventTarget {
   visibilityState = 'visible';
   readonly baseURI = 'http://127.0.0.1/';
@@ -29,25 +29,25 @@ class Page extends EventTarget {
   }
 }
 
-function inPage(t: Test): Page {
+function simulatePage(t: Test): Page {
   const page = new Page();
   Object.defineProperty(globalThis, 'document', { configurable: true, value: page });
   t.teardown(() => Reflect.deleteProperty(globalThis, 'document'));
   return page;
 }
 
-t.test('the access token is renewed before it expires, by one tab for all', async (t) => {
+t.test('one tab renews the access token before it expires, for all tabs', async (t) => {
   const browser = openBrowser(t);
   const tabs = Array.from({ length: 10 }, () => browser.open({ refreshAhead: 1 }));
   const user = await site.register();
   await tabs[0]!.login(user);
   await until('it is renewed twice', async () => (await site.generation(user.subject)) >= 3);
   for (const tab of tabs) t.equal((await tab.fetch(`${browser.url}/api/echo`)).status, 200);
-  t.equal(browser.count('GET /api/echo 401'), 0, 'no request has noticed');
-  t.ok(browser.count(REFRESHED) < 2 * 10, `${browser.count(REFRESHED)} refreshes`);
+  t.equal(browser.count('GET /api/echo 401'), 0, 'no request has met an expired token');
+  t.ok(browser.count(REFRESH_OK) < 2 * 10, `${browser.count(REFRESH_OK)} refreshes`);
 });
 
-t.test('nothing is renewed ahead unless it is asked for, after close, or after the end', async (t) => {
+t.test('no tab renews ahead without the option, after close or after a logout', async (t) => {
   const browser = openBrowser(t);
   const user = await site.register();
   const closed = browser.open({ refreshAhead: true });
@@ -60,11 +60,11 @@ t.test('nothing is renewed ahead unless it is asked for, after close, or after t
   await tab.login(await site.register());
   await tab.logout();
   await sleep(2_600);
-  t.equal(browser.count(REFRESHED) + ended.count(REFRESHED), 0);
+  t.equal(browser.count(REFRESH_OK) + ended.count(REFRESH_OK), 0);
 });
 
-t.test('a tab that knows the session renews it ahead; a hidden one when it is shown', async (t) => {
-  const page = inPage(t);
+t.test('a hidden tab renews a due access token when it is shown', async (t) => {
+  const page = simulatePage(t);
   const browser = openBrowser(t);
   const user = await site.register();
   await browser.open().login(user);
@@ -73,18 +73,18 @@ t.test('a tab that knows the session renews it ahead; a hidden one when it is sh
   page.show('hidden');
   page.show('visible');
   await sleep(100);
-  t.equal(browser.count(REFRESHED), 0, 'it is not due yet');
+  t.equal(browser.count(REFRESH_OK), 0, 'it is not due yet');
   page.show('hidden');
   await sleep(2_600);
-  t.equal(browser.count(REFRESHED), 0);
+  t.equal(browser.count(REFRESH_OK), 0);
   page.show('visible');
-  await until('it is renewed', async () => browser.count(REFRESHED) === 1);
+  await until('it is renewed', async () => browser.count(REFRESH_OK) === 1);
   tab.close();
   page.show('visible');
 });
 
-t.test('a renewal ahead that fails is nothing to the page, and is tried again when it is shown', async (t) => {
-  const page = inPage(t);
+t.test('a failed renewal ahead of time signs nobody out and is retried when the tab is shown', async (t) => {
+  const page = simulatePage(t);
   const browser = openBrowser(t);
   const tab = browser.open({ refreshAhead: 2 });
   await tab.login(await site.register());
@@ -96,6 +96,6 @@ t.test('a renewal ahead that fails is nothing to the page, and is tried again wh
   await until('it has failed', async () => lost === 1);
   browser.onAnswer = undefined;
   page.show('visible');
-  await until('it is renewed', async () => browser.count(REFRESHED) === 1);
+  await until('it is renewed', async () => browser.count(REFRESH_OK) === 1);
   t.strictSame(tab.endings, []);
 });

@@ -3,10 +3,12 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
+import { until } from '../support/redis/waiting.js';
 import { Browser } from './support/browser.js';
+import { createGate } from './support/gate.js';
 import { type Site, startSite } from './support/site.js';
 
-const REFRESHED = 'POST /auth/refresh 200';
+const REFRESH_OK = 'POST /auth/refresh 200';
 let site: Site;
 
 t.before(async () => {
@@ -22,7 +24,7 @@ t.before(async () => {
 });
 t.teardown(() => site.close());
 
-/** A tab that is logged in, and whose access token has just expired. */
+/** Opens a logged-in tab whose access token has just expired. */
 async function expiredTab(t: Test) {
   const browser = new Browser(site);
   t.teardown(() => browser.close());
@@ -37,34 +39,36 @@ async function expiredTab(t: Test) {
 t.test('an expired access token is renewed and the request repeated', async (t) => {
   const { browser, tab, echo } = await expiredTab(t);
   t.equal((await tab.fetch(echo)).status, 200);
-  t.strictSame(browser.log, ['GET /api/echo 401', REFRESHED, 'GET /api/echo 200']);
+  t.strictSame(browser.log, ['GET /api/echo 401', REFRESH_OK, 'GET /api/echo 200']);
   t.equal((await tab.fetch(new URL(echo))).status, 200);
   t.equal(browser.log.length, 4, 'and is good for the next one');
 });
 
-t.test('whatever the number of requests in flight, one refresh', async (t) => {
+t.test('many concurrent requests lead to one refresh', async (t) => {
   const { browser, tab, echo } = await expiredTab(t);
   const responses = await Promise.all(Array.from({ length: 50 }, () => tab.fetch(echo)));
   t.ok(responses.every(({ status }) => status === 200));
-  t.equal(browser.count(REFRESHED), 1);
+  t.equal(browser.count(REFRESH_OK), 1);
 });
 
-t.test('an answer to a request from before a refresh does not lead to another', async (t) => {
+t.test('a late 401 to a request sent before a refresh does not cause another refresh', async (t) => {
   const { browser, tab, echo } = await expiredTab(t);
-  let late = true;
+  const gate = createGate();
+  let answered = false;
   browser.onAnswer = async () => {
-    if (!late) return;
-    late = false;
-    await sleep(300);
+    if (answered) return;
+    answered = true;
+    await gate.opened;
   };
   const slow = tab.fetch(echo);
-  await sleep(50);
+  await until('the first request is answered', async () => answered);
   t.equal((await tab.fetch(echo)).status, 200);
+  gate.open();
   t.equal((await slow).status, 200);
-  t.equal(browser.count(REFRESHED), 1);
+  t.equal(browser.count(REFRESH_OK), 1);
 });
 
-t.test('a refresh elsewhere that did not help is followed by one here', async (t) => {
+t.test('after a refresh elsewhere that did not help, the tab refreshes itself', async (t) => {
   const { browser, tab, echo } = await expiredTab(t);
   let renewed = false;
   browser.onAnswer = async ({ url }) => {
@@ -78,26 +82,23 @@ t.test('a refresh elsewhere that did not help is followed by one here', async (t
     browser.log.filter((line) => line.includes('/api/')),
     ['GET /api/echo 401', 'GET /api/echo 401', 'GET /api/echo 200'],
   );
-  t.equal(browser.count(REFRESHED), 2);
+  t.equal(browser.count(REFRESH_OK), 2);
 });
 
-t.test(
-  'a refresh that is answered with a pair that another has got, and that is about to expire, is good for the request',
-  async (t) => {
-    const { browser, tab, echo } = await expiredTab(t);
-    let asked = 0;
-    browser.onAnswer = async ({ url }, { status }) => {
-      if (url.endsWith('/api/echo') && status === 401 && asked++ === 0) {
-        await browser.fetch(`${browser.url}/auth/refresh`, { method: 'POST' });
-        await site.shortenAccess(100);
-      } else if (asked > 0 && url.endsWith('/auth/refresh')) await sleep(200);
-    };
-    t.equal((await tab.fetch(echo)).status, 200);
-    t.equal(browser.count('GET /api/echo 401'), 1);
-  },
-);
+t.test('a refresh that gives a pair about to expire still serves the request', async (t) => {
+  const { browser, tab, echo } = await expiredTab(t);
+  let asked = 0;
+  browser.onAnswer = async ({ url }, { status }) => {
+    if (url.endsWith('/api/echo') && status === 401 && asked++ === 0) {
+      await browser.fetch(`${browser.url}/auth/refresh`, { method: 'POST' });
+      await site.shortenAccess(100);
+    } else if (asked > 0 && url.endsWith('/auth/refresh')) await sleep(200);
+  };
+  t.equal((await tab.fetch(echo)).status, 200);
+  t.equal(browser.count('GET /api/echo 401'), 1);
+});
 
-t.test('a body that can be sent twice is', async (t) => {
+t.test('a repeatable body is sent again after a refresh', async (t) => {
   const form = new FormData();
   form.set('name', 'Ada');
   form.set('file', new Blob(['cards']), 'cards.txt');
@@ -121,7 +122,7 @@ t.test('a body that can be sent twice is', async (t) => {
   t.equal(browser.count('POST /api/echo 200'), bodies.length);
 });
 
-t.test('a form that is repeated has the boundary that its header tells', async (t) => {
+t.test('a repeated form has the boundary of its content type', async (t) => {
   const { tab, echo } = await expiredTab(t);
   const form = new FormData();
   form.set('name', 'Ada');
@@ -129,7 +130,7 @@ t.test('a form that is repeated has the boundary that its header tells', async (
   t.ok(body.startsWith(`--${type.split('boundary=')[1]}\r\n`));
 });
 
-t.test('a body is repeated as it was, not as its owner has changed it since', async (t) => {
+t.test('a body is repeated as it was when fetch was called', async (t) => {
   const { tab, echo } = await expiredTab(t);
   const body = new URLSearchParams({ amount: '1' });
   const answered = tab.fetch(echo, { method: 'POST', body });
@@ -137,17 +138,17 @@ t.test('a body is repeated as it was, not as its owner has changed it since', as
   t.equal((await (await answered).json()).body, 'amount=1');
 });
 
-t.test('a stream is sent once; the refresh is there for the next request', async (t) => {
+t.test('a request with a stream is not repeated, but the next one succeeds', async (t) => {
   const { browser, tab, echo } = await expiredTab(t);
   const init = () => ({ method: 'POST', body: new Blob(['stream']).stream(), duplex: 'half' }) as RequestInit;
   const refused = await tab.fetch(echo, init());
   t.equal(refused.status, 401);
   t.equal((await refused.json()).code, 'invalid_token', 'its body can be read');
-  t.strictSame(browser.log, ['POST /api/echo 401', REFRESHED]);
+  t.strictSame(browser.log, ['POST /api/echo 401', REFRESH_OK]);
   t.equal((await (await tab.fetch(echo, init())).json()).body, 'stream');
 });
 
-t.test('a Request is repeated if it has no body', async (t) => {
+t.test('a Request object is repeated only without a body of its own', async (t) => {
   const { browser, tab, echo } = await expiredTab(t);
   t.equal((await tab.fetch(new Request(echo, { method: 'PUT' }))).status, 200);
 
@@ -165,7 +166,7 @@ t.test('a Request is repeated if it has no body', async (t) => {
   t.equal((await tab.fetch(withoutBodyProperty)).status, 200, 'or its method has none');
 });
 
-t.test('what a new access token would not cure is handed over untouched', async (t) => {
+t.test('an error that a new access token would not cure is returned untouched', async (t) => {
   const { browser, tab } = await expiredTab(t);
   const untouched = {
     'a step-up': { status: '401', challenge: 'Bearer error="insufficient_user_authentication", max_age="300"' },
@@ -186,11 +187,11 @@ t.test('what a new access token would not cure is handed over untouched', async 
     t.equal(response.status, Number(answer.status), name);
     t.equal(await response.text(), 'body' in answer ? answer.body : '', name);
   }
-  t.equal(browser.count(REFRESHED), 0);
+  t.equal(browser.count(REFRESH_OK), 0);
   t.equal(browser.log.length, Object.keys(untouched).length);
 });
 
-t.test('what it would cure is refreshed once, even if it does not', async (t) => {
+t.test('an error that a new access token could cure causes one refresh, even if it does not help', async (t) => {
   const curable = [
     { challenge: 'Bearer realm="api", error="invalid_token"' },
     { challenge: 'Bearer realm="api"' },
@@ -201,11 +202,11 @@ t.test('what it would cure is refreshed once, even if it does not', async (t) =>
     const { browser, tab } = await expiredTab(t);
     const query = new URLSearchParams({ status: '401', ...answer }).toString();
     t.equal((await tab.fetch(`${browser.url}/api/refuses?${query}`)).status, 401);
-    t.strictSame(browser.log, ['GET /api/refuses 401', REFRESHED, 'GET /api/refuses 401'], query);
+    t.strictSame(browser.log, ['GET /api/refuses 401', REFRESH_OK, 'GET /api/refuses 401'], query);
   }
 });
 
-t.test('another origin is none of our business, nor is one that a request of ours is led to', async (t) => {
+t.test('a 401 from another origin causes no refresh, even after a redirect', async (t) => {
   const foreign = createServer((_request, response) =>
     response.writeHead(401, { 'www-authenticate': 'Bearer error="invalid_token"' }).end(),
   );
@@ -215,10 +216,10 @@ t.test('another origin is none of our business, nor is one that a request of our
   const { browser, tab } = await expiredTab(t);
   t.equal((await tab.fetch(url)).status, 401);
   t.equal((await tab.fetch(`${browser.url}/api/leads-to?url=${encodeURIComponent(url)}`)).status, 401);
-  t.equal(browser.count(REFRESHED), 0);
+  t.equal(browser.count(REFRESH_OK), 0);
 });
 
-t.test('an outage during a refresh throws and is never a sign-out', async (t) => {
+t.test('an outage during a refresh throws and signs nobody out', async (t) => {
   const { browser, tab, echo } = await expiredTab(t);
   browser.onAnswer = ({ url }) => {
     if (url.endsWith('/api/echo')) site.redis.pause();
@@ -230,7 +231,7 @@ t.test('an outage during a refresh throws and is never a sign-out', async (t) =>
   t.equal((await tab.fetch(echo)).status, 200);
 });
 
-t.test('so does an answer to a refresh that is lost; the next request succeeds', async (t) => {
+t.test('a lost answer to a refresh throws, and the next request succeeds', async (t) => {
   const { browser, tab, user, echo } = await expiredTab(t);
   browser.onAnswer = ({ url }) => {
     if (url.endsWith('/auth/refresh')) throw new TypeError('The network is gone');
@@ -250,26 +251,31 @@ t.test('so does an answer to a refresh that is lost; the next request succeeds',
   t.strictSame(tab.endings, []);
 });
 
-t.test('a fault of the request itself is that of fetch', async (t) => {
+t.test('an invalid request throws the error of fetch', async (t) => {
   const { tab, echo } = await expiredTab(t);
   await t.rejects(tab.fetch('http://'), TypeError);
   await t.rejects(tab.fetch(echo, { method: 'GET', body: 'text' }), TypeError);
 });
 
-t.test('a request that is aborted does not wait for the refresh, which goes on', async (t) => {
+t.test('an aborted request does not wait for the refresh, which goes on', async (t) => {
   const { browser, tab, echo } = await expiredTab(t);
-  browser.onAnswer = async ({ url }) => {
-    if (url.endsWith('/auth/refresh')) await sleep(200);
-  };
   const { signal } = new AbortController();
   t.equal((await tab.fetch(echo, { signal })).status, 200);
 
   await site.expireAccess();
-  const refreshes = browser.count(REFRESHED);
-  await t.rejects(tab.fetch(new Request(echo), { signal: AbortSignal.timeout(100) }), { name: 'TimeoutError' });
-  t.equal(browser.count(REFRESHED), refreshes);
-  await sleep(300);
-  t.equal(browser.count(REFRESHED), refreshes + 1);
+  const refreshes = browser.count(REFRESH_OK);
+  const gate = createGate();
+  const tooLong = new AbortController();
+  browser.onAnswer = async ({ url }) => {
+    if (!url.endsWith('/auth/refresh')) return;
+    tooLong.abort(new Error('too long'));
+    await gate.opened;
+  };
+  await t.rejects(tab.fetch(new Request(echo), { signal: tooLong.signal }), { message: 'too long' });
+  t.equal(browser.count(REFRESH_OK), refreshes, 'the answer to the refresh has not arrived');
+  gate.open();
+  await until('the refresh is done', async () => browser.count(REFRESH_OK) === refreshes + 1);
+  browser.onAnswer = undefined;
   t.equal((await tab.fetch(echo)).status, 200);
 
   await site.expireAccess();

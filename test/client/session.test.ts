@@ -18,7 +18,7 @@ function openBrowser(t: Test): Browser {
   return browser;
 }
 
-t.test('register, log in, see the session, log out', async (t) => {
+t.test('a user registers, logs in, reads the session and logs out', async (t) => {
   const browser = openBrowser(t);
   const tab = browser.open({ baseUrl: `${browser.url}/auth/` });
   const credentials = { username: 'ada', password: PASSWORD };
@@ -46,11 +46,11 @@ t.test('register, log in, see the session, log out', async (t) => {
   t.equal(await tab.session(), undefined);
   await t.rejects(tab.sessions(), { code: 'authentication_required', status: 401 });
   await t.rejects(tab.logout(), { code: 'authentication_required', status: 401 });
-  t.strictSame(tab.endings, ['logged_out'], 'it is told once');
+  t.strictSame(tab.endings, ['logged_out'], 'onSignedOut is called once');
   t.equal(browser.count('POST /auth/refresh 200'), 0);
 });
 
-t.test('an expired access token is renewed for each of the routes', async (t) => {
+t.test('every method of the client renews an expired access token', async (t) => {
   const browser = openBrowser(t);
   const tab = browser.open();
   const user = await site.register();
@@ -75,7 +75,7 @@ t.test('an expired access token is renewed for each of the routes', async (t) =>
   t.strictSame(tab.endings, ['logged_out']);
 });
 
-t.test('ending a device from another signs that one out, with the reason', async (t) => {
+t.test('ending a session from another browser signs that browser out with the reason', async (t) => {
   const user = await site.register();
   const [here, there] = [openBrowser(t).open(), openBrowser(t).open()];
   await here.login(user);
@@ -97,7 +97,7 @@ t.test('ending the session of this browser is a logout', async (t) => {
   t.strictSame(tab.endings, ['logged_out']);
 });
 
-t.test('a changed password ends the other devices and gives this one a new session', async (t) => {
+t.test('changing the password ends the other sessions and starts a new one here', async (t) => {
   const user = await site.register();
   const [here, there] = [openBrowser(t).open(), openBrowser(t).open()];
   const { session_id } = await here.login(user);
@@ -112,7 +112,7 @@ t.test('a changed password ends the other devices and gives this one a new sessi
   t.strictSame([here.endings, there.endings], [[], ['password_changed']]);
 });
 
-t.test('a stolen refresh token that is replayed signs out both, with the reason', async (t) => {
+t.test('a replayed stolen refresh token signs out both browsers with the reason', async (t) => {
   const user = await site.register();
   const browser = openBrowser(t);
   const tab = browser.open();
@@ -132,7 +132,7 @@ t.test('a stolen refresh token that is replayed signs out both, with the reason'
   t.strictSame(tab.endings, ['reused']);
 });
 
-t.test('a logout with a spent token tells why it is refused', async (t) => {
+t.test('a logout with a reused refresh token gives the reason of the refusal', async (t) => {
   const user = await site.register();
   const browser = openBrowser(t);
   const tab = browser.open();
@@ -149,14 +149,14 @@ t.test('a logout with a spent token tells why it is refused', async (t) => {
   t.strictSame(thiefsTab.endings, ['reused']);
 });
 
-t.test('a client in no browser', async (t) => {
-  await t.rejects(async () => createClient(), TypeError, 'needs a whole address');
+t.test('a client outside a browser needs an absolute base URL', async (t) => {
+  await t.rejects(async () => createClient(), TypeError, 'a client outside a browser needs an absolute URL');
   const client = createClient({ baseUrl: `http://127.0.0.1:${site.port}/auth`, lockTimeoutMs: 10 });
   t.teardown(() => client.close());
-  t.equal(await client.session(), undefined, 'which nobody need listen to');
+  t.equal(await client.session(), undefined, 'no session, and no onSignedOut to call');
 });
 
-t.test('in a worker, addresses are relative to where it is from', async (t) => {
+t.test('in a worker, URLs are relative to the location of its script', async (t) => {
   Object.defineProperty(globalThis, 'location', {
     configurable: true,
     value: new URL(`http://127.0.0.1:${site.port}/app/worker.js`),
@@ -167,7 +167,7 @@ t.test('in a worker, addresses are relative to where it is from', async (t) => {
   await t.rejects(client.logout(), { code: 'authentication_required' });
 });
 
-t.test('no answer, or one that is not of the service', async (t) => {
+t.test('a missing or foreign answer is an unavailable error and signs nobody out', async (t) => {
   const browser = openBrowser(t);
   const tab = browser.open();
   const user = await site.register();
@@ -191,7 +191,7 @@ t.test('no answer, or one that is not of the service', async (t) => {
   }
 });
 
-t.test('a refusal whose reason got lost on the way', async (t) => {
+t.test('a refusal without a reason signs out with the reason unknown', async (t) => {
   const tab = openBrowser(t).open({
     fetch: async (input) => {
       const { pathname } = new URL(input as string);
@@ -205,7 +205,7 @@ t.test('a refusal whose reason got lost on the way', async (t) => {
   await t.rejects(tab.logout(), { code: 'reauthentication_required', reason: undefined });
 });
 
-t.test('when even the question whether it is so fails, nobody is signed out', async (t) => {
+t.test('if the end of the session cannot be confirmed, nobody is signed out', async (t) => {
   const browser = openBrowser(t);
   const tab = browser.open();
   const user = await site.register();

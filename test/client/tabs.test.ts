@@ -2,10 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { until } from '../support/redis/waiting.js';
 import { Browser } from './support/browser.js';
+import { createGate } from './support/gate.js';
 import { PASSWORD, type Site, startSite } from './support/site.js';
 import { WebLocks } from './support/web-locks.js';
 
-const REFRESHED = 'POST /auth/refresh 200';
+const REFRESH_OK = 'POST /auth/refresh 200';
 let site: Site;
 
 t.before(async () => {
@@ -13,8 +14,8 @@ t.before(async () => {
 });
 t.teardown(() => site.close());
 
-/** A browser that somebody is logged in to, with ten tabs. */
-async function tenTabs(t: Test, options = {}) {
+/** Opens a browser with ten tabs, in which a user is logged in. */
+async function openTenTabs(t: Test, options = {}) {
   const browser = new Browser(site);
   t.teardown(() => browser.close());
   const tabs = Array.from({ length: 10 }, () => browser.open(options));
@@ -26,7 +27,7 @@ async function tenTabs(t: Test, options = {}) {
   return { browser, tabs, user, echo, endings };
 }
 
-function withWebLocks(t: Test): WebLocks {
+function installWebLocks(t: Test): WebLocks {
   const before = Object.getOwnPropertyDescriptor(globalThis, 'navigator');
   const locks = new WebLocks();
   Object.defineProperty(globalThis, 'navigator', { configurable: true, value: { locks } });
@@ -37,7 +38,7 @@ function withWebLocks(t: Test): WebLocks {
   return locks;
 }
 
-/** A login by another way than the client. */
+/** Logs in without the client, as a form does. */
 const logInByForm = (browser: Browser, { username, password }: { username: string; password: string }) =>
   browser.fetch(`${browser.url}/auth/login`, {
     method: 'POST',
@@ -48,8 +49,8 @@ const logInByForm = (browser: Browser, { username, password }: { username: strin
 const everyTab = (reason: string) => Array.from({ length: 10 }, () => [reason]);
 const nobody = Array.from({ length: 10 }, () => []);
 
-t.test('ten tabs whose access token expires at once, without Web Locks: the service converges', async (t) => {
-  const { browser, tabs, user, echo, endings } = await tenTabs(t);
+t.test('without Web Locks, ten tabs whose access token expires at once stay logged in', async (t) => {
+  const { browser, tabs, user, echo, endings } = await openTenTabs(t);
   for (let round = 1; round <= 20; round++) {
     await site.expireAccess();
     const before = await site.generation(user.subject);
@@ -62,44 +63,44 @@ t.test('ten tabs whose access token expires at once, without Web Locks: the serv
     await site.closePairs();
   }
   t.equal(await site.generation(user.subject), 21);
-  t.ok(browser.count(REFRESHED) <= 20 * 10, 'at most one refresh a tab');
+  t.ok(browser.count(REFRESH_OK) <= 20 * 10, 'at most one refresh a tab');
   t.strictSame(endings(), nobody);
 });
 
-t.test('with Web Locks, one refresh is enough for all', async (t) => {
-  const locks = withWebLocks(t);
-  const { browser, tabs, echo, endings } = await tenTabs(t);
+t.test('with Web Locks, ten tabs share one refresh', async (t) => {
+  const locks = installWebLocks(t);
+  const { browser, tabs, echo, endings } = await openTenTabs(t);
   t.equal(locks.granted.length, 1, 'a login takes the lock');
   for (let round = 1; round <= 20; round++) {
     await site.expireAccess();
     await Promise.all(tabs.map((tab) => tab.fetch(echo)));
     await site.closePairs();
   }
-  t.ok(browser.count(REFRESHED) < 2 * 20, `${browser.count(REFRESHED)} refreshes in 20 rounds`);
+  t.ok(browser.count(REFRESH_OK) < 2 * 20, `${browser.count(REFRESH_OK)} refreshes in 20 rounds`);
   t.equal(new Set(locks.granted).size, 1);
   t.strictSame(endings(), nobody);
 });
 
-t.test('a lock that is not given up is not waited for too long', async (t) => {
-  const locks = withWebLocks(t);
-  const { browser, tabs, echo } = await tenTabs(t, { lockTimeoutMs: 100 });
-  let giveUp = () => {};
+t.test('a tab waits for the lock no longer than lockTimeoutMs', async (t) => {
+  const locks = installWebLocks(t);
+  const { browser, tabs, echo } = await openTenTabs(t, { lockTimeoutMs: 100 });
+  let release = () => {};
   const name = locks.granted[0]!;
   const held = locks.request(
     name,
     { signal: new AbortController().signal },
-    () => new Promise<void>((resolve) => (giveUp = resolve)),
+    () => new Promise<void>((resolve) => (release = resolve)),
   );
   await site.expireAccess();
   t.equal((await tabs[1]!.fetch(echo)).status, 200);
-  t.equal(browser.count(REFRESHED), 1);
-  giveUp();
+  t.equal(browser.count(REFRESH_OK), 1);
+  release();
   await held;
 });
 
-t.test('what fails with the lock is not done again without it', async (t) => {
-  withWebLocks(t);
-  const { browser, tabs, echo } = await tenTabs(t);
+t.test('a request that fails under the lock is not repeated without it', async (t) => {
+  installWebLocks(t);
+  const { browser, tabs, echo } = await openTenTabs(t);
   await site.expireAccess();
   browser.onAnswer = ({ url }) => {
     if (url.endsWith('/refresh')) throw new TypeError('The network is gone');
@@ -116,8 +117,8 @@ t.test('what fails with the lock is not done again without it', async (t) => {
   t.equal(tabs.length, 10);
 });
 
-t.test('every tab is told once why the session is over', async (t) => {
-  const { tabs, user, echo, endings } = await tenTabs(t);
+t.test('every tab learns once why the session ended', async (t) => {
+  const { tabs, user, echo, endings } = await openTenTabs(t);
   const elsewhere = new Browser(site);
   t.teardown(() => elsewhere.close());
   const other = elsewhere.open();
@@ -133,15 +134,15 @@ t.test('every tab is told once why the session is over', async (t) => {
 });
 
 t.test('a logout in one tab is a logout in all', async (t) => {
-  const { browser, tabs, endings } = await tenTabs(t);
+  const { browser, tabs, endings } = await openTenTabs(t);
   await tabs[3]!.logout();
   await until('every tab has heard', async () => endings().every(({ length }) => length > 0));
   t.strictSame(endings(), everyTab('logged_out'));
-  t.equal(browser.count(REFRESHED), 0);
+  t.equal(browser.count(REFRESH_OK), 0);
 });
 
-t.test('a login in one tab is a login in all, and the next end is told again', async (t) => {
-  const { tabs, user, echo, endings } = await tenTabs(t);
+t.test('a login in one tab is a login in all, and every tab learns of the next logout', async (t) => {
+  const { tabs, user, echo, endings } = await openTenTabs(t);
   await tabs[0]!.logout();
   await until('every tab has heard', async () => endings().every(({ length }) => length === 1));
   await tabs[1]!.login(user);
@@ -153,57 +154,56 @@ t.test('a login in one tab is a login in all, and the next end is told again', a
 });
 
 t.test('a tab that was signed out and finds a session is signed in again', async (t) => {
-  const { browser, tabs, user } = await tenTabs(t);
+  const { browser, tabs, user } = await openTenTabs(t);
   const tab = tabs[0]!;
   await tab.logout();
   const answer = await logInByForm(browser, user);
-  t.equal(answer.status, 200, 'a login by another way than the client');
+  t.equal(answer.status, 200, 'a login without the client');
   t.ok(await tab.session());
   await tab.logout();
   t.strictSame(tab.endings, ['logged_out', 'logged_out']);
 });
 
-t.test(
-  'so is every other: a login by a form is known to all tabs once one has asked, and the next end is told to all',
-  async (t) => {
-    const { browser, tabs, user, endings } = await tenTabs(t);
-    await tabs[0]!.logout();
-    await until('every tab has heard', async () => endings().every(({ length }) => length === 1));
-    const loaded = browser.open();
-    await logInByForm(browser, user);
-    t.ok(await loaded.session());
-    t.ok(await loaded.session(), 'which is told once');
-    await sleep(100);
-    await loaded.logout();
-    await until('every tab has heard again', async () => endings().every(({ length }) => length === 2));
-    t.strictSame(
-      endings(),
-      Array.from({ length: 10 }, () => ['logged_out', 'logged_out']),
-    );
-    t.strictSame(loaded.endings, ['logged_out']);
-  },
-);
+t.test('once one tab finds a session that began by a form, all tabs know it and learn of its end', async (t) => {
+  const { browser, tabs, user, endings } = await openTenTabs(t);
+  await tabs[0]!.logout();
+  await until('every tab has heard', async () => endings().every(({ length }) => length === 1));
+  const loaded = browser.open();
+  await logInByForm(browser, user);
+  t.ok(await loaded.session());
+  t.ok(await loaded.session(), 'asking twice announces the session once');
+  await sleep(100);
+  await loaded.logout();
+  await until('every tab has heard again', async () => endings().every(({ length }) => length === 2));
+  t.strictSame(
+    endings(),
+    Array.from({ length: 10 }, () => ['logged_out', 'logged_out']),
+  );
+  t.strictSame(loaded.endings, ['logged_out']);
+});
 
-t.test('an answer about a session that has ended since begins none', async (t) => {
-  const { browser, tabs, echo } = await tenTabs(t);
+t.test('a late answer about a session that has ended signs nobody in', async (t) => {
+  const { browser, tabs, echo } = await openTenTabs(t);
   const tab = tabs[0]!;
-  let late = false;
+  const gate = createGate();
+  let answered = false;
   browser.onAnswer = async ({ url }) => {
-    if (late || !url.endsWith('/auth/session')) return;
-    late = true;
-    await sleep(300);
+    if (answered || !url.endsWith('/auth/session')) return;
+    answered = true;
+    await gate.opened;
   };
   const slow = tab.session();
-  await until('the question is answered', async () => late);
+  await until('the session is answered', async () => answered);
   await tab.logout();
+  gate.open();
   t.ok(await slow);
   t.equal((await tab.fetch(echo)).status, 401);
   await sleep(100);
   t.strictSame(tab.endings, ['logged_out']);
 });
 
-t.test('a request is not repeated in the name of somebody who has logged in by a form meanwhile', async (t) => {
-  const { browser, tabs, echo, endings } = await tenTabs(t);
+t.test('a request is not repeated in the name of another user who logged in by a form meanwhile', async (t) => {
+  const { browser, tabs, echo, endings } = await openTenTabs(t);
   const other = await site.register();
   await site.expireAccess();
   let loggedIn = false;
@@ -218,53 +218,57 @@ t.test('a request is not repeated in the name of somebody who has logged in by a
   t.strictSame(endings(), nobody);
 });
 
-t.test('a verdict on the old session that comes late signs nobody out', async (t) => {
-  const { browser, tabs, user, echo, endings } = await tenTabs(t);
+t.test('a late refusal of an old session signs nobody out', async (t) => {
+  const { browser, tabs, user, echo, endings } = await openTenTabs(t);
   const elsewhere = new Browser(site);
   t.teardown(() => elsewhere.close());
   const other = elsewhere.open();
   await other.login(user);
   await other.logout('others');
 
-  let late = false;
+  const gate = createGate();
+  let answered = false;
   browser.onAnswer = async ({ url }) => {
     if (!url.endsWith('/auth/refresh')) return;
-    late = true;
-    await sleep(500);
+    answered = true;
+    await gate.opened;
   };
   const slow = tabs[0]!.fetch(echo);
-  await until('the refresh is refused', async () => late);
+  await until('the refresh is refused', async () => answered);
   await tabs[1]!.login(user);
-  t.equal((await slow).status, 401, 'nor is the request made in the name of the new session');
+  gate.open();
+  t.equal((await slow).status, 401, 'the request is not repeated in the name of the new session');
   t.equal(browser.count('POST /auth/refresh 403'), 1);
   t.equal((await tabs[0]!.fetch(echo)).status, 200);
   t.strictSame(endings(), nobody);
 });
 
-t.test('nor does an answer to the question whether it is so', async (t) => {
-  const { browser, tabs, user, echo, endings } = await tenTabs(t);
+t.test('a late 401 about an old session signs nobody out', async (t) => {
+  const { browser, tabs, user, echo, endings } = await openTenTabs(t);
   const elsewhere = new Browser(site);
   t.teardown(() => elsewhere.close());
   const other = elsewhere.open();
   await other.login(user);
   await other.logout('others');
 
-  let late = false;
+  const gate = createGate();
+  let answered = false;
   browser.onAnswer = async ({ url }) => {
-    if (late || !url.endsWith('/auth/session')) return;
-    late = true;
-    await sleep(500);
+    if (answered || !url.endsWith('/auth/session')) return;
+    answered = true;
+    await gate.opened;
   };
   const slow = tabs[0]!.session();
-  await until('the question is answered', async () => late);
+  await until('the session is answered', async () => answered);
   await tabs[1]!.login(user);
+  gate.open();
   t.match(await slow, { subject: user.subject }, 'the session is the new one');
   t.equal((await tabs[0]!.fetch(echo)).status, 200);
   t.strictSame(endings(), nobody);
 });
 
-t.test('the end of a session that is told late, after a login, is none', async (t) => {
-  const { browser, tabs, user, endings } = await tenTabs(t);
+t.test('a late message that the session ended, after a login, signs nobody out', async (t) => {
+  const { browser, tabs, user, endings } = await openTenTabs(t);
   await tabs[0]!.login(user);
   const channel = new BroadcastChannel(`latchkey:${browser.url}/auth`);
   t.teardown(() => channel.close());
@@ -279,8 +283,8 @@ t.test('the end of a session that is told late, after a login, is none', async (
   t.strictSame(endings(), nobody);
 });
 
-t.test('login, logout and refresh of a tab take turns', async (t) => {
-  const { browser, tabs, user, echo } = await tenTabs(t);
+t.test('login, logout and refresh of one tab run one after another', async (t) => {
+  const { browser, tabs, user, echo } = await openTenTabs(t);
   await site.expireAccess();
   const tab = tabs[0]!;
   await Promise.all([tab.fetch(echo), tab.login(user), tab.logout('session'), tab.login(user)]);
@@ -291,8 +295,8 @@ t.test('login, logout and refresh of a tab take turns', async (t) => {
   t.equal((await tab.fetch(echo)).status, 200);
 });
 
-t.test('a tab that is closed while it refreshes', async (t) => {
-  const { tabs, echo } = await tenTabs(t);
+t.test('a tab that is closed while it refreshes still answers the request', async (t) => {
+  const { tabs, echo } = await openTenTabs(t);
   await site.expireAccess();
   const answered = tabs[0]!.fetch(echo);
   tabs[0]!.close();

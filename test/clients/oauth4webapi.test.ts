@@ -38,13 +38,13 @@ t.test('oauth4webapi', async (t) => {
   const revoke = async (client: oauth.Client, authentication: oauth.ClientAuth, token: string) =>
     oauth.processRevocationResponse(await oauth.revocationRequest(server, client, authentication, token, insecure));
 
-  t.test('discovers', async (t) => {
+  t.test('oauth4webapi discovers the endpoints', async (t) => {
     t.equal(server.issuer, issuer.origin);
     t.same(server.token_endpoint_auth_methods_supported, Object.keys(ways));
   });
 
   for (const [name, { client, authentication }] of Object.entries(ways)) {
-    t.test(`refreshes and revokes with ${name}`, async (t) => {
+    t.test(`oauth4webapi refreshes and revokes with ${name}`, async (t) => {
       const { pair } = await issue(client.client_id);
       const tokens = await refresh(client, authentication, pair.refresh.token);
       t.match(tokens, { token_type: 'bearer', scope: 'read write' });
@@ -59,7 +59,7 @@ t.test('oauth4webapi', async (t) => {
     });
   }
 
-  t.test('introspects', async (t) => {
+  t.test('oauth4webapi introspects tokens', async (t) => {
     const { pair, principal } = await issue();
     const response = await introspect(resourceServer, authentication, pair.access.token);
     t.match(response, {
@@ -75,7 +75,7 @@ t.test('oauth4webapi', async (t) => {
     t.strictSame(await introspect(web, authentication, 'nothing of ours'), { active: false });
   });
 
-  t.test('understands every refusal', async (t) => {
+  t.test('oauth4webapi understands every OAuth error', async (t) => {
     const { pair } = await issue();
     const { token } = pair.refresh;
     await t.rejects(refresh(web, authentication, token, { scope: 'admin' }), errorLike({ error: 'invalid_scope' }));

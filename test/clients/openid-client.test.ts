@@ -17,7 +17,7 @@ t.test('openid-client', async (t) => {
     none: ['spa', client.None()],
   } as const;
   for (const [name, [id, authentication]] of Object.entries(ways)) {
-    t.test(`discovers, refreshes and revokes with ${name}`, async (t) => {
+    t.test(`openid-client discovers, refreshes and revokes with ${name}`, async (t) => {
       const configuration = await discover(id, authentication);
       t.equal(configuration.serverMetadata().issuer, issuer.origin);
       const { pair } = await issue(id);
@@ -34,7 +34,7 @@ t.test('openid-client', async (t) => {
     });
   }
 
-  t.test('introspects', async (t) => {
+  t.test('openid-client introspects tokens', async (t) => {
     const configuration = await discover('resource-server', client.ClientSecretBasic(SECRET));
     const { pair } = await issue();
     t.match(await client.tokenIntrospection(configuration, pair.access.token), {
@@ -45,7 +45,7 @@ t.test('openid-client', async (t) => {
     t.strictSame(await client.tokenIntrospection(configuration, pair.refresh.token), { active: false });
   });
 
-  t.test('understands every refusal', async (t) => {
+  t.test('openid-client understands every OAuth error', async (t) => {
     const { token } = (await issue()).pair.refresh;
     const stranger = await discover('resource-server', client.ClientSecretBasic(SECRET));
     const impostor = await discover('web', client.ClientSecretBasic('wrong'));

@@ -28,20 +28,20 @@ t.test('simple-oauth2', async (t) => {
     });
 
   for (const method of ['header', 'body'] as const) {
-    t.test(`refreshes and revokes, its credentials in the ${method}`, async (t) => {
+    t.test(`simple-oauth2 refreshes and revokes with its credentials in the ${method}`, async (t) => {
       const first = held(clientWith(method), await issue());
       const second = await first.refresh({ scope: ['read', 'write'] });
       t.equal(second.expired(), false);
       const { access_token } = second.token;
       t.ok(await store.authenticate(String(access_token)));
-      t.equal((await first.refresh()).token.access_token, access_token, 'and again, the same');
+      t.equal((await first.refresh()).token.access_token, access_token, 'refreshing again gives the same token');
       await second.revokeAll();
       t.equal(await store.authenticate(String(access_token)), undefined);
       await t.rejects(second.refresh(), refused('invalid_grant', 400));
     });
   }
 
-  t.test('understands every refusal', async (t) => {
+  t.test('simple-oauth2 understands every OAuth error', async (t) => {
     const tokens = await issue();
     await t.rejects(held(clientWith('header', 'web', 'wrong'), tokens).refresh(), refused('invalid_client', 401));
     await t.rejects(held(clientWith('body', 'nobody'), tokens).revoke('access_token'), refused('invalid_client', 401));

@@ -2,14 +2,14 @@ import t from 'tap';
 import { CookieJar } from 'tough-cookie';
 import { ACCESS_COOKIE, PASSWORD, REFRESH_COOKIE, startService } from '../support/service.js';
 
-t.test('tough-cookie, strict about prefixes', async (t) => {
+t.test('tough-cookie with strict prefixes keeps and removes both cookies', async (t) => {
   const service = await startService();
   t.teardown(service.close);
   const { username } = await service.register();
   const origin = service.url.replace('127.0.0.1', 'localhost');
   const jar = new CookieJar(undefined, { prefixSecurity: 'strict', rejectPublicSuffixes: false });
 
-  /** As a page of this origin would: with the cookies of the jar, keeping those of the answer. */
+  /** Sends a same-origin request with the cookies of the jar, and keeps those of the answer. */
   const ask = async (method: 'GET' | 'POST', path: string, body?: object) => {
     const url = origin + path;
     const reply = await fetch(url, {
@@ -27,7 +27,7 @@ t.test('tough-cookie, strict about prefixes', async (t) => {
 
   t.equal((await ask('POST', '/auth/login', { username, password: PASSWORD })).status, 200);
   t.same(await names('/auth/refresh'), [ACCESS_COOKIE, REFRESH_COOKIE]);
-  t.same(await names('/'), [ACCESS_COOKIE], 'the refresh cookie goes nowhere else');
+  t.same(await names('/'), [ACCESS_COOKIE], 'the refresh cookie is sent nowhere else');
   t.same(await jar.getCookies(origin.replace('localhost', 'elsewhere.example')), []);
   t.equal((await ask('GET', '/auth/session')).status, 200);
 

@@ -6,14 +6,14 @@ type Answered = (request: Request, response: Response) => Promise<void> | void;
 let browsers = 0;
 
 /**
- * A browser as far as the service sees one: a cookie jar that its tabs share, and the header that only browsers write.
- * Each has a loopback address of its own for the site, because BroadcastChannel reaches all of one origin in a process.
+ * A browser as the service sees it: a cookie jar that its tabs share, and the header that only browsers can set.
+ * Each browser reaches the site at its own loopback address, because a BroadcastChannel reaches the whole process.
  */
 export class Browser {
   readonly url: string;
-  /** Every request, as `POST /auth/refresh 200`, in the order of the answers. */
+  /** Every answered request in order, as `POST /auth/refresh 200`. */
   readonly log: string[] = [];
-  /** Called between an answer's arrival and its effect; what it throws loses the answer, its cookies included. */
+  /** Called when an answer arrives, before it takes effect. If it throws, the answer and its cookies are lost. */
   onAnswer: Answered | undefined;
   readonly #site: { port: number };
   readonly #jar = new CookieJar();
@@ -36,7 +36,7 @@ export class Browser {
     return response;
   };
 
-  /** Opens a tab; its `endings` are the reasons that `onSignedOut` was called with. */
+  /** Opens a tab, whose `endings` collect the reasons passed to `onSignedOut`. */
   open(options: ClientOptions = {}): Client & { endings: string[] } {
     const endings: string[] = [];
     const client = createClient({
@@ -49,7 +49,7 @@ export class Browser {
     return { ...client, endings };
   }
 
-  /** Somebody else's browser, with the cookies that this one has now. */
+  /** Creates another browser with a copy of the cookies that this one has now. */
   async stolen(): Promise<Browser> {
     const thief = new Browser(this.#site);
     for (const { key, value, path } of await this.#jar.getCookies(`${this.url}/auth/`)) {
@@ -58,7 +58,7 @@ export class Browser {
     return thief;
   }
 
-  /** How often a line is in the log. */
+  /** Counts how often a line is in the log. */
   count(line: string): number {
     return this.log.filter((each) => each === line).length;
   }

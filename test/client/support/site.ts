@@ -10,23 +10,23 @@ export const PASSWORD = 'correct horse battery staple';
 const SECRET = 'a secret of at least thirty-two characters';
 const REDIS_TIMEOUT_MS = 3_000;
 
-/** A web app with sessions and an API that needs one, on a real Redis of its own. */
+/** A web app with sessions, and an API that needs one, on its own Redis. */
 export interface Site {
   app: FastifyInstance;
-  /** On every loopback address. */
+  /** The site listens here on every loopback address. */
   port: number;
   redis: TestRedis;
   client: Redis;
   register: () => Promise<{ username: string; password: string; subject: string }>;
-  /** Ends every access token, as the clock would. */
+  /** Makes every access token expire. */
   expireAccess: () => Promise<void>;
-  /** Leaves every access token this long to live, at most. */
+  /** Limits the remaining lifetime of every access token. */
   shortenAccess: (ms: number) => Promise<void>;
-  /** Closes every pair of tokens: a minute goes by since they were handed out and confirmed. */
+  /** Closes every token pair, as if it had been issued and confirmed a minute earlier. */
   closePairs: () => Promise<void>;
-  /** Cuts the connection in place of every answer to a request for this path, once it has been carried out. */
+  /** Requests for this path are carried out, but the connection is cut instead of answering. */
   losesAnswersTo: string | undefined;
-  /** How many pairs of tokens the subject's session has had. */
+  /** Reads how many token pairs the subject's session has had. */
   generation: (subject: string) => Promise<number>;
   close: () => Promise<void>;
 }
@@ -48,7 +48,7 @@ export async function startSite(
     ...options,
   });
 
-  /** Forward authentication, within the process. */
+  /** Authenticates by /auth/verify, as a proxy with forward authentication does. */
   const guarded = async (request: FastifyRequest, reply: FastifyReply) => {
     const { cookie = '' } = request.headers;
     const verdict = await app.inject({ url: '/auth/verify', headers: { cookie } });

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Exclusive locks as the Web Locks API has them, within one process: Node.js 20 has none. */
+/** A stand-in for the exclusive locks of the Web Locks API, which Node.js 20 lacks. */
 export class WebLocks {
   readonly #held = new Set<string>();
   readonly #waiting = new Map<string, { grant: () => void }[]>();
-  /** The names of what was granted, in order. */
+  /** Names of the locks that were granted, in order. */
   readonly granted: string[] = [];
 
   async request<T>(name: string, { signal }: { signal: AbortSignal }, work: () => Promise<T>): Promise<T> {
@@ -15,7 +15,7 @@ export class WebLocks {
     try {
       return await work();
     } finally {
-      // From one process to another, as messages do.
+      // In a browser, the lock passes from one process to another, which takes time.
       await sleep(10);
       const next = this.#waiting.get(name)?.shift();
       if (next) next.grant();
