@@ -1,8 +1,8 @@
 import t from 'tap';
-import { PASSWORD, running } from './running.js';
+import { PASSWORD, runExample } from './run-example.js';
 
-t.test('examples/fastify-app: notes behind a login', async (t) => {
-  const url = await running(t, 'examples/fastify-app/server.js');
+t.test('examples/fastify-app keeps notes per user, and refuses requests without a session', async (t) => {
+  const url = await runExample(t, 'examples/fastify-app/server.js');
   const send = (path: string, body?: object, headers: Record<string, string> = {}, method = body ? 'POST' : 'GET') =>
     fetch(url + path, {
       method,
@@ -16,7 +16,7 @@ t.test('examples/fastify-app: notes behind a login', async (t) => {
     return { authorization: `Bearer ${token}` };
   };
 
-  t.equal((await fetch(`${url}/`)).url.startsWith(`${url}/login`), true, 'a browser is led to the login page');
+  t.equal((await fetch(`${url}/`)).url.startsWith(`${url}/login`), true, 'a browser is redirected to the login page');
   const unknown = await send('/api/notes');
   t.equal(unknown.status, 401);
   t.match(unknown.headers.get('www-authenticate'), 'Bearer realm="latchkey"');

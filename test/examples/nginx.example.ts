@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { launchChromium } from '../browser/support/chromium.js';
-import { PASSWORD, running } from './running.js';
+import { PASSWORD, runExample } from './run-example.js';
 
-t.test('examples/nginx: a static site and an API behind forward authentication', async (t) => {
-  const url = await running(t, 'examples/nginx/start.js');
+t.test('examples/nginx protects pages and an API by forward authentication', async (t) => {
+  const url = await runExample(t, 'examples/nginx/start.js');
   const api = `${url}/api/hello`;
 
   t.match(await (await fetch(url)).text(), 'A site for everyone');
@@ -40,22 +40,22 @@ t.test('examples/nginx: a static site and an API behind forward authentication',
   t.equal(await browser.title(), 'For members');
   await sleep(2_500);
   await browser.goto('/members/');
-  t.equal(await browser.title(), 'For members', 'renewed on the way');
+  t.equal(await browser.title(), 'For members', 'the session is renewed on the way');
   t.equal(new URL(browser.url()).pathname, '/members/');
   const call = (init: RequestInit = {}) =>
     browser.evaluate(async (init) => {
       const reply = await fetch('/api/hello', init);
       return { status: reply.status, ...((await reply.json()) as { hello: string }) };
     }, init);
-  const told = await call();
-  t.equal(told.status, 200);
-  t.match(told.hello, /^[\w-]{22}$/, 'the API is told who it is');
-  t.strictSame(await call({ method: 'POST', body: '{}' }), told);
+  const reply = await call();
+  t.equal(reply.status, 200);
+  t.match(reply.hello, /^[\w-]{22}$/, 'the API receives the subject');
+  t.strictSame(await call({ method: 'POST', body: '{}' }), reply);
   const cookie = (await browser.context().cookies()).map(({ name, value }) => `${name}=${value}`)[0]!;
   t.equal(
     (await fetch(api, { method: 'POST', headers: { cookie, 'sec-fetch-site': 'same-site' } })).status,
     403,
-    'a sibling site',
+    'a request from a sibling site is refused',
   );
 
   await browser.goto('/account');

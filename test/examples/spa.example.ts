@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { launchChromium } from '../browser/support/chromium.js';
-import { PASSWORD, running } from './running.js';
+import { PASSWORD, runExample } from './run-example.js';
 
-t.test('examples/spa: log in, go on past the access lifetime, end a device from another', async (t) => {
-  const url = await running(t, 'examples/spa/start.js');
+t.test('examples/spa stays logged in past the access lifetime, and ends one device from another', async (t) => {
+  const url = await runExample(t, 'examples/spa/start.js');
   const chromium = await launchChromium();
   t.teardown(() => chromium.close());
   const open = async () => {

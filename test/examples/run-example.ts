@@ -12,9 +12,9 @@ import type { Test } from 'tap';
 export const PASSWORD = 'pelican umbrella staircase';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Runs an example by its own script until the end of the test; gives where it says that it is. */
-export async function running(t: Test, script: string): Promise<string> {
-  const port = await freePort();
+/** Runs an example's script until the end of the test. Resolves to the URL that it prints. */
+export async function runExample(t: Test, script: string): Promise<string> {
+  const port = await findFreePort();
   const data = await mkdtemp(join(tmpdir(), 'latchkey-example-'));
   const example = spawn(process.execPath, [script], {
     cwd: ROOT,
@@ -38,13 +38,13 @@ export async function running(t: Test, script: string): Promise<string> {
     const url = / at (http:\S+)$/.exec(line)?.[1];
     if (url === undefined) continue;
     example.stdout.resume();
-    await reachable(url);
+    await waitUntilReachable(url);
     return url;
   }
   throw new Error(`${script} did not start`);
 }
 
-async function freePort(): Promise<number> {
+async function findFreePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
@@ -52,7 +52,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-async function reachable(url: string): Promise<void> {
+async function waitUntilReachable(url: string): Promise<void> {
   const deadline = Date.now() + 20_000;
   while (Date.now() < deadline) {
     if (
