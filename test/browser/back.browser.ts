@@ -19,7 +19,7 @@ t.teardown(async () => {
   await service?.close();
 });
 
-/** A page that notes in `restored` which of its own the browser has taken out of its memory. */
+/** Opens a page that records in `restored` which path the browser restored from its back/forward cache. */
 async function openPage(t: Test, baseURL: string, options: BrowserContextOptions = {}): Promise<Page> {
   const context = await chromium.newContext({ baseURL, locale: 'en-GB', ...options });
   t.teardown(() => context.close());
@@ -46,12 +46,12 @@ async function logOut(page: Page): Promise<void> {
   await page.waitForURL('**/login?reason=logged_out**');
 }
 
-// What is restored is not loaded.
+// A restored page fires no load event.
 const back = (page: Page) => page.goBack({ waitUntil: 'commit' });
 const restored = (page: Page) => page.evaluate(() => sessionStorage.getItem('restored'));
 
-/** The service, seen through what takes away that its pages are to be kept nowhere. */
-const forgetful = (t: Test) =>
+/** Starts a proxy that removes `cache-control`, so that browsers may keep the pages. */
+const startUncontrolledCache = (t: Test) =>
   startProxy(t, service.url, (answer, response) => {
     const { 'cache-control': _, ...others } = answer.headers;
     response.writeHead(answer.statusCode!, others);
@@ -83,7 +83,7 @@ t.test(
   },
 );
 
-t.test('nor does it without JavaScript, where Chromium keeps the page', async (t) => {
+t.test('without JavaScript, the back button shows nothing private after a logout', async (t) => {
   const page = await openPage(t, service.url, { javaScriptEnabled: false });
   const username = await register(page);
   await logOut(page);
@@ -92,12 +92,12 @@ t.test('nor does it without JavaScript, where Chromium keeps the page', async (t
   t.notMatch(await page.content(), username);
 });
 
-t.test('a browser that keeps it nevertheless asks again when it shows it', async (t) => {
-  const page = await openPage(t, await forgetful(t));
+t.test('a page restored from the back/forward cache asks the service again', async (t) => {
+  const page = await openPage(t, await startUncontrolledCache(t));
   const username = await register(page);
   await logOut(page);
   await back(page);
   await page.waitForURL('**/login?reason=missing**');
-  t.equal(await restored(page), '/account', 'it was taken out of the memory');
+  t.equal(await restored(page), '/account', 'the page was restored from the cache');
   t.notMatch(await page.content(), username);
 });

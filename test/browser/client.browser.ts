@@ -71,7 +71,7 @@ function counting(context: BrowserContext, path: string): Record<number, number>
   return counts;
 }
 
-/** The defaults' fifteen minutes go by in Redis for the tokens, and every other time in the browser for the cookie. */
+/** Expires the access token in Redis each round, and in every second round also its cookie in the browser. */
 async function rounds(t: Test, { count, withoutLocks }: { count: number; withoutLocks: boolean }) {
   const context = await openBrowser(t, patient);
   const user = await patient.register();
@@ -103,11 +103,11 @@ t.test(`${TABS} tabs whose access token expires at the same moment, ${ROUNDS} ro
   t.ok(refreshes < 2 * ROUNDS, 'the tabs wait for one another');
 });
 
-t.test('the same without the Web Locks API: the service converges', async (t) => {
+t.test('without the Web Locks API, tabs that refresh at the same moment stay logged in', async (t) => {
   await rounds(t, { count: ROUNDS, withoutLocks: true });
 });
 
-t.test('the access token is renewed ahead, in a visible tab', async (t) => {
+t.test('a visible tab renews the access token ahead of time', async (t) => {
   const context = await openBrowser(t);
   const tab = await openTab(context, { refreshAhead: true });
   const user = await site.register();
@@ -115,7 +115,7 @@ t.test('the access token is renewed ahead, in a visible tab', async (t) => {
   await until('it is renewed twice', async () => (await site.generation(user.subject)) >= 3);
 });
 
-t.test('an answer to a refresh that is lost: the next request succeeds', async (t) => {
+t.test('after a lost answer to a refresh, the next request succeeds', async (t) => {
   const context = await openBrowser(t);
   const tab = await openTab(context);
   const user = await site.register();
@@ -139,7 +139,7 @@ t.test('an answer to a refresh that is lost: the next request succeeds', async (
   t.strictSame(await endingsOf(tab), []);
 });
 
-t.test('a refresh token that is stolen and replayed: both are signed out, with the reason', async (t) => {
+t.test('a stolen and replayed refresh token signs out both browsers with the reason', async (t) => {
   const context = await openBrowser(t);
   const [tab, tab2] = [await openTab(context), await openTab(context)];
   await logIn(tab, await site.register());
@@ -159,7 +159,7 @@ t.test('a refresh token that is stolen and replayed: both are signed out, with t
   t.strictSame([await endingsOf(tab), await endingsOf(tab2)], [['reused'], ['reused']]);
 });
 
-t.test('ending a device from another: its next request is signed out, with the reason', async (t) => {
+t.test('a device that another one ended is signed out at its next request, with the reason', async (t) => {
   const user = await site.register();
   const [here, there] = [await openTab(await openBrowser(t)), await openTab(await openBrowser(t))];
   await logIn(here, user);
@@ -172,7 +172,7 @@ t.test('ending a device from another: its next request is signed out, with the r
   t.equal(await use(here), 200);
 });
 
-t.test('a login, a logout, a changed password: every tab of the browser knows', async (t) => {
+t.test('a login, a logout or a password change in one tab reaches every tab', async (t) => {
   const context = await openBrowser(t);
   const user = await site.register();
   const tabs = [await openTab(context), await openTab(context), await openTab(context)] as const;
@@ -192,7 +192,7 @@ t.test('a login, a logout, a changed password: every tab of the browser knows', 
   t.equal(await use(tabs[1]), 200);
 });
 
-t.test('the cookies are out of reach of scripts, which cannot plant one either', async (t) => {
+t.test('scripts can neither read the cookies nor plant one', async (t) => {
   const context = await openBrowser(t);
   const tab = await openTab(context);
   const user = await site.register();

@@ -44,7 +44,7 @@ async function openBrowser(t: Test, options: BrowserContextOptions = {}): Promis
   return context;
 }
 
-/** A new user, registered in this page, which shows the account afterwards. */
+/** Registers a new user in this page, which shows the account afterwards. */
 async function register(page: Page): Promise<string> {
   const username = `user-${++users}`;
   await page.goto('/register');
@@ -57,7 +57,7 @@ async function logIn(page: Page, username: string): Promise<void> {
   await fillIn(page, username);
 }
 
-/** By keyboard alone: the first field has the focus. */
+/** Fills in the form by keyboard only, from the focused first field. */
 async function fillIn(page: Page, username: string): Promise<void> {
   await page.locator('#username:focus').waitFor();
   await page.keyboard.type(username);
@@ -67,7 +67,7 @@ async function fillIn(page: Page, username: string): Promise<void> {
   await page.waitForURL('**/account');
 }
 
-/** What has the focus, and the outline that shows it. */
+/** Reads which element has the focus, and its outline. */
 const focused = (page: Page) =>
   page.evaluate(() => {
     const element = document.activeElement!;
@@ -77,7 +77,7 @@ const focused = (page: Page) =>
     return { name, outline: `${outlineStyle} ${outlineWidth}` };
   });
 
-/** Presses Tab until what is called `name` has the focus. */
+/** Presses Tab until the element with this name has the focus. */
 async function tabTo(page: Page, name: string): Promise<void> {
   for (let i = 0; i < 30; i++) {
     await page.keyboard.press('Tab');
@@ -106,7 +106,7 @@ for (const javaScriptEnabled of [true, false]) {
     for (let round = 0; round < 2; round++) {
       await sleep(ACCESS_LIFETIME_MS + 500);
       await page.goto('/account');
-      t.equal(new URL(page.url()).pathname, '/account', 'nothing is noticed');
+      t.equal(new URL(page.url()).pathname, '/account', 'the renewal goes unnoticed');
       t.match(await textOf(page), `Signed in as ${username}`);
     }
     const [cookie] = (await context.cookies()).filter(({ name }) => name.endsWith('-refresh'));
@@ -198,7 +198,7 @@ for (const javaScriptEnabled of [true, false]) {
   });
 }
 
-t.test('a second tab is told when it is looked at, and nothing private stays open', async (t) => {
+t.test('a second tab leaves the account page when it is shown after a logout', async (t) => {
   const context = await openBrowser(t);
   const [first, second] = [await context.newPage(), await context.newPage()];
   await register(first);
@@ -227,7 +227,7 @@ t.test('scripts of the pages see no cookie, and what one plants opens nothing', 
   t.equal(new URL(page.url()).pathname, '/login');
 });
 
-t.test('every page, light and dark, wide and narrow', async (t) => {
+t.test('every page is accessible and fits, light and dark, wide and narrow', async (t) => {
   const axe = await readFile(AXE, 'utf8');
   const first = await (await openBrowser(t)).newPage();
   const username = await register(first);

@@ -30,12 +30,12 @@ t.teardown(async () => {
 async function openBrowser(t: Test, javaScriptEnabled: boolean): Promise<BrowserContext> {
   const context = await chromium.newContext({ baseURL: service.url, locale: 'en-GB', javaScriptEnabled });
   t.teardown(() => context.close());
-  // The provider's own pages want a font.
+  // The provider's own pages load a font.
   await context.route('https://**', (route) => route.abort());
   return context;
 }
 
-/** At the provider: says who one is, and agrees. */
+/** Logs in at the provider and consents. */
 async function logInThere(page: Page, login: string): Promise<void> {
   await page.waitForURL(`${provider.issuer}/interaction/**`);
   await page.locator('input[name=login]').fill(login);
@@ -51,7 +51,7 @@ async function logOutHereAndThere(t: Test, page: Page): Promise<void> {
   t.strictSame(
     cookies.filter(({ name }) => name === ACCESS_COOKIE || name === REFRESH_COOKIE),
     [],
-    'it has ended here',
+    'the session here has ended',
   );
   await page.getByRole('button', { name: 'Yes, sign me out' }).click();
   await page.waitForURL(`${service.url}/login`);
@@ -70,7 +70,7 @@ for (const javaScriptEnabled of [true, false]) {
     await logOutHereAndThere(t, page);
     await page.getByRole('link', { name: 'Log in with corp' }).click();
     await page.waitForURL(`${provider.issuer}/interaction/**`);
-    t.ok(await page.locator('input[name=login]').isVisible(), 'the login there is over too');
+    t.ok(await page.locator('input[name=login]').isVisible(), 'the login at the provider has ended too');
   });
 
   t.test(`link an account on the account page, log in with it, and remove it, ${how}`, async (t) => {
@@ -94,7 +94,7 @@ for (const javaScriptEnabled of [true, false]) {
     t.match(
       await page.locator('main').innerText(),
       `Signed in as ${username}`,
-      'a session that began with a password leaves the one there alone',
+      'logging out of a session that began with a password keeps the login at the provider',
     );
     await page.getByRole('button', { name: 'Remove your corp account' }).click();
     await page.waitForURL('**/account?done=unlinked');

@@ -18,7 +18,7 @@ const OTHERS = [
 ];
 
 await mkdir(DIRECTORY, { recursive: true });
-// Nobody logs in with it, so it need not be there.
+// Nobody logs in with this provider, so it need not exist.
 const service = await startBuiltService({ OIDC_PROVIDERS: 'Example https://id.example.com latchkey a-client-secret' });
 const chromium = await launchChromium();
 try {
@@ -31,7 +31,7 @@ try {
 
 type State = Awaited<ReturnType<BrowserContext['storageState']>>;
 
-/** A user with a few devices, one of which is logged out already; gives the cookies of another. */
+/** Registers a user with a few devices, one of them logged out, and gives the cookies of another. */
 async function prepare(): Promise<State> {
   for (const userAgent of OTHERS) {
     const page = await open({ userAgent });

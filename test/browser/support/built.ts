@@ -9,15 +9,15 @@ import { fileURLToPath } from 'node:url';
 
 const MAIN = fileURLToPath(new URL('../../../dist/server/main.js', import.meta.url));
 
-/** The service as it is built and run, on its own redis-server. */
+/** The built service, run on its own redis-server. */
 export interface BuiltService {
   readonly url: string;
   close: () => Promise<void>;
 }
 
-/** @param environment over what makes it run beside others. */
+/** @param environment overrides the variables that let it run beside others. */
 export async function startBuiltService(environment: Record<string, string> = {}): Promise<BuiltService> {
-  if (!existsSync(MAIN)) throw new Error('There is no dist/server/main.js: npm run build');
+  if (!existsSync(MAIN)) throw new Error('dist/server/main.js is missing: run npm run build');
   const directory = await mkdtemp(join(tmpdir(), 'latchkey-built-'));
   const service = spawn(process.execPath, [MAIN], {
     env: {

@@ -15,10 +15,10 @@ const ARGS = [
 /**
  * Starts the distribution's Chromium.
  *
- * @param keepsPages with its back/forward cache, which Playwright turns off.
+ * @param keepsPages enables the back/forward cache, which Playwright turns off.
  */
 export async function launchChromium({ keepsPages = false } = {}): Promise<Browser> {
-  if (!existsSync(EXECUTABLE)) throw new Error(`There is no ${EXECUTABLE}: apt-get install -y chromium`);
+  if (!existsSync(EXECUTABLE)) throw new Error(`${EXECUTABLE} is missing: apt-get install -y chromium`);
   return chromium.launch({
     executablePath: EXECUTABLE,
     args: ARGS,

@@ -5,7 +5,7 @@ import type { FastifyInstance } from 'fastify';
 const CLIENT = fileURLToPath(new URL('../../../src/client/index.ts', import.meta.url));
 const CSP = "default-src 'none'; script-src 'self'; connect-src 'self'";
 
-/** Serves a page at `/` that loads the client as a module: it puts `createClient` on its window, and nothing more. */
+/** Serves a page at `/` that loads the client as a module and sets `window.createClient`. */
 export async function servingClient(): Promise<(app: FastifyInstance) => void> {
   const { outputFiles } = await build({
     stdin: { contents: `export * from ${JSON.stringify(CLIENT)}`, resolveDir: '/' },
