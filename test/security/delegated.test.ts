@@ -8,7 +8,7 @@ const { get, post, inject, store, mint } = service;
 const delegated = (subject: string) =>
   mint(subject, { identity: { subject, methods: ['pwd'], client: 'spa', scope: 'orders:read' } });
 
-t.test('a session that was issued to an OAuth client does nothing with the account of its user', async (t) => {
+t.test('a session issued to an OAuth client cannot act on the account of its user', async (t) => {
   const { subject, username } = await service.register();
   const other = await mint(subject);
   const tokens = await delegated(subject);
@@ -43,7 +43,7 @@ t.test('a session that was issued to an OAuth client does nothing with the accou
   );
 });
 
-t.test('it is checked like any other, and ends itself', async (t) => {
+t.test('a session issued to an OAuth client is authenticated like any other and can end itself', async (t) => {
   const { subject } = await service.register();
   const other = await mint(subject);
   const tokens = await delegated(subject);
@@ -56,7 +56,7 @@ t.test('it is checked like any other, and ends itself', async (t) => {
   );
 });
 
-t.test('on the pages it is nobody', async (t) => {
+t.test('the pages treat a session issued to an OAuth client as not logged in', async (t) => {
   const tokens = await delegated('host-7');
   const account = await get('/account', browser(tokens, 'access'));
   t.equal(account.statusCode, 303);

@@ -49,13 +49,13 @@ const FORWARDED = {
   forwarded: 'for=198.51.100.7',
 };
 
-t.test('forwarded headers of a stranger change nothing', async (t) => {
+t.test('forwarded headers from an untrusted peer are ignored', async (t) => {
   const service = await startService();
   t.teardown(() => service.close());
   t.equal(await addressSeen(service, FORWARDED), '127.0.0.1');
 });
 
-t.test('nor can a stranger escape the throttle by them', async (t) => {
+t.test('an untrusted peer cannot escape the throttle with forwarded headers', async (t) => {
   const service = await startService({ loginFailuresPerAccount: 2 });
   t.teardown(() => service.close());
   const statuses = [];
@@ -69,13 +69,13 @@ t.test('nor can a stranger escape the throttle by them', async (t) => {
   t.same(statuses, [401, 401, 429, 429]);
 });
 
-t.test('a peer that is not among the configured proxies is a stranger', async (t) => {
+t.test('a peer that is not a configured proxy is untrusted', async (t) => {
   const service = await startService({ trustProxy: ['10.0.0.0/8'] });
   t.teardown(() => service.close());
   t.equal(await addressSeen(service, FORWARDED), '127.0.0.1');
 });
 
-t.test('of a configured proxy, the last address that no proxy of ours wrote counts', async (t) => {
+t.test('behind a configured proxy, the last address that no own proxy added counts', async (t) => {
   const service = await startService({ trustProxy: ['127.0.0.1', '10.0.0.0/8'] });
   t.teardown(() => service.close());
   t.equal(await addressSeen(service, FORWARDED), '198.51.100.7');
@@ -86,7 +86,7 @@ t.test('of a configured proxy, the last address that no proxy of ours wrote coun
   );
 });
 
-t.test('neither Host nor X-Forwarded-Host is believed about our origin, not even from a proxy', async (t) => {
+t.test('neither Host nor X-Forwarded-Host determines the own origin, not even from a proxy', async (t) => {
   const service = await startService({ trustProxy: ['127.0.0.1'], publicOrigins: ['https://example.com'] });
   t.teardown(() => service.close());
   const { cookie } = browser(await service.mint());

@@ -39,19 +39,19 @@ t.test('ending another device needs a recent login', async (t) => {
   t.equal((await post('/auth/logout', { scope: 'others' }, bearer(fresh))).statusCode, 204);
 });
 
-t.test('ending the others by a refresh token needs a recent login too', async (t) => {
+t.test('ending the other sessions by a refresh token needs a recent login', async (t) => {
   const { subject } = await service.register();
   const old = await loggedIn(subject, 16 * MINUTE);
   isChallenge(t, await post('/auth/logout', { scope: 'others', refresh_token: old.pair.refresh.token }));
 });
 
-t.test('changing the password needs a recent login beside the current password', async (t) => {
+t.test('changing the password needs a recent login as well as the current password', async (t) => {
   const { subject } = await service.register();
   isChallenge(t, await post('/auth/password', PASSWORDS, bearer(await loggedIn(subject, 16 * MINUTE))));
   t.equal((await post('/auth/password', PASSWORDS, bearer(await loggedIn(subject, 14 * MINUTE)))).statusCode, 200);
 });
 
-t.test('one logs out of everything, and of this device, however long ago the login was', async (t) => {
+t.test('logging out everywhere or on this device needs no recent login', async (t) => {
   const { subject } = await service.register();
   for (const scope of ['session', 'all']) {
     const old = await loggedIn(subject, 60 * MINUTE);
@@ -61,33 +61,30 @@ t.test('one logs out of everything, and of this device, however long ago the log
   t.equal((await remove(old.principal.sessionId, bearer(old))).statusCode, 204, 'as one of the devices');
 });
 
-t.test(
-  'refreshing does not make a login recent; logging in again does, with new tokens, and ends the old session',
-  async (t) => {
-    const { subject, username } = await service.register();
-    const old = await loggedIn(subject, 16 * MINUTE);
-    const { access_token } = (await post('/auth/refresh', { refresh_token: old.pair.refresh.token })).json();
-    isChallenge(t, await post('/auth/logout', { scope: 'others' }, { authorization: `Bearer ${access_token}` }));
+t.test('refreshing does not make a login recent; logging in again does, and replaces the session', async (t) => {
+  const { subject, username } = await service.register();
+  const old = await loggedIn(subject, 16 * MINUTE);
+  const { access_token } = (await post('/auth/refresh', { refresh_token: old.pair.refresh.token })).json();
+  isChallenge(t, await post('/auth/logout', { scope: 'others' }, { authorization: `Bearer ${access_token}` }));
 
-    const again = await post('/auth/login', { username, password: PASSWORD }, browser(old));
-    t.equal(again.statusCode, 200);
-    const [access] = setCookies(again);
-    t.not(access!.value, old.pair.access.token);
-    t.equal((await get('/auth/session', bearer(old))).statusCode, 401, 'the old session is over');
-    t.equal(
-      (await post('/auth/logout', { scope: 'others' }, { authorization: `Bearer ${access!.value}` })).statusCode,
-      204,
-    );
-  },
-);
+  const again = await post('/auth/login', { username, password: PASSWORD }, browser(old));
+  t.equal(again.statusCode, 200);
+  const [access] = setCookies(again);
+  t.not(access!.value, old.pair.access.token);
+  t.equal((await get('/auth/session', bearer(old))).statusCode, 401, 'the old session is over');
+  t.equal(
+    (await post('/auth/logout', { scope: 'others' }, { authorization: `Bearer ${access!.value}` })).statusCode,
+    204,
+  );
+});
 
-t.test('a password change carries a new login time, so this device may go on', async (t) => {
+t.test('a password change counts as a recent login of this device', async (t) => {
   const { subject } = await service.register();
   const reply = await post('/auth/password', PASSWORDS, bearer(await loggedIn(subject, 14 * MINUTE)));
   t.ok(Date.now() / 1000 - reply.json().session.authenticated_at < 60);
 });
 
-t.test('0 asks for no recent login', async (t) => {
+t.test('a maximum login age of 0 requires no recent login', async (t) => {
   const lenient = await startService({ recentAuthenticationMs: 0 });
   t.teardown(() => lenient.close());
   const { subject } = await lenient.register();
@@ -95,7 +92,7 @@ t.test('0 asks for no recent login', async (t) => {
   t.equal((await lenient.post('/auth/logout', { scope: 'others' }, bearer(old))).statusCode, 204);
 });
 
-t.test('the limit itself is still recent, a millisecond more is not, and a refusal is reported', async (t) => {
+t.test('a login exactly at the limit is recent, one a millisecond older is refused and reported', async (t) => {
   const { requireRecentAuthentication } = await import('../../src/http/flows/guards.js');
   const events: AuthEvent[] = [];
   const services = {

@@ -6,7 +6,7 @@ t.teardown(() => service.close());
 const { get, mint } = service;
 const continueTo = (to: string, headers = {}) => get(`/auth/continue?to=${encodeURIComponent(to)}`, headers);
 
-t.test('refreshes by cookie and goes on to a path of ours', async (t) => {
+t.test('continue refreshes by cookie and redirects to a path of this origin', async (t) => {
   const reply = await continueTo('/account?tab=devices#this', browser(await mint()));
   t.equal(reply.statusCode, 303);
   t.equal(reply.headers.location, '/account?tab=devices#this');
@@ -17,32 +17,35 @@ t.test('refreshes by cookie and goes on to a path of ours', async (t) => {
   t.equal(reply.body, '');
 });
 
-t.test('a navigation from a foreign page may lead there: it is safe, and goes nowhere else', async (t) => {
+t.test('a navigation from another site may use continue', async (t) => {
   const { cookie } = browser(await mint());
   t.equal((await continueTo('/account', { cookie, 'sec-fetch-site': 'cross-site' })).statusCode, 303);
 });
 
-t.test('without a path, to the first page', async (t) => {
+t.test('continue without a path redirects to /', async (t) => {
   t.equal((await get('/auth/continue', browser(await mint()))).headers.location, '/');
 });
 
-t.test('when the refresh token is of no use, to the login page with the reason and the way back', async (t) => {
-  const ended = await mint();
-  await service.store.revoke(ended.principal.subject, ended.principal.sessionId, 'password_changed');
-  for (const [headers, reason] of [
-    [browser(ended), 'password_changed'],
-    [{}, 'missing'],
-    [{ cookie: `${REFRESH_COOKIE}=x` }, 'invalid'],
-    [bearer(ended), 'missing'],
-  ] as const) {
-    const reply = await continueTo('/a b?c=d&e#f', headers);
-    t.equal(reply.statusCode, 303);
-    t.equal(reply.headers.location, `/login?reason=${reason}&to=%2Fa%2520b%3Fc%3Dd%26e%23f`);
-    t.same(setCookies(reply), [], 'no cookie is taken away');
-  }
-});
+t.test(
+  'continue redirects to the login page, with the reason and the path, if the refresh token is not valid',
+  async (t) => {
+    const ended = await mint();
+    await service.store.revoke(ended.principal.subject, ended.principal.sessionId, 'password_changed');
+    for (const [headers, reason] of [
+      [browser(ended), 'password_changed'],
+      [{}, 'missing'],
+      [{ cookie: `${REFRESH_COOKIE}=x` }, 'invalid'],
+      [bearer(ended), 'missing'],
+    ] as const) {
+      const reply = await continueTo('/a b?c=d&e#f', headers);
+      t.equal(reply.statusCode, 303);
+      t.equal(reply.headers.location, `/login?reason=${reason}&to=%2Fa%2520b%3Fc%3Dd%26e%23f`);
+      t.same(setCookies(reply), [], 'no cookie is taken away');
+    }
+  },
+);
 
-t.test('never to another site', async (t) => {
+t.test('continue never redirects to another site', async (t) => {
   const headers = browser(await mint());
   const hostile = [
     'https://evil.example/',
@@ -79,7 +82,7 @@ t.test('never to another site', async (t) => {
   }
 });
 
-t.test('whatever is let through leads a browser to this very origin, on one line', async (t) => {
+t.test('every accepted path leads a browser to this origin, on one line', async (t) => {
   const headers = browser(await mint());
   const odd = [
     '/@evil.example',
@@ -106,7 +109,7 @@ t.test('whatever is let through leads a browser to this very origin, on one line
   }
 });
 
-t.test('two paths, a path of 3,000 characters, and anything else are 400', async (t) => {
+t.test('two paths, a path of 3,000 characters and unknown parameters are 400', async (t) => {
   for (const query of ['to=/a&to=/b', `to=/${'a'.repeat(3000)}`, 'to=/a&from=/b']) {
     const reply = await get(`/auth/continue?${query}`);
     t.equal(reply.statusCode, 400);

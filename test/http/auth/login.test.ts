@@ -19,7 +19,7 @@ const credentials = { username, password: PASSWORD };
 const TOKEN = /lk[ar]_/;
 
 t.test(
-  'a login sets two cookies, with every attribute that keeps them to this host, to HTTPS and out of scripts',
+  'a login sets two cookies with every attribute that confines them to this host and HTTPS, away from scripts',
   async (t) => {
     const reply = await post('/auth/login', credentials);
     t.equal(reply.statusCode, 200);
@@ -150,7 +150,7 @@ t.test('a password that is replaced while it is being verified no longer logs in
   );
 });
 
-t.test('the session belongs to a device with a name and an address', async (t) => {
+t.test('a session lists the label and the address of its device', async (t) => {
   const agent = 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0';
   const login = await post('/auth/login', { ...credentials, transport: 'bearer' }, { 'user-agent': agent });
   const devices = (await get('/auth/sessions', { authorization: `Bearer ${login.json().access_token}` })).json();

@@ -25,7 +25,7 @@ const three = async () => {
   return { subject, own, others: [await mint(subject), await mint(subject)], strangers: others };
 };
 
-t.test('by default every session of the user ends', async (t) => {
+t.test('a logout ends every session of the user by default', async (t) => {
   const { own, others, strangers, subject } = await three();
   const reply = await post('/auth/logout', undefined, bearer(own));
   t.equal(reply.statusCode, 204);
@@ -41,13 +41,13 @@ t.test('by default every session of the user ends', async (t) => {
   t.equal(await client.exists(keys.sessions(subject)), 0);
 });
 
-t.test('scope all says the same', async (t) => {
+t.test('a logout with scope all ends every session of the user', async (t) => {
   const { own, others } = await three();
   t.equal((await post('/auth/logout', { scope: 'all' }, browser(own))).statusCode, 204);
   for (const tokens of [own, ...others]) t.notOk(await alive(tokens));
 });
 
-t.test('scope session ends the one that asks', async (t) => {
+t.test('a logout with scope session ends only the requesting session', async (t) => {
   const { own, others } = await three();
   const reply = await post('/auth/logout', { scope: 'session' }, browser(own));
   t.equal(reply.statusCode, 204);
@@ -56,7 +56,7 @@ t.test('scope session ends the one that asks', async (t) => {
   for (const tokens of others) t.ok(await alive(tokens));
 });
 
-t.test('scope others ends all but that one, whose cookies stay', async (t) => {
+t.test('a logout with scope others ends all but the requesting session, whose cookies stay', async (t) => {
   const { own, others } = await three();
   const reply = await post('/auth/logout', { scope: 'others' }, browser(own));
   t.equal(reply.statusCode, 204);
@@ -66,7 +66,7 @@ t.test('scope others ends all but that one, whose cookies stay', async (t) => {
   for (const tokens of others) t.equal(await reasonOf(tokens), 'logged_out_elsewhere');
 });
 
-t.test('a logout takes both cookies back, each from its path', async (t) => {
+t.test('a logout clears both cookies, each on its path', async (t) => {
   const jar = new CookieJar();
   jar.keep(await post('/auth/refresh', {}, browser(await mint())));
   t.equal(jar.size, 2);
@@ -79,7 +79,7 @@ t.test('a logout takes both cookies back, each from its path', async (t) => {
   t.equal(jar.size, 0);
 });
 
-t.test('with a refresh token, in the cookie or the body, when the access token has expired', async (t) => {
+t.test('a logout accepts a refresh token, in the cookie or the body, when the access token has expired', async (t) => {
   for (const shown of ['cookie', 'body'] as const) {
     const { own, others } = await three();
     const { partition, digest } = own.pair.access;
@@ -94,7 +94,7 @@ t.test('with a refresh token, in the cookie or the body, when the access token h
   }
 });
 
-t.test('with the refresh token alone, the current one or the one before it', async (t) => {
+t.test('a logout accepts the current or the previous refresh token alone', async (t) => {
   const current = await mint();
   t.equal((await post('/auth/logout', { refresh_token: current.pair.refresh.token })).statusCode, 204);
   t.equal(await reasonOf(current), 'logged_out');
@@ -105,7 +105,7 @@ t.test('with the refresh token alone, the current one or the one before it', asy
   t.equal(await reasonOf(parent), 'logged_out');
 });
 
-t.test('with a spent one: its session ends as reused, the others go on, no cookie is taken back', async (t) => {
+t.test('a logout with a reused refresh token ends only its session, and clears no cookie', async (t) => {
   const first = await mint();
   const other = await mint(first.principal.subject);
   let { token } = first.pair.refresh;
@@ -128,7 +128,7 @@ t.test('with a spent one: its session ends as reused, the others go on, no cooki
   t.ok(await alive(other));
 });
 
-t.test('with nothing: 401; with nothing that is of use: 401 that says so', async (t) => {
+t.test('a logout without a token or with invalid tokens is 401', async (t) => {
   const nothing = await post('/auth/logout');
   t.equal(nothing.statusCode, 401);
   t.match(nothing.json(), { code: 'authentication_required' });
@@ -151,7 +151,7 @@ t.test('with nothing: 401; with nothing that is of use: 401 that says so', async
   t.equal(await reasonOf(ended), 'revoked');
 });
 
-t.test('another scope is 400, and nothing ends', async (t) => {
+t.test('a logout with an unknown scope is 400 and ends nothing', async (t) => {
   const tokens = await mint();
   const reply = await post('/auth/logout', { scope: 'everything' }, browser(tokens));
   t.equal(reply.statusCode, 400);

@@ -13,7 +13,7 @@ const alive = async (tokens: Awaited<ReturnType<typeof mint>>) =>
   (await get('/auth/session', bearer(tokens))).statusCode === 200;
 const verified = async (subject: string) => ({ credential: (await client.hget(keys.user(subject), 'password'))! });
 
-t.test('every session ends, and this device begins a new one', async (t) => {
+t.test('a password change ends every session and gives this device a new one', async (t) => {
   const { subject, username } = await service.register();
   const before = await verified(subject);
   const own = await mint(subject, before);
@@ -48,7 +48,7 @@ t.test('every session ends, and this device begins a new one', async (t) => {
 });
 
 t.test(
-  'what is said of the new session is what was proved just now, and what the application keeps with it',
+  'the session after a password change holds the new authentication and the data of the application',
   async (t) => {
     const { subject, username } = await service.register();
     const data = { theme: 'dark', oidc: { provider: 'acme', sid: '7' } };
@@ -71,7 +71,7 @@ t.test('a bearer client gets its new tokens in the body', async (t) => {
   t.equal((await get('/auth/session', { authorization: `Bearer ${access_token}` })).statusCode, 200);
 });
 
-t.test('a wrong current password: 401, and everything stays', async (t) => {
+t.test('a wrong current password is 401 and changes nothing', async (t) => {
   const { subject } = await service.register();
   const tokens = await mint(subject);
   const reply = await change(browser(tokens), 'not the password at all');
@@ -82,7 +82,7 @@ t.test('a wrong current password: 401, and everything stays', async (t) => {
   t.ok(await alive(tokens));
 });
 
-t.test('a new password that is not allowed: 422, and everything stays', async (t) => {
+t.test('a new password that is not allowed is 422 and changes nothing', async (t) => {
   const { subject, username } = await service.register('a-name-of-fifteen');
   const tokens = await mint(subject);
   for (const [password, reason] of [
@@ -97,7 +97,7 @@ t.test('a new password that is not allowed: 422, and everything stays', async (t
   t.ok(await alive(tokens));
 });
 
-t.test('a password that changed elsewhere meanwhile: 401, and that change stands', async (t) => {
+t.test('a change is 401 if the password was changed elsewhere meanwhile, and that change stays', async (t) => {
   const { subject } = await service.register();
   const tokens = await mint(subject);
   const key = keys.user(subject);
@@ -111,7 +111,7 @@ t.test('a password that changed elsewhere meanwhile: 401, and that change stands
   t.ok(await alive(tokens), 'nothing ended');
 });
 
-t.test('of two changes at once, one succeeds, and one session is left', async (t) => {
+t.test('one of two concurrent password changes succeeds, and one session is left', async (t) => {
   const { subject, username } = await service.register();
   const [one, other] = [await mint(subject), await mint(subject)];
   const replies = await Promise.all([
@@ -124,12 +124,12 @@ t.test('of two changes at once, one succeeds, and one session is left', async (t
   t.equal((await post('/auth/login', { username, password: `${NEW} ${winner}` })).statusCode, 200);
 });
 
-t.test('somebody without a password here cannot change one', async (t) => {
+t.test('a user without a password cannot change it', async (t) => {
   const tokens = await mint('subject-of-another-app');
   t.equal((await change(bearer(tokens))).statusCode, 401);
   t.ok(await alive(tokens));
 });
 
-t.test('it needs a session', async (t) => {
+t.test('a password change needs a session', async (t) => {
   t.equal((await change({})).json().code, 'authentication_required');
 });

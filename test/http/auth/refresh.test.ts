@@ -24,7 +24,7 @@ const { post, get, client, keys, mint, age, store } = service;
 const refresh = (token: string, headers?: Record<string, string>) =>
   post('/auth/refresh', { refresh_token: token }, headers);
 
-t.test('a refresh answers with the next pair, in the body for a token in the body', async (t) => {
+t.test('a refresh token in the body is exchanged for the next pair in the body', async (t) => {
   const { pair, principal } = await mint();
   const reply = await refresh(pair.refresh.token);
   t.equal(reply.statusCode, 200);
@@ -38,7 +38,7 @@ t.test('a refresh answers with the next pair, in the body for a token in the bod
   t.equal((await get('/auth/session', { authorization: `Bearer ${body.access_token}` })).statusCode, 200);
 });
 
-t.test('and in cookies for a token in a cookie, its body without a token', async (t) => {
+t.test('a refresh token in a cookie is exchanged for cookies, without a token in the body', async (t) => {
   const tokens = await mint();
   const reply = await post('/auth/refresh', undefined, browser(tokens));
   t.equal(reply.statusCode, 200);
@@ -52,7 +52,7 @@ t.test('and in cookies for a token in a cookie, its body without a token', async
   t.same(others, []);
 });
 
-t.test('unchanged sets the access cookie alone', async (t) => {
+t.test('a refresh whose outcome is unchanged sets only the access cookie', async (t) => {
   const jar = new CookieJar();
   jar.keep(await post('/auth/refresh', undefined, browser(await mint())));
   const again = await post('/auth/refresh', undefined, jar.headers('/auth/refresh'));
@@ -69,14 +69,14 @@ t.test('unchanged sets the access cookie alone', async (t) => {
   );
 });
 
-t.test('whoever repeats a refresh gets the same pair again', async (t) => {
+t.test('a repeated refresh returns the same pair', async (t) => {
   const { pair } = await mint();
   const replies = await Promise.all(Array.from({ length: 20 }, () => refresh(pair.refresh.token)));
   const bodies = new Set(replies.map((reply) => `${reply.json().access_token} ${reply.json().refresh_token}`));
   t.equal(bodies.size, 1);
 });
 
-t.test('requests in flight with the access token before it still pass, for the grace period', async (t) => {
+t.test('the previous access token stays valid for the grace period', async (t) => {
   const tokens = await mint();
   await refresh(tokens.pair.refresh.token);
   t.equal((await get('/auth/session', bearer(tokens))).statusCode, 200);
@@ -84,7 +84,7 @@ t.test('requests in flight with the access token before it still pass, for the g
   t.ok((await client.pttl(keys.access(partition, digest))) <= GRACE);
 });
 
-t.test('403 reauthentication_required, with the reason', async (t) => {
+t.test('a refused refresh is 403 reauthentication_required with a reason', async (t) => {
   const shows = async (t: Test, reason: string, request: ReturnType<typeof refresh>) => {
     const reply = await request;
     t.equal(reply.statusCode, 403, reason);
@@ -93,13 +93,13 @@ t.test('403 reauthentication_required, with the reason', async (t) => {
     t.notMatch(reply.body, /lk[ar]_/);
   };
 
-  t.test('missing, of a request without a refresh token', async (t) => {
+  t.test('the reason is missing without a refresh token', async (t) => {
     await shows(t, 'missing', post('/auth/refresh'));
     await shows(t, 'missing', post('/auth/refresh', {}));
     await shows(t, 'missing', post('/auth/refresh', undefined, browser(await mint(), 'access')));
   });
 
-  t.test('invalid, of one that is not ours: Redis is not asked and nothing ends', async (t) => {
+  t.test('the reason is invalid for a forged refresh token: Redis is not asked and no session ends', async (t) => {
     const { pair } = await mint();
     const { token, partition } = pair.refresh;
     const foreign = new TokenKeys(['another secret, of thirty-two or more']).mint(partition).refresh.token;
@@ -127,7 +127,7 @@ t.test('403 reauthentication_required, with the reason', async (t) => {
     t.equal((await refresh(token)).statusCode, 200);
   });
 
-  t.test('unknown, of a session that nobody remembers', async (t) => {
+  t.test('the reason is unknown for a session that no record is left of', async (t) => {
     await shows(
       t,
       'unknown',
@@ -135,7 +135,7 @@ t.test('403 reauthentication_required, with the reason', async (t) => {
     );
   });
 
-  t.test('or why the session ended', async (t) => {
+  t.test('the reason is why the session ended', async (t) => {
     for (const reason of [
       'logged_out',
       'logged_out_elsewhere',
@@ -151,7 +151,7 @@ t.test('403 reauthentication_required, with the reason', async (t) => {
     }
   });
 
-  t.test('reused, of a token whose successor has been in use for longer than the grace period', async (t) => {
+  t.test('the reason is reused if the successor of the token was used longer ago than the grace period', async (t) => {
     const first = await mint();
     const { pair, principal } = first;
     const second = (await refresh(pair.refresh.token)).json();
@@ -168,7 +168,7 @@ t.test('403 reauthentication_required, with the reason', async (t) => {
   });
 });
 
-t.test('a response that never arrived can be asked for again, long after the grace period', async (t) => {
+t.test('a lost refresh response can be requested again long after the grace period', async (t) => {
   const first = await mint();
   const lost = (await refresh(first.pair.refresh.token)).json();
   await age(first, 20 * 3_600_000);
@@ -176,7 +176,7 @@ t.test('a response that never arrived can be asked for again, long after the gra
   t.match(again.json(), { access_token: lost.access_token, refresh_token: lost.refresh_token });
 });
 
-t.test('a refresh token expires, and no rotation goes beyond the absolute lifetime', async (t) => {
+t.test('a refresh token expires, and no rotation extends the absolute lifetime', async (t) => {
   const lifetimes = {
     accessLifetimeMs: 400,
     refreshLifetimeMs: 500,
@@ -207,7 +207,7 @@ t.test('a refresh token expires, and no rotation goes beyond the absolute lifeti
   t.same(await client.keys(`${hasty.config.redisPrefix}*`), [], 'nothing is left');
 });
 
-t.test('events', async (t) => {
+t.test('refreshes are reported as events', async (t) => {
   const events: AuthEvent[] = [];
   const app = Fastify();
   t.teardown(() => app.close());

@@ -7,7 +7,7 @@ t.teardown(() => service.close());
 const { post, client, keys } = service;
 const register = (username: string, password = PASSWORD) => post('/auth/register', { username, password });
 
-t.test('a user registers, and can log in', async (t) => {
+t.test('a registered user can log in', async (t) => {
   const reply = await register('  Ada.Lovelace ');
   t.equal(reply.statusCode, 201);
   t.match(reply.json(), { username: 'ada.lovelace', subject: /^[\w-]{22}$/ });
@@ -18,7 +18,7 @@ t.test('a user registers, and can log in', async (t) => {
   t.match(await client.hget(keys.user(reply.json().subject), 'password'), /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
 });
 
-t.test('a name that is taken, however it is written: 409', async (t) => {
+t.test('a taken username is 409, regardless of case', async (t) => {
   await register('grace');
   for (const name of ['grace', 'GRACE', ' grace', 'ｇｒａｃｅ']) {
     const reply = await register(name);
@@ -27,7 +27,7 @@ t.test('a name that is taken, however it is written: 409', async (t) => {
   }
 });
 
-t.test('a name registers once even when many requests race for it', async (t) => {
+t.test('concurrent registrations of one username succeed once', async (t) => {
   const replies = await Promise.all(Array.from({ length: 12 }, () => register('raced-for')));
   t.same(replies.map(({ statusCode }) => statusCode).sort(), [201, ...Array<number>(11).fill(409)]);
   const winner = replies.find(({ statusCode }) => statusCode === 201)!.json();
@@ -37,7 +37,7 @@ t.test('a name registers once even when many requests race for it', async (t) =>
   t.equal(names.filter((name) => name === 'raced-for').length, 1, 'and no record of another is left');
 });
 
-t.test('a password that is not allowed: 422 with the reason', async (t) => {
+t.test('a password that is not allowed is 422 with the reason', async (t) => {
   const refused = {
     too_short: 'fourteen chars',
     too_long: 'long '.repeat(205),
@@ -53,7 +53,7 @@ t.test('a password that is not allowed: 422 with the reason', async (t) => {
   }
 });
 
-t.test('a name that nobody can have: 400', async (t) => {
+t.test('an invalid username is 400', async (t) => {
   for (const name of ['', ' ', 'two words', 'zero\u200bwidth', 'x'.repeat(255), '\u0301']) {
     const reply = await register(name);
     t.equal(reply.statusCode, 400);
@@ -61,7 +61,7 @@ t.test('a name that nobody can have: 400', async (t) => {
   }
 });
 
-t.test('a closed registration: 403, whatever is sent', async (t) => {
+t.test('a closed registration is 403, whatever is sent', async (t) => {
   const closed = await startService({ registration: 'closed' }, { redis: service.redis });
   t.teardown(() => closed.close());
   for (const username of ['ada.lovelace', 'nobody-yet', 'two words']) {
@@ -72,7 +72,7 @@ t.test('a closed registration: 403, whatever is sent', async (t) => {
   t.same(await keysUnder(client, closed.config.redisPrefix), []);
 });
 
-t.test('the minimum length is a setting', async (t) => {
+t.test('the minimum length of a password is configurable', async (t) => {
   const lenient = await startService({ passwordMinLength: 8 }, { redis: service.redis });
   t.teardown(() => lenient.close());
   t.equal((await lenient.post('/auth/register', { username: 'x', password: 'xk7 qq9z' })).statusCode, 201);

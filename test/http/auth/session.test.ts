@@ -11,7 +11,7 @@ const patient = await startService({}, { redis: service.redis });
 t.teardown(() => patient.close());
 const { get, client, keys } = patient;
 
-t.test('the session, by either transport', async (t) => {
+t.test('the session is returned for either transport', async (t) => {
   const tokens = await patient.mint('a subject: any', {
     identity: { subject: 'a subject: any', methods: ['hwk', 'mfa'] },
   });
@@ -34,7 +34,7 @@ t.test('the session, by either transport', async (t) => {
   }
 });
 
-t.test('what an application put into a session comes out again', async (t) => {
+t.test('the session includes the data of the application', async (t) => {
   const data = { role: 'admin', nested: { list: [1, 'two', null] } };
   const identity = { subject: 's', username: 'ada', methods: [], client: 'app', scope: 'read write', data };
   const tokens = await patient.mint('s', { identity });
@@ -46,14 +46,14 @@ t.test('what an application put into a session comes out again', async (t) => {
   });
 });
 
-t.test('an Authorization of another scheme is none of ours', async (t) => {
+t.test('an Authorization header of another scheme is ignored', async (t) => {
   const tokens = await patient.mint();
   const both = { ...browser(tokens), authorization: 'Basic YWRhOnNlY3JldA==' };
   t.equal((await get('/auth/session', both)).statusCode, 200);
   t.equal((await get('/auth/session', { authorization: 'Bearer-like x' })).json().code, 'authentication_required');
 });
 
-t.test('without an access token: 401 with a challenge', async (t) => {
+t.test('a request without an access token is 401 with a challenge', async (t) => {
   const tokens = await patient.mint();
   for (const headers of [{}, browser(tokens, 'refresh'), { cookie: `x${ACCESS_COOKIE}=1; other` }]) {
     const reply = await get('/auth/session', headers);
@@ -64,7 +64,7 @@ t.test('without an access token: 401 with a challenge', async (t) => {
   }
 });
 
-t.test('with one that is of no use: 401 that says so, and no cookie is taken away', async (t) => {
+t.test('an invalid access token is 401 invalid_token, and no cookie is cleared', async (t) => {
   const { pair } = await patient.mint();
   const stranger = await service.mint();
   const flipped = pair.access.token.replace(/.$/, (last) => (last === 'A' ? 'B' : 'A'));
@@ -93,13 +93,13 @@ t.test('an access token expires', async (t) => {
   );
 });
 
-t.test('a revoked one is dead at once', async (t) => {
+t.test('a revoked access token is refused at once', async (t) => {
   const tokens = await patient.mint();
   await patient.store.revoke(tokens.principal.subject, tokens.pair.refresh.sessionId, 'revoked');
   t.equal((await get('/auth/session', bearer(tokens))).statusCode, 401);
 });
 
-t.test('a token that is shown in two ways, or a cookie twice, is 400', async (t) => {
+t.test('a token in two places, or a cookie that appears twice, is 400', async (t) => {
   const tokens = await patient.mint();
   const { access, refresh } = tokens.pair;
   const twice = `${ACCESS_COOKIE}=${access.token}; ${ACCESS_COOKIE}=${access.token}`;
@@ -124,7 +124,7 @@ t.test('a token that is shown in two ways, or a cookie twice, is 400', async (t)
   t.ok(await client.exists(keys.session(refresh.partition, refresh.sessionId)), 'and nothing has happened');
 });
 
-t.test('a Bearer header that holds no token, or several, is 400', async (t) => {
+t.test('a Bearer header without exactly one token is 400', async (t) => {
   const { pair } = await patient.mint();
   for (const authorization of [
     'Bearer',
@@ -139,7 +139,7 @@ t.test('a Bearer header that holds no token, or several, is 400', async (t) => {
   }
 });
 
-t.test('two Authorization headers are not one', async (t) => {
+t.test('two Authorization headers are refused', async (t) => {
   const { authorization } = bearer(await patient.mint());
   const headers = ['host', 'localhost', 'authorization', authorization, 'authorization', 'Bearer another'];
   const asked = request(`${patient.url}/auth/session`, { headers }).end();

@@ -11,7 +11,7 @@ const end = (id: string, headers: Record<string, string>) =>
 const alive = async (tokens: Awaited<ReturnType<typeof mint>>) =>
   (await get('/auth/session', bearer(tokens))).statusCode === 200;
 
-t.test('my devices, the one that asks marked', async (t) => {
+t.test('the sessions of the user are listed, the requesting one marked', async (t) => {
   const phone = await mint('me', {
     origin: { device: 'Safari 19 · iOS', address: '2001:db8::1' },
     authenticatedAt: 1_700_000_000_999,
@@ -47,7 +47,7 @@ t.test('my devices, the one that asks marked', async (t) => {
   ]);
 });
 
-t.test('one of mine ends, and says why when it comes back', async (t) => {
+t.test('a session that its user ends tells why when it refreshes', async (t) => {
   const phone = await mint();
   const laptop = await mint(phone.principal.subject);
   const reply = await end(phone.principal.sessionId, browser(laptop));
@@ -63,7 +63,7 @@ t.test('one of mine ends, and says why when it comes back', async (t) => {
   t.equal((await end(phone.principal.sessionId, browser(laptop))).statusCode, 404, 'and ends once');
 });
 
-t.test('the one that asks ends like in a logout', async (t) => {
+t.test('ending the requesting session works like a logout', async (t) => {
   const tokens = await mint();
   const reply = await end(tokens.principal.sessionId, browser(tokens));
   t.equal(reply.statusCode, 204);
@@ -74,7 +74,7 @@ t.test('the one that asks ends like in a logout', async (t) => {
   t.equal((await post('/auth/refresh', { refresh_token: tokens.pair.refresh.token })).json().reason, 'logged_out');
 });
 
-t.test('somebody else’s is not found, and goes on', async (t) => {
+t.test('the session of another user is not found and goes on', async (t) => {
   const mine = await mint();
   const theirs = await mint();
   const reply = await end(theirs.principal.sessionId, bearer(mine));
@@ -83,7 +83,7 @@ t.test('somebody else’s is not found, and goes on', async (t) => {
   t.ok(await alive(theirs));
 });
 
-t.test('not even of a subject in the same partition, whose keys share the name’s beginning', async (t) => {
+t.test('the session of another user in the same partition is not found either', async (t) => {
   const mine = await mint('subject-0');
   const partition = partitionOf('subject-0');
   let neighbour = '';
@@ -96,7 +96,7 @@ t.test('not even of a subject in the same partition, whose keys share the name�
   t.equal((await get('/auth/sessions', bearer(mine))).json().sessions.length, 1);
 });
 
-t.test('an id that is none', async (t) => {
+t.test('an invalid session id is refused', async (t) => {
   const tokens = await mint();
   for (const id of ['x', '*', '{0000}:session:x', '../session', '\u0000', 'é'])
     t.equal((await end(id, bearer(tokens))).statusCode, 404, id);
@@ -106,7 +106,7 @@ t.test('an id that is none', async (t) => {
   t.ok(await alive(tokens));
 });
 
-t.test('both need a session', async (t) => {
+t.test('listing and ending sessions need a session', async (t) => {
   t.equal((await get('/auth/sessions')).statusCode, 401);
   t.equal((await end('x', {})).statusCode, 401);
 });

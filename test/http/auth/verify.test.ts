@@ -6,7 +6,7 @@ const service = await startService();
 t.teardown(() => service.close());
 const { get, inject, mint, client } = service;
 
-t.test('tells a proxy who it is, in headers', async (t) => {
+t.test('verify tells a proxy the subject and the session in headers', async (t) => {
   const tokens = await mint('someone@example.com / ü\r\nx: y');
   for (const method of ['GET', 'HEAD'] as const) {
     const reply = await inject({ method, url: '/auth/verify', headers: browser(tokens) });
@@ -18,7 +18,7 @@ t.test('tells a proxy who it is, in headers', async (t) => {
   t.equal((await get('/auth/verify', bearer(tokens))).statusCode, 200);
 });
 
-t.test('401 without a session, and nothing about anyone', async (t) => {
+t.test('verify without a session is 401 and names nobody', async (t) => {
   for (const headers of [{}, { authorization: 'Bearer lka_x' }, { 'x-latchkey-subject': 'somebody' }]) {
     const reply = await get('/auth/verify', headers);
     t.equal(reply.statusCode, 401);
@@ -27,7 +27,7 @@ t.test('401 without a session, and nothing about anyone', async (t) => {
   }
 });
 
-t.test('what the original request was does not matter: a proxy asks about foreign ones too', async (t) => {
+t.test('verify ignores the origin of the request: a proxy asks about cross-site requests too', async (t) => {
   const tokens = await mint();
   const foreign = {
     ...browser(tokens),
@@ -38,7 +38,7 @@ t.test('what the original request was does not matter: a proxy asks about foreig
   t.equal((await get('/auth/verify', foreign)).statusCode, 200);
 });
 
-t.test('it never rotates and never writes', async (t) => {
+t.test('verify never rotates tokens and never writes cookies', async (t) => {
   const tokens = await mint();
   const dump = async () =>
     Promise.all(
@@ -56,7 +56,7 @@ const NAVIGATION = {
 };
 
 t.test(
-  'a page that is asked for without a session: a redirect to where the browser can go on, and back to the page',
+  'verify redirects the request for a page without a session to continue, with the way back to the page',
   async (t) => {
     const expired = await mint();
     await client.del(service.keys.access(expired.pair.access.partition, expired.pair.access.digest));
@@ -70,7 +70,7 @@ t.test(
   },
 );
 
-t.test('401 for an API, a form, a script, and where the proxy does not say what is asked for', async (t) => {
+t.test('verify is 401 for an API, a form, a script, and a proxy that does not name the request', async (t) => {
   const { accept, 'x-forwarded-method': method, 'x-forwarded-uri': uri } = NAVIGATION;
   const others = [
     { ...NAVIGATION, accept: 'application/json' },
@@ -88,13 +88,13 @@ t.test('401 for an API, a form, a script, and where the proxy does not say what 
   }
 });
 
-t.test('other failures are no redirect', async (t) => {
+t.test('verify redirects for no other failure', async (t) => {
   const { pair } = await mint();
   const twice = `${ACCESS_COOKIE}=${pair.access.token}; ${ACCESS_COOKIE}=${pair.access.token}`;
   t.equal((await get('/auth/verify', { ...NAVIGATION, cookie: twice })).statusCode, 400);
 });
 
-t.test('the way back never leads to another site', async (t) => {
+t.test('the way back in a redirect of verify never leads to another site', async (t) => {
   for (const uri of [
     '//evil.example/',
     '/\\evil.example',

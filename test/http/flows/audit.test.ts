@@ -23,7 +23,7 @@ async function reports(t: Test, act: () => Promise<unknown>, ...expected: AuthEv
   t.strictSame(told(), expected);
 }
 
-t.test('a registration, and why it is refused', async (t) => {
+t.test('a registration and its refusals are reported', async (t) => {
   told();
   const { subject } = await register('ada');
   t.strictSame(told(), [{ event: 'register', outcome: 'success', subject, address }]);
@@ -42,7 +42,7 @@ t.test('a registration, and why it is refused', async (t) => {
   });
 });
 
-t.test('a login, and whose it was that failed', async (t) => {
+t.test('a login is reported, and a failed one with the subject of its username', async (t) => {
   const { subject, username } = await register();
   told();
   const reply = await login(username, PASSWORD);
@@ -84,7 +84,7 @@ t.test('a login, and whose it was that failed', async (t) => {
   });
 });
 
-t.test('a refresh, and a refresh token of no use', async (t) => {
+t.test('a refresh and a refused refresh are reported', async (t) => {
   const tokens = await mint();
   const { subject, sessionId } = tokens.principal;
   const refresh = () => post('/auth/refresh', { refresh_token: tokens.pair.refresh.token });
@@ -95,7 +95,7 @@ t.test('a refresh, and a refresh token of no use', async (t) => {
   await reports(t, () => post('/auth/refresh', { refresh_token: 'lkr_x' }));
 });
 
-t.test('a logout, by its scope', async (t) => {
+t.test('a logout is reported with its scope', async (t) => {
   for (const scope of ['others', 'session', 'all']) {
     const tokens = await mint();
     const { subject, sessionId } = tokens.principal;
@@ -122,7 +122,7 @@ t.test('a logout, by its scope', async (t) => {
   });
 });
 
-t.test('the end of one session, and a login that is too old for it', async (t) => {
+t.test('ending one session is reported, and so is a refusal because of too old a login', async (t) => {
   const [own, other] = [await mint('grace'), await mint('grace')];
   const end = (tokens: IssuedTokens, by: IssuedTokens) =>
     inject({ method: 'DELETE', url: `/auth/sessions/${idOf(tokens)}`, headers: bearer(by) });
@@ -154,7 +154,7 @@ t.test('the end of one session, and a login that is too old for it', async (t) =
   });
 });
 
-t.test('a password that is changed, and guesses at it, which count for the account', async (t) => {
+t.test('a password change is reported, and so are wrong guesses, which count for the account', async (t) => {
   const { subject, username } = await register();
   const tokens = await mint(subject);
   const sessionId = idOf(tokens);
@@ -183,7 +183,7 @@ t.test('a password that is changed, and guesses at it, which count for the accou
   t.equal((await login(username, NEW_PASSWORD)).statusCode, 429, 'the guess at the password form was one of the two');
 });
 
-t.test('a session that a login takes the place of', async (t) => {
+t.test('a session that a login replaces is reported as superseded', async (t) => {
   const { subject, username } = await register();
   const first = await mint(subject);
   told();
@@ -194,7 +194,7 @@ t.test('a session that a login takes the place of', async (t) => {
   ]);
 });
 
-t.test('a session that makes room for another', async (t) => {
+t.test('a session over the limit of its user is reported as evicted', async (t) => {
   const crowded = await startService({ sessionsPerUser: 1 }, { onEvent: (event) => events.push(event) });
   t.teardown(() => crowded.close());
   const { subject, username } = await crowded.register();
@@ -207,7 +207,7 @@ t.test('a session that makes room for another', async (t) => {
   ]);
 });
 
-t.test('an event is typed by what happened and its outcome, and tells what is known of it', async (t) => {
+t.test('a webhook event has a type of event and outcome, and carries the other fields', async (t) => {
   const address = '192.0.2.1';
   t.strictSame(
     toWebhookEvent({ event: 'logout', outcome: 'success', reason: 'all', subject: 'ada', sessionId: 's', address }),
@@ -222,7 +222,7 @@ t.test('an event is typed by what happened and its outcome, and tells what is kn
   });
 });
 
-t.test('what a flood is refused with is not told', async (t) => {
+t.test('refusals that a flood causes are not sent to webhooks', async (t) => {
   const address = '192.0.2.1';
   for (const reason of ['too_many_requests', 'unavailable']) {
     t.equal(toWebhookEvent({ event: 'login', outcome: 'failure', reason, address }), undefined);

@@ -3,7 +3,7 @@ import Fastify from 'fastify';
 import t from 'tap';
 import { disconnectSignal } from '../../../src/http/kit/abort-signal.js';
 
-t.test('it is aborted when the client goes away before its answer, and not when it has it', async (t) => {
+t.test('the signal aborts when the client disconnects before it has its reply, and not afterwards', async (t) => {
   const app = Fastify({ forceCloseConnections: true });
   t.teardown(() => app.close());
   const signals: AbortSignal[] = [];

@@ -6,7 +6,7 @@ import { cpuMs } from '../../support/cpu.js';
 const deviceOf = (agent?: string) =>
   requestSource({ ip: '192.0.2.1', headers: { 'user-agent': agent } } as FastifyRequest).device;
 
-t.test('a label for people', async (t) => {
+t.test('a User-Agent becomes a short label for people', async (t) => {
   const labels = {
     'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0': 'Firefox 140 · Linux',
     'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Safari/537.36':
@@ -23,7 +23,7 @@ t.test('a label for people', async (t) => {
   t.equal(deviceOf(undefined), 'unknown');
 });
 
-t.test('it is short, and takes no time, whatever is sent', async (t) => {
+t.test('the label is short and quick to compute, whatever User-Agent is sent', async (t) => {
   for (const agent of [
     'x'.repeat(10_000),
     'Firefox/'.repeat(5_000),

@@ -31,7 +31,7 @@ t.test('malformed JSON is 400 on every route that reads a body', async (t) => {
   }
 });
 
-t.test('what is no object, or of the wrong types, is 400 and says which field', async (t) => {
+t.test('a body that is no object or has a field of the wrong type is 400 and names the field', async (t) => {
   for (const url of posting) {
     for (const payload of ['null', '[]', '"text"', '1', 'true']) {
       const reply = await post(url, payload, { ...JSON_TYPE, ...session });
@@ -64,11 +64,11 @@ t.test('what is no object, or of the wrong types, is 400 and says which field', 
   }
 });
 
-t.test('nothing is converted, and a number is no string', async (t) => {
+t.test('a number is refused where a string is expected: nothing is converted', async (t) => {
   isProblem(t, await post('/auth/login', { username: 12345, password: PASSWORD }), 400, 'invalid_request');
 });
 
-t.test('unknown properties are refused, and their names, which could be anything, are not repeated', async (t) => {
+t.test('unknown properties are refused, and their names are not echoed', async (t) => {
   for (const [url, body] of [
     ['/auth/register', { username: 'x', password: PASSWORD }],
     ['/auth/login', { username: 'x', password: PASSWORD }],
@@ -83,7 +83,7 @@ t.test('unknown properties are refused, and their names, which could be anything
   }
 });
 
-t.test('each refusal says in words what is wrong, and of the query too', async (t) => {
+t.test('each refusal of a body, query or cookie says what is wrong', async (t) => {
   const details = async (url: string, payload: object) => (await post(url, payload)).json<{ detail: string }>().detail;
   t.match(
     await details('/auth/register', { username: 'a b', password: PASSWORD }),
@@ -120,7 +120,7 @@ t.test('prototype poisoning is 400', async (t) => {
   t.equal(({} as { scope?: string }).scope, undefined);
 });
 
-t.test('10 MB are 413', async (t) => {
+t.test('a body of 10 MB is 413', async (t) => {
   const payload = JSON.stringify({ username: 'x', password: 'x'.repeat(10 * 1024 * 1024) });
   for (const url of posting)
     isProblem(t, await post(url, payload, { ...JSON_TYPE, ...session }), 413, 'payload_too_large');
@@ -139,7 +139,7 @@ t.test('10 MB are 413', async (t) => {
   );
 });
 
-t.test('another content type is 415', async (t) => {
+t.test('a content type other than JSON is 415', async (t) => {
   for (const url of posting) {
     for (const type of [
       'text/plain',
@@ -159,7 +159,7 @@ t.test('another content type is 415', async (t) => {
   );
 });
 
-t.test('no body at all is 400, and an empty object where everything is optional', async (t) => {
+t.test('a missing body is 400, or an empty object if every field is optional', async (t) => {
   for (const url of ['/auth/register', '/auth/login', '/auth/password']) {
     isProblem(t, await post(url, undefined, session), 400, 'invalid_request');
     isProblem(t, await post(url, '', { ...JSON_TYPE, ...session }), 400, 'invalid_request');
@@ -168,7 +168,7 @@ t.test('no body at all is 400, and an empty object where everything is optional'
   t.equal((await post('/auth/logout', undefined, bearer(await mint()))).statusCode, 204);
 });
 
-t.test('what is not there is 404, whatever the method', async (t) => {
+t.test('an unknown path or method is 404', async (t) => {
   for (const [method, url] of [
     ['GET', '/'],
     ['GET', '/auth'],
@@ -191,7 +191,7 @@ t.test('what is not there is 404, whatever the method', async (t) => {
   }
 });
 
-t.test('HEAD answers as GET does, without the body', async (t) => {
+t.test('HEAD replies like GET, without the body', async (t) => {
   for (const url of ['/auth/session', '/auth/sessions', '/auth/verify']) {
     const head = await inject({ method: 'HEAD', url, headers: session });
     t.equal(head.statusCode, 200);
@@ -200,7 +200,7 @@ t.test('HEAD answers as GET does, without the body', async (t) => {
   }
 });
 
-t.test('a path that cannot be decoded, or a parameter longer than any of ours, is a problem too', async (t) => {
+t.test('a path that cannot be decoded, or has too long a parameter, gets a problem', async (t) => {
   const bad = await get('/auth/%zz-secret');
   isProblem(t, bad, 400, 'invalid_request');
   t.notMatch(bad.body, 'secret');
@@ -212,7 +212,7 @@ t.test('a path that cannot be decoded, or a parameter longer than any of ours, i
   );
 });
 
-t.test('nothing is ever stored by a cache', async (t) => {
+t.test('no reply may be stored by a cache', async (t) => {
   const { username } = await service.register();
   const replies = [
     await post('/auth/register', { username: 'cached', password: PASSWORD }),
@@ -239,7 +239,7 @@ t.test('nothing is ever stored by a cache', async (t) => {
   for (const reply of replies) t.equal(reply.headers['cache-control'], 'no-store');
 });
 
-t.test('a fault of ours is 500 and tells nothing', async (t) => {
+t.test('an unexpected error is 500 and reveals nothing', async (t) => {
   const { subject, username } = await service.register();
   await client.hset(keys.user(subject), 'password', 'not a hash');
   const reply = await post('/auth/login', { username, password: PASSWORD });
@@ -256,7 +256,7 @@ t.test('a fault of ours is 500 and tells nothing', async (t) => {
   isProblem(t, await post('/auth/refresh', { refresh_token: tokens.pair.refresh.token }), 500, 'internal_error');
 });
 
-t.test('what is no HTTP is answered in HTTP, and not repeated', async (t) => {
+t.test('bytes that are not HTTP get an HTTP reply that does not echo them', async (t) => {
   const { hostname, port } = new URL(service.url);
   const say = async (words: string) => {
     const socket = connect(Number(port), hostname);
@@ -295,11 +295,11 @@ t.test('a client that goes away while its password is verified is nobody’s los
   for (const reply of await Promise.all(busy)) t.equal(reply.statusCode, 200);
 });
 
-t.test('a cookie with nothing in it is no way in', async (t) => {
+t.test('an empty access cookie is an invalid token', async (t) => {
   isProblem(t, await get('/auth/session', { cookie: `${ACCESS_COOKIE}=` }), 401, 'invalid_token');
 });
 
-t.test('to a connection that is gone, nothing is said', async (t) => {
+t.test('nothing is written to a connection that is closed', async (t) => {
   const gone = new Socket().destroy();
   clientErrorHandler(new Error('Parse Error'), gone);
   t.equal(gone.bytesWritten, 0);

@@ -38,7 +38,7 @@ async function answered(thrown: unknown) {
   };
 }
 
-t.test('a fault is logged with its request and its stack', async (t) => {
+t.test('an unexpected error is logged with its request id and its stack', async (t) => {
   const { statusCode, body, logged } = await answered(new Error('of ours'));
   t.equal(statusCode, 500);
   t.strictSame(body, {
@@ -53,19 +53,19 @@ t.test('a fault is logged with its request and its stack', async (t) => {
   ]);
 });
 
-t.test('a flood that is turned away costs no stack', async (t) => {
+t.test('a request refused in a flood is logged without a stack', async (t) => {
   const { statusCode, headers, logged } = await answered(new BusyError());
   t.equal(statusCode, 503);
   t.equal(headers['retry-after'], '2');
   t.strictSame(logged, [{ level: 40, msg: 'Too many passwords are being checked', reqId: 'req-7', stack: undefined }]);
 });
 
-t.test('what the client did wrong is not logged', async (t) => {
+t.test('the errors of a client are not logged', async (t) => {
   t.same((await answered(new Problem('not_found'))).logged, []);
   t.same((await answered(Object.assign(new Error('limited'), { statusCode: 429 }))).logged, []);
 });
 
-t.test("a host's own limit and maintenance keep their meaning", async (t) => {
+t.test("the 429 and 503 of a host's own hooks keep their meaning", async (t) => {
   const limited = await answered(Object.assign(new Error('limited'), { statusCode: 429 }));
   t.match(limited, { statusCode: 429, body: { code: 'too_many_requests' } });
   const closed = await answered(Object.assign(new Error('closed'), { statusCode: 503 }));

@@ -5,7 +5,7 @@ import { Problem } from '../../../src/http/kit/problem.js';
 import { OAuthError, oauthErrorHandler } from '../../../src/http/kit/oauth-error.js';
 import { CONFIDENTIAL, startAuthorizationServer } from '../oauth/fixture.js';
 
-t.test('without Redis: 503, and never that a token is inactive', async (t) => {
+t.test('without Redis, OAuth endpoints reply 503 and never that a token is inactive', async (t) => {
   const { send, issue, redis } = await startAuthorizationServer(t, { redisTimeoutMs: 200 });
   const { access, refresh } = (await issue()).pair;
   redis.pause();
@@ -25,7 +25,7 @@ t.test('without Redis: 503, and never that a token is inactive', async (t) => {
   }
 });
 
-t.test('a fault of ours says nothing about itself, except in the log', async (t) => {
+t.test('an unexpected error of an OAuth endpoint reveals nothing except in the log', async (t) => {
   const logged: { level: number; msg: string; err: { message: string } }[] = [];
   const app = Fastify({
     logger: { level: 'warn', stream: { write: (line: string) => void logged.push(JSON.parse(line)) } },

@@ -3,7 +3,7 @@ import t from 'tap';
 import { assertNeedsDeclared } from '../../../src/http/kit/route.js';
 import { ACCESS_COOKIE, startService } from '../../support/service.js';
 
-t.test('an app with a route that does not say what it needs does not start', async (t) => {
+t.test('an app does not start if a route does not declare what it needs', async (t) => {
   const app = Fastify();
   t.teardown(() => app.close());
   app.addHook('onRoute', assertNeedsDeclared);
@@ -14,7 +14,7 @@ t.test('an app with a route that does not say what it needs does not start', asy
   app.get('/open', { config: { needs: 'nothing' } }, () => 'hello');
 });
 
-t.test('what needs a session is not answered without one', async (t) => {
+t.test('routes that need a session refuse requests without one', async (t) => {
   const { inject, close } = await startService();
   t.teardown(close);
   for (const [method, url] of [

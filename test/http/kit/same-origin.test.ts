@@ -43,7 +43,7 @@ function shouldBeRefused(
   return site === undefined ? foreignOrigin : !['same-origin', 'none'].includes(site);
 }
 
-t.test('a request of another site that would change something is refused, and no other', async (t) => {
+t.test('state-changing requests from other sites are refused, and no others', async (t) => {
   let count = { refused: 0, passed: 0 };
   const wrong: unknown[] = [];
   for (const [method, url] of requests)
@@ -66,7 +66,7 @@ t.test('a request of another site that would change something is refused, and no
   t.ok(count.refused > 300 && count.passed > 300, JSON.stringify(count));
 });
 
-t.test('a refusal says so, and changes nothing', async (t) => {
+t.test('a refused cross-site request says why and changes nothing', async (t) => {
   const tokens = await mint();
   const { cookie } = browser(tokens);
   for (const path of ['/auth/refresh', '/auth/logout']) {
@@ -88,7 +88,7 @@ t.test('a forged login is refused although it carries no cookie', async (t) => {
   t.equal((await post('/auth/login', credentials)).statusCode, 200, 'curl logs in');
 });
 
-t.test('no other site may read an answer or send what needs leave', async (t) => {
+t.test('another site can neither read a reply nor pass a preflight', async (t) => {
   const headers = {
     origin: 'https://evil.example',
     'access-control-request-method': 'POST',
@@ -104,7 +104,7 @@ t.test('no other site may read an answer or send what needs leave', async (t) =>
     );
 });
 
-t.test('without a configured origin, the address listened on is ours', async (t) => {
+t.test('without a configured origin, the address listened on is the own origin', async (t) => {
   const local = await startService({}, { redis: service.redis });
   t.teardown(() => local.close());
   const { port } = new URL(local.url);

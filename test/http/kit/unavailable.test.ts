@@ -50,7 +50,7 @@ type Tap = { equal: typeof t.equal; match: typeof t.match; same: typeof t.same; 
 const recovers = () =>
   until('the service has its Redis again', async () => (await internal.inject('/readyz')).statusCode === 200);
 
-t.test('a Redis that does not answer: 503 within the deadline, on every route', async (t) => {
+t.test('every route replies 503 within the deadline while Redis does not answer', async (t) => {
   redis.pause();
   await allAreUnavailable(t, DEADLINE * 2);
   const nonsense = await inject({ method: 'GET', url: '/auth/session', headers: { authorization: 'Bearer nonsense' } });
@@ -61,7 +61,7 @@ t.test('a Redis that does not answer: 503 within the deadline, on every route', 
   await recovers();
 });
 
-t.test('a Redis that is gone: 503 at once, and everything is there again when it is', async (t) => {
+t.test('every route replies 503 at once while Redis is gone, and nothing is lost when it returns', async (t) => {
   const survivor = await service.mint(subject);
   await redis.kill();
   await allAreUnavailable(t, DEADLINE);
@@ -70,7 +70,7 @@ t.test('a Redis that is gone: 503 at once, and everything is there again when it
   t.equal((await inject({ method: 'GET', url: '/auth/session', headers: bearer(survivor) })).statusCode, 200);
 });
 
-t.test('a Redis that is full refuses logins, and lets people out', async (t) => {
+t.test('a full Redis refuses logins but still allows logouts', async (t) => {
   const { client } = service;
   const own = await service.mint(subject);
   await client.config('SET', 'maxmemory', 1);
@@ -82,7 +82,7 @@ t.test('a Redis that is full refuses logins, and lets people out', async (t) => 
   await client.config('SET', 'maxmemory', 0);
 });
 
-t.test('a confirmation that fails off the path of a response harms nobody', async (t) => {
+t.test('a confirmation that fails in the background does not affect the reply', async (t) => {
   const { client, keys } = service;
   const first = await service.mint(subject);
   const { access_token } = (

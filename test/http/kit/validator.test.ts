@@ -5,14 +5,14 @@ import { validatorCompiler } from '../../../src/http/kit/validator.js';
 const validator = (schema: Parameters<typeof validatorCompiler>[0]['schema']) =>
   validatorCompiler({ schema, method: 'POST', url: '/' }) as (value: unknown) => { value?: unknown; error?: unknown };
 
-t.test('what fits comes through as it is: nothing is filled in or taken away', async (t) => {
+t.test('a valid value passes unchanged: no defaults, no removals', async (t) => {
   const value = { a: 'x' };
   const result = validator(Type.Object({ a: Type.String(), b: Type.Optional(Type.String({ default: 'y' })) }))(value);
   t.equal(result.value, value);
   t.same(value, { a: 'x' });
 });
 
-t.test('what does not is told by its place, never by its value', async (t) => {
+t.test('an invalid value is reported by its path, never by its value', async (t) => {
   const Body = Type.Object(
     { a: Type.Object({ b: Type.Integer() }, { additionalProperties: false }) },
     { additionalProperties: false },
@@ -22,7 +22,7 @@ t.test('what does not is told by its place, never by its value', async (t) => {
   t.match(validator(Body)({ a: { b: 1 }, 's/e~c': 1 }).error, [{ instancePath: '', message: 'Unexpected property' }]);
 });
 
-t.test('a choice of words is told by its words, another choice as it is', async (t) => {
+t.test('a union of literals is described by its literals, any other union in the default words', async (t) => {
   const words = Type.Union([Type.Literal('one'), Type.Literal('two')]);
   t.match(validator(words)('three').error, [{ instancePath: '', message: 'Expected one of one, two' }]);
   const types = Type.Union([Type.Literal('one'), Type.Integer()]);
