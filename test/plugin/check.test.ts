@@ -8,7 +8,7 @@ t.teardown(() => server.stop());
 const redis = server.client();
 const identity = { subject: 'ada', methods: ['pwd'] };
 
-t.test('knows the tokens that another service issued, as long as they live', async (t) => {
+t.test('a checker authenticates tokens that another service issued, until they expire or are revoked', async (t) => {
   const app = await hostApp(t, redis, { redisPrefix: 'lk:' });
   const checker = createChecker({ redis });
   const { pair, principal } = await app.latchkey.issue({ identity, origin: ORIGIN });
@@ -20,14 +20,14 @@ t.test('knows the tokens that another service issued, as long as they live', asy
   t.equal(await redis.ping(), 'PONG', 'the client stays open');
 });
 
-t.test('looks under its own prefix', async (t) => {
+t.test('a checker reads keys under its configured prefix only', async (t) => {
   const app = await hostApp(t, redis, { redisPrefix: 'theirs:' });
   const { pair } = await app.latchkey.issue({ identity, origin: ORIGIN });
   t.equal(await createChecker({ redis }).authenticate(pair.access.token), undefined);
   t.match(await createChecker({ redis, redisPrefix: 'theirs:' }).authenticate(pair.access.token), { subject: 'ada' });
 });
 
-t.test('the lookups of one turn are one read', async (t) => {
+t.test('tokens checked in the same event-loop turn are read from Redis together', async (t) => {
   const app = await hostApp(t, redis, { redisPrefix: 'lk:' });
   const tokens = await Promise.all(Array.from({ length: 10 }, () => app.latchkey.issue({ identity, origin: ORIGIN })));
   const reads = async () => Number(/cmdstat_mget:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1] ?? 0);
@@ -37,30 +37,33 @@ t.test('the lookups of one turn are one read', async (t) => {
   t.equal(await reads(), before + 1);
 });
 
-t.test('an outage is an error of its own, and a confirmation that failed is told', async (t) => {
-  const app = await hostApp(t, redis, { redisPrefix: 'lk:' });
-  const { pair } = await app.latchkey.issue({ identity, origin: ORIGIN });
-  const own = server.client();
-  own.disconnect();
-  await t.rejects(createChecker({ redis: own }).authenticate(pair.access.token), UnavailableError);
-  t.ok(UnavailableError.prototype instanceof LatchkeyError);
+t.test(
+  'an outage rejects with UnavailableError, and a failed confirmation is reported in the background',
+  async (t) => {
+    const app = await hostApp(t, redis, { redisPrefix: 'lk:' });
+    const { pair } = await app.latchkey.issue({ identity, origin: ORIGIN });
+    const own = server.client();
+    own.disconnect();
+    await t.rejects(createChecker({ redis: own }).authenticate(pair.access.token), UnavailableError);
+    t.ok(UnavailableError.prototype instanceof LatchkeyError);
 
-  const refreshed = await app.inject({
-    method: 'POST',
-    url: '/auth/refresh',
-    payload: { refresh_token: pair.refresh.token },
-  });
-  const { access_token: fresh } = refreshed.json();
-  await redis.acl('SETUSER', 'reader', 'on', 'nopass', '~*', '+@all', '-evalsha', '-eval');
-  for (const told of [[], undefined] as (unknown[] | undefined)[]) {
-    const reader = server.client({ username: 'reader', password: 'any' });
-    const checker = createChecker({
-      redis: reader,
-      ...(told && { onBackgroundFault: (error: unknown) => told.push(error) }),
+    const refreshed = await app.inject({
+      method: 'POST',
+      url: '/auth/refresh',
+      payload: { refresh_token: pair.refresh.token },
     });
-    t.match(await checker.authenticate(fresh), { subject: 'ada' });
-    await checker.close();
-    if (told) t.equal(told.length, 1);
-    reader.disconnect();
-  }
-});
+    const { access_token: fresh } = refreshed.json();
+    await redis.acl('SETUSER', 'reader', 'on', 'nopass', '~*', '+@all', '-evalsha', '-eval');
+    for (const faults of [[], undefined] as (unknown[] | undefined)[]) {
+      const reader = server.client({ username: 'reader', password: 'any' });
+      const checker = createChecker({
+        redis: reader,
+        ...(faults && { onBackgroundFault: (error: unknown) => faults.push(error) }),
+      });
+      t.match(await checker.authenticate(fresh), { subject: 'ada' });
+      await checker.close();
+      if (faults) t.equal(faults.length, 1);
+      reader.disconnect();
+    }
+  },
+);

@@ -2,7 +2,7 @@ import t from 'tap';
 import { startCluster } from '../support/redis.js';
 import { hostApp, ORIGIN } from './support.js';
 
-t.test("a host's Cluster client serves as it is", async (t) => {
+t.test("the plugin works with a host's Cluster client", async (t) => {
   const cluster = await startCluster({ masters: 3 });
   t.teardown(() => cluster.stop());
   const client = cluster.cluster();

@@ -38,7 +38,7 @@ async function logIn(app: FastifyInstance, transport = 'bearer') {
   return app.inject({ method: 'POST', url: '/auth/login', payload: { ...credentials, transport } });
 }
 
-t.test('one client is enough, and two can share the work', async (t) => {
+t.test('the plugin takes one Redis client for everything, or two that share the work', async (t) => {
   for (const clients of [client, { lookups: redis.client(), scripts: redis.client() }]) {
     const { app } = await host({ redis: clients });
     const { access_token } = (await logIn(app)).json();
@@ -47,20 +47,20 @@ t.test('one client is enough, and two can share the work', async (t) => {
   }
 });
 
-t.test('the host’s client gets no commands of ours', async (t) => {
+t.test('the plugin defines no commands on the client of the host', async (t) => {
   const before = Object.keys(client).sort();
   await host();
   t.same(Object.keys(client).sort(), before);
 });
 
-t.test('without options, the contract’s lifetimes and prefix', async (t) => {
+t.test('without options, the plugin uses the default lifetimes and key prefix', async (t) => {
   const { app } = await host();
   const { expires_in, refresh_expires_in, session } = (await logIn(app)).json();
   t.same([expires_in, refresh_expires_in], [900, 2_592_000]);
   t.equal((await client.keys(`lk:{*}:session:${session.session_id}`)).length, 1);
 });
 
-t.test('with options, those', async (t) => {
+t.test('options replace the default lifetimes, limits and key prefix', async (t) => {
   const { app } = await host({
     redisPrefix: 'mine:',
     accessLifetimeMs: 60_000,
@@ -79,7 +79,7 @@ t.test('with options, those', async (t) => {
   t.equal(short.json().reason, 'too_short');
 });
 
-t.test('each event is logged', async (t) => {
+t.test('each authentication event is logged by default', async (t) => {
   const { app, lines } = await host();
   const { session } = (await logIn(app)).json();
   const { subject, session_id: sessionId } = session;
@@ -96,7 +96,7 @@ t.test('each event is logged', async (t) => {
   ]);
 });
 
-t.test('or told to the host, which then logs what it likes', async (t) => {
+t.test('onEvent receives each authentication event instead of the log', async (t) => {
   const events: unknown[] = [];
   const { app, lines } = await host({ onEvent: (event) => events.push(event) });
   await logIn(app);
@@ -107,7 +107,7 @@ t.test('or told to the host, which then logs what it likes', async (t) => {
   );
 });
 
-t.test('a confirmation that fails is logged, without the command that failed', async (t) => {
+t.test('a failed confirmation is logged without the Redis command, which holds a digest', async (t) => {
   const { app, lines } = await host();
   const first = (await logIn(app)).json();
   const { access_token } = (
@@ -123,14 +123,14 @@ t.test('a confirmation that fails is logged, without the command that failed', a
   t.notMatch(JSON.stringify(warning), /evalsha|"args"/);
 });
 
-t.test('a host that has @fastify/cookie already keeps it', async (t) => {
+t.test('a host that registered @fastify/cookie keeps it', async (t) => {
   const { app } = await host({}, (app) => app.register(cookie));
   app.get('/mine', (request, reply) => reply.setCookie('mine', request.cookies.a ?? 'none').send('ok'));
   t.match(setCookies(await app.inject({ url: '/mine', headers: { cookie: 'a=b' } })), [{ name: 'mine', value: 'b' }]);
   t.equal(setCookies(await logIn(app, 'cookie')).length, 2);
 });
 
-t.test('the host’s own routes are left alone', async (t) => {
+t.test('the routes, parsers and validators of the host are left alone', async (t) => {
   const { app } = await host({}, (app) => {
     app.addContentTypeParser('text/csv', { parseAs: 'string' }, (_request, body, done) => done(null, body));
     app.setErrorHandler((_error, _request, reply) => reply.code(418).send('the host’s'));
@@ -158,7 +158,7 @@ t.test('the host’s own routes are left alone', async (t) => {
   t.equal(ours.json().code, 'unsupported_media_type');
 });
 
-t.test('what a hook of the host throws keeps its meaning', async (t) => {
+t.test('an error that a hook of the host throws keeps its status', async (t) => {
   const { app } = await host({}, (app) => {
     app.addHook('onRequest', async ({ headers }) => {
       if (headers.fail) throw Object.assign(new Error('the host’s'), { statusCode: Number(headers.fail) });
@@ -180,7 +180,7 @@ t.test('what a hook of the host throws keeps its meaning', async (t) => {
   }
 });
 
-t.test('without a configured origin, each address listened on is ours', async (t) => {
+t.test('without publicOrigins, every address that the app listens on is a trusted origin', async (t) => {
   for (const address of ['127.0.0.1', '::1']) {
     const { app } = await host();
     const url = new URL(await app.listen({ host: address, port: 0 }));

@@ -23,7 +23,7 @@ const bearerOf = ({ pair }: { pair: { access: { token: string } } }) => ({
 });
 const PASSWORD = 'correct horse battery staple';
 
-t.test('an app issues, authenticates, lists, changes and revokes sessions by itself', async (t) => {
+t.test('app.latchkey issues, authenticates, lists, updates and revokes sessions', async (t) => {
   const app = await hostApp(t, redis);
   const { latchkey } = app;
   const tokens = await latchkey.issue({ identity: { ...identity, data: { theme: 'dark' } }, origin: ORIGIN });
@@ -46,7 +46,7 @@ t.test('an app issues, authenticates, lists, changes and revokes sessions by its
     t.ok(each.prototype instanceof LatchkeyError);
 });
 
-t.test('request.principal is set where a route needs a session, and there alone', async (t) => {
+t.test('request.principal is set only on routes that require a session', async (t) => {
   const app = await hostApp(t, redis);
   const tokens = await app.latchkey.issue({ identity, origin: ORIGIN });
   t.match((await app.inject({ url: '/me', headers: bearerOf(tokens) })).json(), { subject: 'ada' });
@@ -57,7 +57,7 @@ t.test('request.principal is set where a route needs a session, and there alone'
   t.match(refused.json(), { code: 'authentication_required' });
 });
 
-t.test('the hook refuses what another site sends with our cookie', async (t) => {
+t.test('requireSession refuses cross-site requests that carry our cookie', async (t) => {
   const app = await hostApp(t, redis, { publicOrigins: ['https://app.example'] });
   const { pair } = await app.latchkey.issue({ identity, origin: ORIGIN });
   const cookie = `__Host-Http-latchkey=${pair.access.token}`;
@@ -67,7 +67,7 @@ t.test('the hook refuses what another site sends with our cookie', async (t) => 
   t.equal((await post({ origin: 'https://app.example' })).statusCode, 200);
 });
 
-t.test('scopes: every one that a route asks for', async (t) => {
+t.test('requireSession refuses a session that lacks one of the required scopes', async (t) => {
   const app = await hostApp(t, redis);
   for (const [scope, status] of [
     ['orders:write orders:read', 200],
@@ -88,7 +88,7 @@ t.test('scopes: every one that a route asks for', async (t) => {
   }
 });
 
-t.test('recentMs: who logged in too long ago logs in again', async (t) => {
+t.test('requireSession refuses a login that is older than recentMs', async (t) => {
   const app = await hostApp(t, redis);
   const [seconds] = await redis.time();
   for (const [age, status] of [
@@ -106,7 +106,7 @@ t.test('recentMs: who logged in too long ago logs in again', async (t) => {
   }
 });
 
-t.test('verifyCredentials: the host has its own users, and only they log in', async (t) => {
+t.test('with verifyCredentials, only users of the host can log in', async (t) => {
   const events: AuthEvent[] = [];
   const app = await hostApp(t, redis, {
     onEvent: (event) => events.push(event),
@@ -132,7 +132,7 @@ t.test('verifyCredentials: the host has its own users, and only they log in', as
   t.equal((await app.inject({ method: 'POST', url: '/auth/password', payload: {} })).statusCode, 404);
 });
 
-t.test('a host that answers a wrong password with null is throttled too', async (t) => {
+t.test('logins are throttled if verifyCredentials returns null for a wrong password', async (t) => {
   const app = await hostApp(t, redis, {
     loginFailuresPerAccount: 2,
     verifyCredentials: async () => null as unknown as undefined,
@@ -142,7 +142,7 @@ t.test('a host that answers a wrong password with null is throttled too', async 
   for (const status of [401, 401, 429]) t.equal((await login()).statusCode, status);
 });
 
-t.test('numbers that make no sense are refused at the start', async (t) => {
+t.test('options that are out of range or contradict each other are refused on registration', async (t) => {
   const wrong: [Partial<LatchkeyOptions>, string][] = [
     [{ accessLifetimeMs: Number.NaN }, 'accessLifetimeMs must be a whole number of at least 1'],
     [{ sessionLifetimeMs: Infinity }, 'sessionLifetimeMs must be a whole number of at least 1'],
@@ -159,7 +159,7 @@ t.test('numbers that make no sense are refused at the start', async (t) => {
   await t.resolves(hostApp(t, redis, { recentAuthenticationMs: 0, refreshGraceMs: 0 }));
 });
 
-t.test('cookieName, and a password rule of its own', async (t) => {
+t.test('cookieName and passwordMinLength are applied', async (t) => {
   const app = await hostApp(t, redis, { cookieName: 'mine', passwordMinLength: 20 });
   const post = (url: string, password: string) =>
     app.inject({ method: 'POST', url, payload: { username: 'ada', password } });
@@ -171,7 +171,7 @@ t.test('cookieName, and a password rule of its own', async (t) => {
   );
 });
 
-t.test('pages and OAuth endpoints are there if they are asked for', async (t) => {
+t.test('pages and OAuth endpoints exist only if their options are given', async (t) => {
   const plain = await hostApp(t, redis);
   const full = await hostApp(t, redis, { pages: { name: 'Shop' }, oauthClients: [] });
   for (const url of ['/login', '/.well-known/oauth-authorization-server']) {
@@ -182,10 +182,10 @@ t.test('pages and OAuth endpoints are there if they are asked for', async (t) =>
   t.match((await own.inject('/register')).body, 'minlength="21"');
 });
 
-t.test('two instances with two prefixes in one app do not meet', async (t) => {
+t.test('two instances with two prefixes in one app share no users, cookies or sessions', async (t) => {
   const app = Fastify();
   t.teardown(() => app.close());
-  const told: string[] = [];
+  const receivers: string[] = [];
   const instances: Latchkey[] = [];
   for (const name of ['staff', 'customers']) {
     await app.register(async (scope) => {
@@ -194,7 +194,7 @@ t.test('two instances with two prefixes in one app do not meet', async (t) => {
         tokenKeys: TOKEN_KEYS,
         redisPrefix: `${name}:`,
         prefix: `/${name}/auth`,
-        onEvent: () => told.push(name),
+        onEvent: () => receivers.push(name),
       };
       await scope.register(latchkey, options);
       scope.get(`/${name}`, { onRequest: scope.latchkey.requireSession() }, (request) => ({
@@ -203,7 +203,7 @@ t.test('two instances with two prefixes in one app do not meet', async (t) => {
       instances.push(scope.latchkey);
     });
   }
-  t.notOk(app.hasDecorator('latchkey'), 'the app around them has neither');
+  t.notOk(app.hasDecorator('latchkey'), 'the app around them is not decorated');
   const post = (name: string, path: string, headers = {}) =>
     app.inject({
       method: 'POST',
@@ -213,7 +213,7 @@ t.test('two instances with two prefixes in one app do not meet', async (t) => {
     });
 
   t.equal((await post('staff', 'register')).statusCode, 201);
-  t.equal((await post('customers', 'login')).statusCode, 401, 'a user of one is none of the other');
+  t.equal((await post('customers', 'login')).statusCode, 401, 'a user of one instance is unknown to the other');
   const cookies = setCookies(await post('staff', 'login'));
   t.same(
     cookies.map(({ name, attributes }) => [name, attributes.path]),
@@ -222,7 +222,7 @@ t.test('two instances with two prefixes in one app do not meet', async (t) => {
       ['__Http-latchkey-staff-auth-refresh', '/staff/auth'],
     ],
   );
-  t.same(new Set(told), new Set(['staff', 'customers']));
+  t.same(new Set(receivers), new Set(['staff', 'customers']));
   const cookie = cookies.map(({ name, value }) => `${name}=${value}`).join('; ');
   t.equal((await app.inject({ url: '/staff', headers: { cookie } })).statusCode, 200);
   t.equal((await app.inject({ url: '/customers', headers: { cookie } })).statusCode, 401);
@@ -237,7 +237,7 @@ t.test('two instances with two prefixes in one app do not meet', async (t) => {
   );
 });
 
-t.test("nothing is defined on the host's client, and it stays open", async (t) => {
+t.test("the plugin defines nothing on the host's client and leaves it open", async (t) => {
   const own: Redis = server.client();
   const before = new Set(Object.getOwnPropertyNames(own));
   const app = await hostApp(t, own);
@@ -252,7 +252,7 @@ t.test("nothing is defined on the host's client, and it stays open", async (t) =
   t.equal(await own.ping(), 'PONG');
 });
 
-t.test('by default, requests must come from the addresses that the app listens on', async (t) => {
+t.test('without publicOrigins, requests must come from an address that the app listens on', async (t) => {
   for (const host of ['127.0.0.1', '::1']) {
     const app = await hostApp(t, redis);
     const { port } = new URL(await app.listen({ port: 0, host }));
@@ -270,7 +270,7 @@ t.test('by default, requests must come from the addresses that the app listens o
   }
 });
 
-t.test('a socket in the file system has no origin', async (t) => {
+t.test('an app that listens on a Unix socket starts without any origin', async (t) => {
   const app = await hostApp(t, redis);
   await t.resolves(app.listen({ path: `${t.testdir()}/socket` }));
 });

@@ -4,7 +4,7 @@ import t from 'tap';
 import latchkey from '../../src/index.js';
 import { startTestSessions } from '../../src/testing.js';
 
-t.test('signs in on a private Redis, expires and revokes on demand, and leaves nothing', async (t) => {
+t.test('test sessions sign in on a private Redis, expire and revoke on demand, and leave no files', async (t) => {
   const sessions = await startTestSessions();
   const app = Fastify();
   await app.register(latchkey, sessions.options);
@@ -18,7 +18,11 @@ t.test('signs in on a private Redis, expires and revokes on demand, and leaves n
   for (const headers of [ada.browserHeaders, ada.bearerHeaders])
     t.match((await ask(headers)).json(), { subject: 'ada', methods: ['otp'], sessionId: ada.sessionId });
   t.match(await app.latchkey.list('ada'), [{ device: 'a phone' }]);
-  t.equal((await ask((await sessions.signIn('ada')).bearerHeaders)).statusCode, 403, 'no scope unless it is told');
+  t.equal(
+    (await ask((await sessions.signIn('ada')).bearerHeaders)).statusCode,
+    403,
+    'a session has no scope unless one is given',
+  );
 
   await ada.expire();
   t.equal((await ask(ada.bearerHeaders)).statusCode, 401);
@@ -40,7 +44,7 @@ t.test('signs in on a private Redis, expires and revokes on demand, and leaves n
   t.notOk(existsSync(directory));
 });
 
-t.test('two of them do not meet', async (t) => {
+t.test('two sets of test sessions share no Redis', async (t) => {
   const [one, other] = await Promise.all([startTestSessions(), startTestSessions()]);
   await one.signIn('ada');
   t.equal(await other.options.redis.dbsize(), 0);

@@ -6,19 +6,19 @@ import { bearer, startService } from '../support/service.js';
 const service = await startService();
 t.teardown(() => service.close());
 
-t.test('the internal listener tells whether the service lives and whether its Redis answers', async (t) => {
+t.test('the internal listener reports liveness and readiness, and serves no public route', async (t) => {
   const { internal } = service;
   t.same((await internal.inject('/livez')).json(), { status: 'alive' });
   t.same((await internal.inject('/readyz')).json(), { status: 'ready' });
-  t.equal((await internal.inject('/auth/session')).statusCode, 404, 'and nothing of the public one');
+  t.equal((await internal.inject('/auth/session')).statusCode, 404, 'no public route');
 });
 
-t.test('the public listener has nothing of the internal one', async (t) => {
+t.test('the public listener serves no internal route', async (t) => {
   for (const url of ['/livez', '/readyz', '/admin/subjects/x', '/metrics'])
     t.equal((await service.get(url)).statusCode, 404);
 });
 
-t.test('the address of a client is believed from a trusted proxy alone', async (t) => {
+t.test('X-Forwarded-For is used only from a trusted proxy', async (t) => {
   const addressOf = async (behind: typeof service) => {
     const { username } = await behind.register();
     const headers = { 'x-forwarded-for': '198.51.100.7, 203.0.113.9' };
@@ -43,7 +43,7 @@ t.test('the address of a client is believed from a trusted proxy alone', async (
   }
 });
 
-t.test('what is under way when the app closes is answered, and a silent connection does not hold it up', async (t) => {
+t.test('a closing app answers pending requests, and an unused connection does not delay it', async (t) => {
   const closing = await startService({}, { redis: service.redis });
   const { username } = await closing.register();
   const { hostname, port } = new URL(closing.url);
@@ -62,7 +62,7 @@ t.test('what is under way when the app closes is answered, and a silent connecti
   t.equal((await login).status, 200);
 });
 
-t.test('Strict-Transport-Security goes with origins that are all https', async (t) => {
+t.test('Strict-Transport-Security is sent only if all public origins are https', async (t) => {
   const tokens = await service.mint();
   for (const [publicOrigins, expected] of [
     [['https://a.example'], 'max-age=31536000'],

@@ -28,7 +28,7 @@ async function redisProcess({ output }: ServiceProcess): Promise<number> {
   return pid;
 }
 
-t.test('by default it runs a Redis of its own, and both end together', async (t) => {
+t.test('by default the service runs a private Redis, and both end together', async (t) => {
   const directory = join(t.testdir(), 'data');
   const env = { DATA_DIRECTORY: directory, REFRESH_GRACE: '1s' };
   const first = spawnService(env);
@@ -46,7 +46,7 @@ t.test('by default it runs a Redis of its own, and both end together', async (t)
   t.equal((await session(url)).status, 200);
   t.equal((await fetch(`${internalUrl}/livez`)).status, 200);
   t.equal((await fetch(`${internalUrl}/readyz`)).status, 200);
-  t.equal((await fetch(`${url}/readyz`)).status, 404, 'not for the public');
+  t.equal((await fetch(`${url}/readyz`)).status, 404, 'readiness is not public');
 
   t.equal((await stat(join(directory, 'token-key'))).mode & 0o777, 0o600);
   t.match(await readFile(join(directory, 'token-key'), 'utf8'), /^[\w-]{43}\n$/);
@@ -55,7 +55,7 @@ t.test('by default it runs a Redis of its own, and both end together', async (t)
   t.equal(await second.exited, 1);
   t.match(second.output(), `${directory} is in use by another latchkey: stop it, or choose another directory`);
   t.notMatch(second.output(), /^ {4}at /m, 'without a stack');
-  t.equal((await session(url)).status, 200, 'and the first one goes on');
+  t.equal((await session(url)).status, 200, 'the first service keeps running');
 
   const pid = await redisProcess(first);
   t.equal(await first.end('SIGTERM'), 0);
@@ -63,14 +63,14 @@ t.test('by default it runs a Redis of its own, and both end together', async (t)
 
   const again = spawnService(env);
   t.teardown(() => again.process.kill('SIGKILL'));
-  t.equal((await session((await again.ready()).url)).status, 200, 'sessions outlive a restart');
+  t.equal((await session((await again.ready()).url)).status, 200, 'sessions survive a restart');
   const newPid = await redisProcess(again);
   process.kill(newPid, 'SIGKILL');
-  t.equal(await again.exited, 1, 'a service whose Redis crashes ends');
+  t.equal(await again.exited, 1, 'the service exits when its private Redis crashes');
   t.match(again.output(), /redis-server was ended by SIGKILL/);
 });
 
-t.test('a service that is killed takes its Redis along', async (t) => {
+t.test('the private Redis ends when its service is killed', async (t) => {
   const directory = t.testdir();
   const service = spawnService({ DATA_DIRECTORY: directory });
   await service.ready();
@@ -80,7 +80,7 @@ t.test('a service that is killed takes its Redis along', async (t) => {
   await until('redis-server is gone', async () => !isRunning(pid));
 });
 
-t.test('it does not start with a mistake in its configuration, and tells all of them at once', async (t) => {
+t.test('the service does not start with an invalid configuration, and reports all problems at once', async (t) => {
   const service = spawnService({ NODE_ENV: 'production', PORT: 'none', REDIS_URL: 'http://x', REFRESH_GRACE: '1h' });
   t.equal(await service.exited, 1);
   for (const name of ['TOKEN_KEYS', 'PORT', 'REDIS_URL', 'REFRESH_GRACE'])
@@ -88,7 +88,7 @@ t.test('it does not start with a mistake in its configuration, and tells all of 
   t.notMatch(service.output(), /^ {4}at /m);
 });
 
-t.test('in production it runs with what it is given', async (t) => {
+t.test('in production the service starts without its Redis, answers 503, and creates no files', async (t) => {
   const tokenKey = 'a production secret of forty characters!';
   const directory = join(t.testdir(), 'data');
   const service = spawnService({
@@ -112,12 +112,12 @@ t.test('in production it runs with what it is given', async (t) => {
   t.equal((await post(`${url}/auth/refresh`, { refresh_token: refresh.token })).status, 503);
   t.equal((await fetch(`${url}/auth/session`)).status, 401);
   t.match(service.output(), /ECONNREFUSED/);
-  await t.rejects(stat(directory), { code: 'ENOENT' }, 'nothing is made that was given');
+  await t.rejects(stat(directory), { code: 'ENOENT' }, 'no data directory is created');
   t.notMatch(service.output(), tokenKey);
   t.equal(await service.end('SIGINT'), 0);
 });
 
-t.test('an address that cannot be listened on', async (t) => {
+t.test('the service exits with an explanation if it cannot listen on its port or address', async (t) => {
   const occupant = createServer().listen(0, '127.0.0.1');
   t.teardown(() => occupant.close());
   await until('it listens', async () => occupant.listening);

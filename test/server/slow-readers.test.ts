@@ -7,7 +7,7 @@ import { closeStalledConnections } from '../../src/server/slow-readers.js';
 
 const TIMEOUT_MS = 1_000;
 
-t.test('a connection whose client does not read its answer is ended, one that is idle or reads is not', async (t) => {
+t.test('a connection whose client does not read its response is closed; idle and reading ones stay open', async (t) => {
   const server = createServer((_request, response) => response.end(Buffer.alloc(16 * 1024 * 1024)));
   closeStalledConnections(server, TIMEOUT_MS);
   server.listen(0, '127.0.0.1');
@@ -26,10 +26,10 @@ t.test('a connection whose client does not read its answer is ended, one that is
   const connections = () =>
     new Promise((resolve, reject) => server.getConnections((error, count) => (error ? reject(error) : resolve(count))));
   for (let waited = 0; waited < 50 && (await connections()) !== 1; waited++) await sleep(100);
-  t.equal(await connections(), 1, 'the one that does not read is ended');
+  t.equal(await connections(), 1, 'the connection that does not read is closed');
   await sleep(2 * TIMEOUT_MS);
-  t.ok(received > 16 * 1024 * 1024, 'the other has its whole answer');
-  t.notOk(reader.destroyed, 'and its connection');
+  t.ok(received > 16 * 1024 * 1024, 'the other client has the whole response');
+  t.notOk(reader.destroyed, 'the other connection is open');
   reader.destroy();
   deaf.destroy();
 });

@@ -3,19 +3,19 @@ import { join } from 'node:path';
 import t from 'tap';
 import { readOrCreateTokenKey, TokenKeyFileError } from '../../src/server/token-key-file.js';
 
-t.test('made once, for its owner alone, by the first of many that start at once', async (t) => {
+t.test('processes that start at once agree on one token key, whose file only its owner can read', async (t) => {
   const directory = join(t.testdir(), 'new');
   const keys = await Promise.all(Array.from({ length: 20 }, () => readOrCreateTokenKey(directory)));
   t.equal(new Set(keys).size, 1);
   t.match(keys[0], /^[\w-]{43}$/);
   t.equal(await readOrCreateTokenKey(directory), keys[0]);
-  t.same(await readdir(directory), ['token-key'], 'nothing else is left');
+  t.same(await readdir(directory), ['token-key'], 'no temporary file is left');
   t.equal((await stat(join(directory, 'token-key'))).mode & 0o777, 0o600);
   t.equal((await stat(directory)).mode & 0o777, 0o700);
   t.not(await readOrCreateTokenKey(t.testdir({ other: {} })), keys[0]);
 });
 
-t.test('a file that holds no key is not signed with', async (t) => {
+t.test('a damaged token key file is refused', async (t) => {
   const directory = t.testdir();
   for (const content of ['', '\n', 'short', `${'x'.repeat(42)}\n`, 'x'.repeat(5_000)]) {
     await writeFile(join(directory, 'token-key'), content);
@@ -27,7 +27,7 @@ t.test('a file that holds no key is not signed with', async (t) => {
   }
 });
 
-t.test('a directory that cannot be written is an error', async (t) => {
+t.test('a directory that cannot be written rejects with the system error', async (t) => {
   const directory = t.testdir({ 'token-key': { occupied: '' }, file: '' });
   await t.rejects(readOrCreateTokenKey(join(directory, 'file')), { code: 'EEXIST' });
   await t.rejects(readOrCreateTokenKey(directory), { code: 'EISDIR' });

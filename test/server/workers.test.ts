@@ -10,7 +10,7 @@ const redis = await startRedis();
 t.teardown(() => redis.stop());
 const env = { WORKERS: '2', REDIS_URL: redis.url, TOKEN_KEYS: 'a secret of at least thirty-two characters' };
 
-/** The processes that have told that they listen, in that order. */
+/** The ids of the processes that logged that they listen, in order. */
 function workersOf({ output }: ServiceProcess): number[] {
   return [...new Set([...output().matchAll(/"pid":(\d+)[^\n]*Server listening/g)].map((match) => Number(match[1])))];
 }
@@ -23,14 +23,14 @@ function isRunning(pid: number): boolean {
   }
 }
 
-t.test('several processes serve behind one port; one that dies is replaced; they end together', async (t) => {
+t.test('several workers serve behind one port, a dead one is replaced, and all end together', async (t) => {
   const WEBHOOKS = `http://127.0.0.1:9/ whsec_${Buffer.alloc(24, 1).toString('base64')}`;
   const service = spawnService({ ...env, WEBHOOKS });
   t.teardown(() => service.process.kill('SIGKILL'));
   const { url } = await service.ready();
   await until('both workers listen', async () => workersOf(service).length === 2);
   const [first, second] = workersOf(service);
-  t.not(first, service.process.pid, 'the supervisor serves nothing itself');
+  t.not(first, service.process.pid, 'the supervisor serves no requests itself');
 
   process.kill(first!, 'SIGKILL');
   await until('another takes its place', async () => workersOf(service).length === 3);
@@ -51,7 +51,7 @@ t.test('several processes serve behind one port; one that dies is replaced; they
   for (const pid of workersOf(service)) t.notOk(isRunning(pid));
 });
 
-t.test('workers share the private Redis of their service; one that does not end in time is killed', async (t) => {
+t.test('workers share one private Redis, and a worker that does not end in time is killed', async (t) => {
   const service = spawnService({ WORKERS: '2', DATA_DIRECTORY: join(t.testdir(), 'data') });
   t.teardown(() => service.process.kill('SIGKILL'));
   const { internalUrl } = await service.ready();
@@ -62,7 +62,7 @@ t.test('workers share the private Redis of their service; one that does not end 
   t.notOk(isRunning(stuck!));
 });
 
-t.test('workers that cannot start end the service, which says why', async (t) => {
+t.test('the service exits with an explanation if its workers cannot start', async (t) => {
   const taken = createServer().listen(0, '127.0.0.1');
   t.teardown(() => taken.close());
   await once(taken, 'listening');
