@@ -22,6 +22,14 @@ t.test('every key carries its subject’s partition as its hash tag', async (t) 
   );
 });
 
+t.test('the partition of a subject is the start of the SHA-256 of its UTF-8, as `sha256sum` prints it', async (t) => {
+  const printed = { zoë: '2752', 'Łódź/日本😀': 'c7b8' };
+  for (const [subject, partition] of Object.entries(printed)) {
+    t.equal(partitionOf(subject), partition, subject);
+    t.match(keys.sessions(subject), `lk:{${partition}}:sessions:`);
+  }
+});
+
 t.test('a subject is percent-encoded in a name, all but RFC 3986 unreserved characters', async (t) => {
   const encoded = (subject: string) => keys.sessions(subject).split(':sessions:')[1];
   t.equal(encoded('AZaz09-._~'), 'AZaz09-._~');

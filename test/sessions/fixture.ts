@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Keys, partitionOf } from '../../src/redis/keys.js';
 import type { RedisClient } from '../../src/redis/script.js';
-import { DEFAULT_LIFETIMES, type Lifetimes } from '../../src/options.js';
+import type { Lifetimes } from '../../src/options.js';
 import type { IssueRequest, Rotation } from '../../src/sessions/session.js';
 import { SessionStore, type StoreOptions } from '../../src/sessions/store.js';
 import { type RefreshToken, TokenKeys, type TokenPair } from '../../src/sessions/token.js';
@@ -9,6 +9,15 @@ import { keysUnder } from '../support/audit.js';
 import { until } from '../support/redis/waiting.js';
 
 export const SECRET = 'a secret of at least thirty-two characters';
+/** No whole seconds, so that nothing that rounds goes unnoticed. */
+export const LIFETIMES: Lifetimes = {
+  accessLifetimeMs: 899_637,
+  refreshLifetimeMs: 2_591_998_713,
+  sessionLifetimeMs: 7_775_996_429,
+  refreshGraceMs: 29_871,
+  refreshRetryWindowMs: 86_399_203,
+};
+export const USERNAME = 'zoë 😀';
 export const ORIGIN = { device: 'Firefox on Linux', address: '192.0.2.1' };
 
 export interface StoreSettings extends Partial<Lifetimes> {
@@ -34,7 +43,7 @@ export function storeOn(client: RedisClient, settings: StoreSettings = {}) {
   const options: StoreOptions = {
     keys,
     tokenKeys,
-    lifetimes: { ...DEFAULT_LIFETIMES, ...lifetimes },
+    lifetimes: { ...LIFETIMES, ...lifetimes },
     sessionsPerUser,
     revocationReplicas,
     onBackgroundFault: (error) => faults.push(error),
@@ -42,7 +51,7 @@ export function storeOn(client: RedisClient, settings: StoreSettings = {}) {
   const store = new SessionStore({ lookups, scripts: client }, options);
 
   const login = (subject = newSubject(), request: Partial<IssueRequest> = {}) =>
-    store.issue({ identity: { subject, username: 'ada', methods: ['pwd'] }, origin: ORIGIN, ...request });
+    store.issue({ identity: { subject, username: USERNAME, methods: ['pwd'] }, origin: ORIGIN, ...request });
   const rotate = (token: RefreshToken, address = ORIGIN.address) => store.rotate(token, { address });
   const sessionKey = ({ partition, sessionId }: RefreshToken) => keys.session(partition, sessionId);
   const accessKey = ({ access }: TokenPair) => keys.access(access.partition, access.digest);
@@ -64,7 +73,7 @@ export function storeOn(client: RedisClient, settings: StoreSettings = {}) {
       const { pair } = pairOf(await rotate(pairs.at(-1)!.refresh));
       pairs.push(pair);
       await use(pair);
-      await backdate(pair.refresh, DEFAULT_LIFETIMES.refreshGraceMs);
+      await backdate(pair.refresh, LIFETIMES.refreshGraceMs);
     }
     return pairs;
   };
@@ -100,6 +109,17 @@ export function storeOn(client: RedisClient, settings: StoreSettings = {}) {
         .filter((key) => !key.includes(':endings:')),
     /** The fields of a session, as stored. */
     stored: (token: RefreshToken) => client.hgetall(sessionKey(token)),
+    /** The members of session sets that have not expired by their score, but name no key. */
+    membersWithoutKey: async () => {
+      const keys = await keysUnder(client, prefix);
+      const stray: string[] = [];
+      for (const set of keys.filter((key) => key.includes(':sessions:'))) {
+        const base = set.slice(0, set.indexOf('}:') + 2);
+        for (const member of await client.zrangebyscore(set, Date.now() + 1_000, '+inf'))
+          if (!keys.includes(base + member) && (await client.exists(base + member)) === 0) stray.push(member);
+      }
+      return stray;
+    },
     /** The members of a subject's session set with their scores. */
     members: async (subject: string) => {
       const members = (await client.call('ZRANGE', keys.sessions(subject), '0', '-1', 'WITHSCORES')) as [
@@ -113,8 +133,9 @@ export function storeOn(client: RedisClient, settings: StoreSettings = {}) {
 
 export type TestStore = ReturnType<typeof storeOn>;
 
+/** A subject that is neither ASCII nor fit for a key as it is. */
 export function newSubject(): string {
-  return randomBytes(16).toString('base64url');
+  return `zoë:${randomBytes(12).toString('base64url')}`;
 }
 
 /** The pair that a rotation answered with. */

@@ -1,12 +1,11 @@
 import { randomInt } from 'node:crypto';
 import t from 'tap';
-import { DEFAULT_LIFETIMES } from '../../src/options.js';
 import { TokenKeys } from '../../src/sessions/token.js';
 import { watchExpiries } from '../support/audit.js';
-import { newSubject, pairOf, SECRET, storeOn } from './fixture.js';
+import { LIFETIMES, newSubject, pairOf, SECRET, storeOn } from './fixture.js';
 import { client, competitors, livingKeys, LONG } from './racing.js';
 
-const GRACE = DEFAULT_LIFETIMES.refreshGraceMs;
+const GRACE = LIFETIMES.refreshGraceMs;
 
 t.test('64 callers present the same refresh token at once: one and the same pair, one generation', async (t) => {
   const s = storeOn(client);

@@ -1,13 +1,14 @@
 import { setImmediate } from 'node:timers/promises';
 import t from 'tap';
-import { DEFAULT_LIFETIMES } from '../../src/options.js';
+import type { RedisClient } from '../../src/redis/script.js';
 import type { Rotation } from '../../src/sessions/session.js';
+import { SessionStore } from '../../src/sessions/store.js';
 import type { TokenPair } from '../../src/sessions/token.js';
 import { findKeysWithoutExpiry } from '../support/audit.js';
 import { until } from '../support/redis/waiting.js';
 import { startRedis } from '../support/redis.js';
 import { sessionsBehave } from './core.js';
-import { newSubject, pairOf, storeOn } from './fixture.js';
+import { LIFETIMES, newSubject, pairOf, storeOn } from './fixture.js';
 
 const redis = await startRedis({ args: ['--appendonly', 'no'] });
 t.teardown(() => redis.stop());
@@ -147,7 +148,7 @@ t.test('a rotation is one script, its confirmation another one, however many use
   const { pair } = await s.login();
   const { pair: warm } = pairOf(await s.rotate(pair.refresh));
   await s.use(warm);
-  await s.backdate(warm.refresh, DEFAULT_LIFETIMES.refreshGraceMs);
+  await s.backdate(warm.refresh, LIFETIMES.refreshGraceMs);
   let next = warm;
   t.match(await commandsOf(async () => ({ pair: next } = pairOf(await s.rotate(warm.refresh)))), {
     evalsha: 1,
@@ -161,7 +162,39 @@ t.test('a rotation is one script, its confirmation another one, however many use
   t.same(await commandsOf(() => s.store.authenticate(next.access.token)), { mget: 1 }, 'later uses confirm nothing');
 });
 
-t.test('SCRIPT FLUSH is invisible', async (t) => {
+t.test(
+  'an unconfirmed pair is confirmed by one script, however many requests use it before that answers',
+  async (t) => {
+    const s = storeOn(client);
+    const { pair: first } = await s.login();
+    const { pair } = pairOf(await s.rotate(first.refresh));
+    let calls = 0;
+    let answer = () => {};
+    const answered = new Promise<void>((resolve) => (answer = resolve));
+    const evalsha = async (...words: Parameters<RedisClient['evalsha']>) => {
+      calls++;
+      await answered;
+      return client.evalsha(...words);
+    };
+    const slow = new Proxy(client, {
+      get: (target, name) => (name === 'evalsha' ? evalsha : (Reflect.get(target, name) as unknown)),
+    });
+    const store = new SessionStore({ lookups: client, scripts: slow }, s.options);
+
+    // Each waits for its own read, in a turn of the event loop of its own.
+    for (let i = 0; i < 7; i++) t.ok(await store.authenticate(pair.access.token));
+    t.equal(calls, 1);
+    answer();
+    await store.close();
+    t.ok((await s.stored(pair.refresh)).confirmedAt);
+    t.ok(await store.authenticate(pair.access.token));
+    await store.close();
+    t.equal(calls, 1, 'none for what is confirmed');
+    t.same(s.faults, []);
+  },
+);
+
+t.test('a Redis that forgets its scripts goes unnoticed', async (t) => {
   const s = storeOn(client);
   const flush = () => client.script('FLUSH');
   await flush();
