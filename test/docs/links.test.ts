@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import t from 'tap';
 import { readPages, ROOT } from './pages.js';
@@ -30,13 +30,24 @@ t.test('every relative link of a page leads to a file, and to a heading of it', 
   t.ok(count > 50, `${count} links`);
 });
 
-t.test('every path of this repository that a page names exists', async (t) => {
+t.test('every file of src, test, tools or bench that a page names exists', async (t) => {
+  const files = ['src', 'test', 'tools', 'bench'].flatMap((folder) =>
+    readdirSync(ROOT + folder, { recursive: true, encoding: 'utf8' }).map((path) => `${folder}/${path}`),
+  );
   let count = 0;
   for (const [page, markdown] of pages) {
-    for (const [, path] of markdown.matchAll(/`((?:src|test|tools|bench|docs|examples)\/[\w./-]*)`/g)) {
+    const paths = markdown.matchAll(/`((?:src|test|tools|bench|docs|examples)\/[\w./-]*)`/g);
+    for (const [, path] of paths) {
       count += 1;
       t.ok(existsSync(ROOT + path), `${page}: ${path}`);
     }
+    for (const [, path] of markdown.matchAll(/`([\w/-]+\.(?:ts|mjs|lua))`/g)) {
+      count += 1;
+      t.ok(
+        files.some((file) => `/${file}`.endsWith(`/${path}`)),
+        `${page}: ${path}`,
+      );
+    }
   }
-  t.ok(count > 20, `${count} paths`);
+  t.ok(count > 50, `${count} names`);
 });
