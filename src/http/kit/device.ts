@@ -5,7 +5,7 @@ import type { RequestSource } from '../../sessions/session.js';
 const MAX_USER_AGENT = 512;
 const MAX_LABEL = 64;
 
-/** Describes where a request comes from: a label for people, such as `Firefox 140 · Linux`, and the network address. */
+/** Describes the source of a request: a label for people, such as `Firefox 140 · Linux`, and the network address. */
 export function requestSource(request: FastifyRequest): RequestSource {
   return { device: deviceLabel(request.headers['user-agent'] ?? ''), address: request.ip };
 }
