@@ -5,8 +5,8 @@ import type { Keys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
 
 /**
- * An account at a provider, identified by the `iss` and `sub` claims of its ID tokens. Nothing that can change hands, such as
- * an e-mail address, identifies an account.
+ * An account at a provider, identified by the `iss` and `sub` claims of its ID tokens. Nothing that can change hands,
+ * such as an e-mail address, identifies an account.
  */
 export interface ProviderAccount {
   readonly issuer: string;
@@ -31,9 +31,9 @@ const unlink = defineScript({
 });
 
 /**
- * Which subject each account at a provider is linked to, at `oidc:link:<id>`, and the list of a subject's links, the hash
- * `links:<subject>`. The two keys lie in different slots of a Cluster, so they cannot change together: an entry of the list
- * is written before its link, removed after it, and ignored unless the link agrees.
+ * Which subject each account at a provider is linked to, at `oidc:link:<id>`, and the list of a subject's links, the
+ * hash `links:<subject>`. The two keys lie in different slots of a Cluster, so they cannot change together: an entry of
+ * the list is written before its link, removed after it, and ignored unless the link agrees.
  *
  * Every method throws {@link UnavailableError} when Redis does not answer.
  */

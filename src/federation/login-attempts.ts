@@ -33,8 +33,8 @@ interface StoredAttempt extends LoginAttempt {
 }
 
 /**
- * Logins at providers that have begun and not come back yet. Each is kept at `oidc:login:<SHA-256 of its state>` for ten
- * minutes and can be taken once. A browser can have several at a time.
+ * Logins at providers that have begun and not come back yet. Each is kept at `oidc:login:<SHA-256 of its state>` for
+ * ten minutes and can be taken once. A browser can have several at a time.
  *
  * Every method throws {@link UnavailableError} when Redis does not answer.
  */

@@ -12,8 +12,8 @@ export interface ProviderSession {
 }
 
 /**
- * The subject that each session at a provider belongs to, at `oidc:session:<SHA-256 of ["issuer","sid"]>`: a logout token
- * may name its session by `sid` alone. An entry does not say that a session exists.
+ * The subject that each session at a provider belongs to, at `oidc:session:<SHA-256 of ["issuer","sid"]>`: a logout
+ * token may name its session by `sid` alone. An entry does not say that a session exists.
  *
  * Every method throws {@link UnavailableError} when Redis does not answer.
  */

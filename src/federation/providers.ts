@@ -26,7 +26,9 @@ export interface DiscoveredProvider {
   readonly keys: JWTVerifyGetKey;
 }
 
-/** The configured providers. Each is discovered at its first use; a discovery that fails is repeated at the next use. */
+/**
+ * The configured providers. Each is discovered at its first use; a discovery that fails is repeated at the next use.
+ */
 export class Providers {
   readonly #providers: ReadonlyMap<string, OidcProvider>;
   readonly #discoveries = new Map<string, Promise<DiscoveredProvider>>();

@@ -8,7 +8,9 @@ import type { OidcServices } from './services.js';
 const Form = Type.Object({ logout_token: Type.String() }, { additionalProperties: Type.Unknown() });
 const Ended = Type.Unsafe<undefined>({ type: 'null' });
 
-/** Ends the sessions that began with a provider when it sends a logout token (OpenID Connect Back-Channel Logout 1.0). */
+/**
+ * Ends the sessions that began with a provider when it sends a logout token (OpenID Connect Back-Channel Logout 1.0).
+ */
 export function backchannelLogout(app: App, services: OidcServices): void {
   const { providers, logoutTokens } = services;
   app.post(

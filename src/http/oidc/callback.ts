@@ -15,8 +15,8 @@ import type { OidcServices } from './services.js';
 const Query = Type.Object({ state: Type.String({ maxLength: 512 }) }, { additionalProperties: Type.Unknown() });
 
 /**
- * Receives the browser when it returns from a provider (OpenID Connect Core 1.0 section 3.1.2.5), and issues a session or
- * links the account. Failures lead to the login page, which says what went wrong; faults are answered as errors.
+ * Receives the browser when it returns from a provider (OpenID Connect Core 1.0 section 3.1.2.5), and issues a session
+ * or links the account. Failures lead to the login page, which says what went wrong; faults are answered as errors.
  */
 export function callback(app: App, services: OidcServices): void {
   app.get(
@@ -52,7 +52,9 @@ export function callback(app: App, services: OidcServices): void {
   );
 }
 
-/** Exchanges the code for an ID token and validates it (OpenID Connect Core 1.0 section 3.1.3.7, RFC 9207, RFC 7636). */
+/**
+ * Exchanges the code for an ID token and validates it (OpenID Connect Core 1.0 section 3.1.3.7, RFC 9207, RFC 7636).
+ */
 async function exchangeCode(
   request: FastifyRequest,
   { configuration }: DiscoveredProvider,

@@ -11,7 +11,8 @@ const CLOCK_TOLERANCE_MS = 60_000;
 /**
  * Links an account at a provider to the user who asked for it.
  *
- * @throws {Problem} `provider_login_failed` with the reason `old_login` if the user did not log in at the provider for this,
+ * @throws {Problem} `provider_login_failed` with the reason `old_login` if the user did not log in at the provider for
+ * this,
  *   or `linked_to_another` if somebody else is logged in here or the account belongs to somebody else;
  *   what {@link requireUserSession} throws if nobody is logged in here.
  */

@@ -39,8 +39,8 @@ export async function logInWithAccount(
 }
 
 /**
- * Finds the subject that an account is linked to, by issuer and subject identifier alone. An unknown account is linked to a
- * new subject.
+ * Finds the subject that an account is linked to, by issuer and subject identifier alone. An unknown account is linked
+ * to a new subject.
  *
  * @throws {Problem} `registration_closed` if the account is unknown and registration is closed.
  */

@@ -27,8 +27,8 @@ const Query = Type.Object(
 );
 
 /**
- * Sends a browser to a provider with an authorization request (OpenID Connect Core 1.0 section 3.1.2.1): to log in there or,
- * with `link`, to link an account there to the user who is logged in here.
+ * Sends a browser to a provider with an authorization request (OpenID Connect Core 1.0 section 3.1.2.1): to log in
+ * there or, with `link`, to link an account there to the user who is logged in here.
  */
 export function start(app: App, services: OidcServices): void {
   const { providers, throttle, loginAttempts, cookies, origins, loginPage } = services;

@@ -13,7 +13,10 @@ export interface TestProvider {
   readonly issuer: string;
   /** Says who uses what it needs to know of the client; the provider starts with it. */
   configure(client: { redirectUris: string[]; backchannelLogoutUri: string; postLogoutUri?: string }): void;
-  /** Follows a browser from the authorization request to the callback, as the user `login`, whose ID token has this `acr`, if any. */
+  /**
+   * Follows a browser from the authorization request to the callback, as the user `login`, whose ID token has this
+   * `acr`, if any.
+   */
   authorize(url: string, login: string, acr?: string): Promise<string>;
   /** Logs the browser of the last `authorize` out there, and gives where it is sent then. */
   logout(url?: string): Promise<string | null>;
