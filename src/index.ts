@@ -4,9 +4,10 @@
 export { latchkey as default, latchkey, type Latchkey, type LatchkeyOptions } from './plugin.js';
 export type { OidcProvider } from './federation/providers.js';
 export type { SessionHook, SessionRequirements } from './http/flows/guards.js';
-export type { VerifiedUser, VerifyCredentials } from './http/flows/services.js';
+export type { VerifiedUser, VerifyCredentials } from './http/flows/verify-credentials.js';
 export type { OAuthClient } from './http/oauth/clients.js';
 export type { Brand } from './http/pages/index.js';
+export type { FailedVerification } from './identity/passwords.js';
 export type { Lifetimes, ThrottleLimits } from './options.js';
 export type { RedisClient } from './redis/script.js';
 export type { RedisClients } from './sessions/authenticator.js';

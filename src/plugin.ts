@@ -9,7 +9,8 @@ import { type OidcProvider, Providers } from './federation/providers.js';
 import { authRoutes } from './http/auth/index.js';
 import { requireSession, type SessionHook, type SessionRequirements } from './http/flows/guards.js';
 import type { AuthEvent } from './http/flows/audit.js';
-import type { LocalUsers, Services, VerifyCredentials } from './http/flows/services.js';
+import type { LocalUsers, Services } from './http/flows/services.js';
+import { toCredentialVerifier, type VerifyCredentials } from './http/flows/verify-credentials.js';
 import { TokenCookies } from './http/kit/cookies.js';
 import { type OAuthClient, OAuthClients } from './http/oauth/clients.js';
 import { oauthRoutes } from './http/oauth/index.js';
@@ -161,7 +162,9 @@ function buildServices(app: FastifyInstance, settings: Settings, keys: Keys): Se
       revocationReplicas: settings.revocationReplicas,
       onBackgroundFault: (error) => app.log.warn({ err: error }, 'a confirmation failed; the next use repeats it'),
     }),
-    verifyCredentials: settings.verifyCredentials ?? ((credentials) => users!.passwords.verify(credentials)),
+    verifyCredentials: settings.verifyCredentials
+      ? toCredentialVerifier(settings.verifyCredentials)
+      : (credentials) => users!.passwords.verify(credentials),
     users,
     links: settings.oidcProviders?.length ? new Links(clients.scripts, keys) : undefined,
     throttle: new Throttle(clients.scripts, keys, settings),

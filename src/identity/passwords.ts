@@ -19,11 +19,19 @@ export const rehashPassword = defineScript({
 });
 
 /** A user whose password was verified. */
-export interface VerifiedUser {
-  subject: string;
-  username: string;
+export interface PasswordMatch {
+  readonly verified: true;
+  readonly subject: string;
+  readonly username: string;
   /** The stored hash (PHC string) that matched. Whoever acts on it must check that it is still the one stored. */
-  credential: string;
+  readonly credential: string;
+}
+
+/** Wrong credentials. */
+export interface FailedVerification {
+  readonly verified: false;
+  /** The subject that the username belongs to, if it belongs to anybody. */
+  readonly subject?: string | undefined;
 }
 
 /** Verifies the passwords of registered users, and hashes new ones. */
@@ -41,10 +49,9 @@ export class Passwords {
   }
 
   /**
-   * The user with this name and password. An unknown or disabled user, a wrong password, and a name or password that
-   * nobody can have all give the same `undefined`, at the cost of one hash each.
+   * Verifies a username and a password. An unknown or disabled user, a wrong password, and a name or password that
+   * nobody can have all fail at the cost of one hash each.
    *
-   * @param input.onKnown told the subject whose name it is, if it is anybody's, whatever comes of the password.
    * @throws {UnavailableError} when Redis does not answer or too many passwords are waiting to be hashed; the signal's
    *   reason when it is aborted.
    */
@@ -52,13 +59,11 @@ export class Passwords {
     username: string;
     password: string;
     signal?: AbortSignal;
-    onKnown?: (subject: string) => void;
-  }): Promise<VerifiedUser | undefined> {
+  }): Promise<PasswordMatch | FailedVerification> {
     const username = valueUnless(InvalidUsernameError, () => normalizeUsername(input.username));
     const user = username === undefined ? undefined : await this.#findByName(username);
-    if (user) input.onKnown?.(user.subject);
-    const verified = await this.#match(user, input.password, input.signal);
-    return verified && (await this.#rehashIfOutdated(verified, input.password));
+    const verification = await this.#match(user, input.password, input.signal);
+    return verification.verified ? this.#rehashIfOutdated(verification, input.password) : verification;
   }
 
   /**
@@ -66,7 +71,11 @@ export class Passwords {
    *
    * @throws {UnavailableError} as verify.
    */
-  async verifySubject(subject: string, password: string, signal?: AbortSignal): Promise<VerifiedUser | undefined> {
+  async verifySubject(
+    subject: string,
+    password: string,
+    signal?: AbortSignal,
+  ): Promise<PasswordMatch | FailedVerification> {
     return this.#match(await readUser(this.#client, this.#keys, subject), password, signal);
   }
 
@@ -93,30 +102,31 @@ export class Passwords {
     user: UserRecord | undefined,
     input: string,
     signal: AbortSignal | undefined,
-  ): Promise<VerifiedUser | undefined> {
+  ): Promise<PasswordMatch | FailedVerification> {
     const password = valueUnless(PasswordNotAllowedError, () => normalizePassword(input));
     const matches =
       user?.password === undefined || password === undefined
         ? await this.#hasher.verifyNothing(password ?? '', signal)
         : await this.#hasher.verify(user.password, password, signal);
-    if (!matches || !user?.password || user.createdAt === undefined || user.disabledAt !== undefined) return undefined;
-    return { subject: user.subject, username: user.username, credential: user.password };
+    if (!matches || !user?.password || user.createdAt === undefined || user.disabledAt !== undefined)
+      return { verified: false, subject: user?.subject };
+    return { verified: true, subject: user.subject, username: user.username, credential: user.password };
   }
 
   /** Brings a hash up to today's parameters. Gives the user with the hash that is stored afterwards. */
-  async #rehashIfOutdated(user: VerifiedUser, input: string): Promise<VerifiedUser | undefined> {
-    const { subject, username, credential: verified } = user;
+  async #rehashIfOutdated(user: PasswordMatch, input: string): Promise<PasswordMatch | FailedVerification> {
+    const { subject, credential: verified } = user;
     if (!this.#hasher.needsRehash(verified)) return user;
     const password = normalizePassword(input);
     try {
       const rehashed = await this.#hasher.hash(password);
       const keys = { user: this.#keys.user(subject) };
       const reply = await rehashPassword(this.#client, { keys, args: { verified, rehashed } });
-      if (reply.outcome === 'replaced') return { subject, username, credential: rehashed };
+      if (reply.outcome === 'replaced') return { ...user, credential: rehashed };
       // Either another login has rehashed it, or the password was changed. Only the former leaves this login valid.
       const stored = reply['password'];
-      if (stored === undefined || !(await this.#hasher.verify(stored, password))) return undefined;
-      return { subject, username, credential: stored };
+      if (stored === undefined || !(await this.#hasher.verify(stored, password))) return { verified: false, subject };
+      return { ...user, credential: stored };
     } catch (error) {
       if (error instanceof UnavailableError) return user;
       throw error;

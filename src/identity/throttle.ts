@@ -70,17 +70,16 @@ export class Throttle {
   }
 
   /**
-   * Runs a verification of a user's password, unless too many have failed. One that gives nothing, `null` and `false` too, has failed;
-   * one that throws was a fault and counts for nothing.
+   * Runs a verification of a user's password, unless too many have failed. One that throws was a fault and does not count.
    *
    * @param who the username as it was typed, whether a user has it or not, and the address that it comes from.
    * @throws {TooManyAttemptsError} with the seconds until the next attempt is looked at.
    * @throws {BusyError} when too many are looked at right now.
    */
-  async guard<T>(
+  async guard<T extends { readonly verified: boolean }>(
     who: { username: string; address: string },
-    verify: () => Promise<T | undefined>,
-  ): Promise<T | undefined> {
+    verify: () => Promise<T>,
+  ): Promise<T> {
     if (this.#allUnderWay >= MOST_UNDER_WAY) throw new BusyError();
     const name = networkOf(who.address);
     const account = this.#keys.throttle('account', name, accountOf(who.username));
@@ -118,17 +117,17 @@ export class Throttle {
     await consume(this.#allProviderLogins, this.#keys.throttle('provider', 'all'));
   }
 
-  async #counted<T>(
+  async #counted<T extends { readonly verified: boolean }>(
     keys: { account: string; network: string },
-    verify: () => Promise<T | undefined>,
-  ): Promise<T | undefined> {
+    verify: () => Promise<T>,
+  ): Promise<T> {
     const counters = [
       { limiter: this.#perAccount, key: keys.account },
       { limiter: this.#perNetwork, key: keys.network },
     ];
     const counted: typeof counters = [];
     const takeBack = () => Promise.all(counted.map(({ limiter, key }) => limiter.reward(key)));
-    let result: T | undefined;
+    let result: T;
     try {
       for (const counter of counters) {
         await consume(counter.limiter, counter.key, () => counted.push(counter));
@@ -139,7 +138,7 @@ export class Throttle {
       await takeBack().catch(() => undefined);
       throw error;
     }
-    if (result) await takeBack();
+    if (result.verified) await takeBack();
     return result;
   }
 }

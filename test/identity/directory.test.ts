@@ -2,7 +2,7 @@ import t from 'tap';
 import { StaleCredentialError } from '../../src/sessions/errors.js';
 import { newSubject, storeOn } from '../sessions/fixture.js';
 import { startRedis } from '../support/redis.js';
-import { PASSWORD, usersOn } from './fixture.js';
+import { matched, PASSWORD, usersOn } from './fixture.js';
 
 const redis = await startRedis({ args: ['--appendonly', 'no'] });
 t.teardown(() => redis.stop());
@@ -23,10 +23,10 @@ t.test('a disabled user is known, cannot log in, and can again when enabled', as
   t.equal(await directory.disable(subject), at, 'since the first time');
   t.equal(await directory.disabledSince(subject), at);
   t.match(await directory.get(subject), { username: 'ada', disabledAt: at });
-  t.equal(await passwords.verify({ username: 'ada', password }), undefined);
+  t.strictSame(await passwords.verify({ username: 'ada', password }), { verified: false, subject });
   await directory.enable(subject);
   t.equal(await directory.disabledSince(subject), undefined);
-  t.match(await passwords.verify({ username: 'ada', password }), { subject });
+  t.match(await passwords.verify({ username: 'ada', password }), { verified: true, subject });
 });
 
 t.test('in a Redis that is out of memory too', async (t) => {
@@ -40,7 +40,7 @@ t.test('in a Redis that is out of memory too', async (t) => {
 t.test('a login that was verified before begins no session after', async (t) => {
   const { directory, registration, passwords, store, all } = fresh();
   const { subject } = await registration.register({ username: 'ada', password });
-  const verified = (await passwords.verify({ username: 'ada', password }))!;
+  const verified = await matched(passwords.verify({ username: 'ada', password }));
   await directory.disable(subject);
   const issuing = store.issue({
     identity: { subject, methods: ['pwd'] },
@@ -82,6 +82,6 @@ t.test('a disabled user is told apart only by those who may know', async (t) => 
   const { subject } = await registration.register({ username: 'ada', password });
   await client.hset(keys.user(subject), 'disabledAt', 1_700_000_000_000);
   t.match(await directory.get(subject), { subject, username: 'ada', disabledAt: 1_700_000_000_000 });
-  t.equal(await passwords.verifySubject(subject, password), undefined);
+  t.strictSame(await passwords.verifySubject(subject, password), { verified: false, subject });
   t.equal(await directory.get('nobody'), undefined);
 });

@@ -3,7 +3,7 @@ import { Redis } from 'ioredis';
 import { UserDirectory } from '../../src/identity/directory.js';
 import { PasswordHasher } from '../../src/identity/password-hasher.js';
 import type { PasswordPolicy } from '../../src/identity/password-policy.js';
-import { Passwords } from '../../src/identity/passwords.js';
+import { type FailedVerification, type PasswordMatch, Passwords } from '../../src/identity/passwords.js';
 import { claimLogin, confirmUser, createUser, Registration } from '../../src/identity/registration.js';
 import { Keys } from '../../src/redis/keys.js';
 import type { RedisClient } from '../../src/redis/script.js';
@@ -70,4 +70,11 @@ export class InterruptedRedis extends Redis {
     await this.before(String(args[2]));
     return super.evalsha(...(args as Parameters<Redis['evalsha']>));
   }
+}
+
+/** The user whose password matched. @throws if it did not. */
+export async function matched(verification: Promise<PasswordMatch | FailedVerification>): Promise<PasswordMatch> {
+  const result = await verification;
+  if (!result.verified) throw new Error('The password did not match');
+  return result;
 }

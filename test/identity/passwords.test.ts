@@ -4,7 +4,7 @@ import { BusyError, PasswordHasher } from '../../src/identity/password-hasher.js
 import { Passwords } from '../../src/identity/passwords.js';
 import { keysUnder } from '../support/audit.js';
 import { startRedis } from '../support/redis.js';
-import { CountingHasher, InterruptedRedis, PASSWORD, usersOn } from './fixture.js';
+import { CountingHasher, InterruptedRedis, matched, PASSWORD, usersOn } from './fixture.js';
 
 const redis = await startRedis();
 t.teardown(() => redis.stop());
@@ -34,6 +34,7 @@ t.test('a login that fails says nothing about why, and always costs one hash', a
   await client.set(keys.login('astray'), subject);
   const before = await keysUnder(client, prefix);
 
+  const subjects: Record<string, string> = { ada: subject, disabled: disabled.subject, federated: 'federated' };
   const failures = {
     'wrong password': { username: 'ada', password: `${password}.` },
     'unknown user': { username: 'grace', password },
@@ -50,11 +51,11 @@ t.test('a login that fails says nothing about why, and always costs one hash', a
   for (const [why, input] of Object.entries(failures)) {
     // verifyNothing verifies against a decoy, so each counts once.
     const jobs = hasher.jobs;
-    t.equal(await passwords.verify(input), undefined, why);
+    t.strictSame(await passwords.verify(input), { verified: false, subject: subjects[input.username] }, why);
     t.equal(hasher.jobs - jobs, 1, `${why}: one hash`);
   }
   const jobs = hasher.jobs;
-  t.ok(await passwords.verify({ username: 'ada', password }));
+  t.match(await passwords.verify({ username: 'ada', password }), { verified: true, subject });
   t.equal(hasher.jobs - jobs, 1, 'as does one that succeeds');
   t.same(await keysUnder(client, prefix), before, 'and none writes anything');
 });
@@ -77,14 +78,14 @@ t.test('an unknown user takes as long as a wrong password', async (t) => {
 t.test('the password of a known user can be checked and a new one prepared', async (t) => {
   const { registration, passwords } = fresh({ minimumLength: 20 });
   const { subject } = await registration.register({ username: 'ada', password });
-  const checked = await passwords.verifySubject(subject, password);
+  const checked = await matched(passwords.verifySubject(subject, password));
   t.match(checked, { subject, username: 'ada' });
-  t.equal(await passwords.verifySubject(subject, 'wrong'), undefined);
-  t.equal(await passwords.verifySubject('nobody', password), undefined);
+  t.strictSame(await passwords.verifySubject(subject, 'wrong'), { verified: false, subject });
+  t.strictSame(await passwords.verifySubject('nobody', password), { verified: false, subject: undefined });
 
   const next = await passwords.hashNew('another fine passphrase', 'ada');
   t.equal(await hasher.verify(next, 'another fine passphrase'), true);
-  t.equal((await passwords.verifySubject(subject, password))?.credential, checked?.credential, 'which stores nothing');
+  t.strictSame(await passwords.verifySubject(subject, password), checked, 'which stores nothing');
   await t.rejects(
     passwords.hashNew('eighteen chars 4x!', 'ada'),
     { code: 'password_not_allowed', reason: 'too_short' },
@@ -95,9 +96,11 @@ t.test('the password of a known user can be checked and a new one prepared', asy
 t.test('a password that was composed logs in taken apart, and the other way round', async (t) => {
   const { registration, passwords } = fresh();
   await registration.register({ username: 'ada', password: 'crème brûlée à l’été' });
-  t.ok(await passwords.verify({ username: 'ada', password: 'crème brûlée à l’été'.normalize('NFD') }));
-  t.notOk(await passwords.verify({ username: 'ada', password: 'Crème brûlée à l’été' }));
-  t.notOk(await passwords.verify({ username: 'ada', password: 'crème brûlée à l’été ' }));
+  t.match(await passwords.verify({ username: 'ada', password: 'crème brûlée à l’été'.normalize('NFD') }), {
+    verified: true,
+  });
+  t.match(await passwords.verify({ username: 'ada', password: 'Crème brûlée à l’été' }), { verified: false });
+  t.match(await passwords.verify({ username: 'ada', password: 'crème brûlée à l’été ' }), { verified: false });
 });
 
 t.test('parameters raised later rehash at the next login', async (t) => {
@@ -107,13 +110,13 @@ t.test('parameters raised later rehash at the next login', async (t) => {
   const raised = new Passwords(client, keys, stronger);
   const record = await client.hgetall(keys.user(subject));
 
-  t.equal(await raised.verify({ username: 'ada', password: 'wrong' }), undefined);
+  t.strictSame(await raised.verify({ username: 'ada', password: 'wrong' }), { verified: false, subject });
   t.equal(await client.hget(keys.user(subject), 'password'), record['password'], 'not at one that fails');
-  const verified = await raised.verify({ username: 'ada', password });
-  t.match(verified?.credential, /\$m=19456,t=3,p=1\$/);
+  const verified = await matched(raised.verify({ username: 'ada', password }));
+  t.match(verified.credential, /\$m=19456,t=3,p=1\$/);
   t.same(
     await client.hgetall(keys.user(subject)),
-    { ...record, password: verified?.credential },
+    { ...record, password: verified.credential },
     'and nothing else changes',
   );
   const jobs = stronger.jobs;
@@ -133,7 +136,7 @@ t.test('a rehash never undoes or survives a change of the password', async (t) =
   const rehashedElsewhere = await stronger.hash(password);
   connection.before = () => client.hset(key, 'password', rehashedElsewhere);
   t.equal(
-    (await raised.verify({ username: 'ada', password }))?.credential,
+    (await matched(raised.verify({ username: 'ada', password }))).credential,
     rehashedElsewhere,
     'two logins at once both stand',
   );
@@ -141,12 +144,20 @@ t.test('a rehash never undoes or survives a change of the password', async (t) =
   await client.hset(key, 'password', old);
   const changed = await passwords.hashNew('another fine passphrase', 'ada');
   connection.before = () => client.hset(key, 'password', changed);
-  t.equal(await raised.verify({ username: 'ada', password }), undefined, 'the old password is no use any more');
+  t.strictSame(
+    await raised.verify({ username: 'ada', password }),
+    { verified: false, subject },
+    'the old password is no use any more',
+  );
   t.equal(await client.hget(key, 'password'), changed);
 
   await client.hset(key, 'password', old);
   connection.before = () => client.del(key);
-  t.equal(await raised.verify({ username: 'ada', password }), undefined, 'nor is that of a user who is gone');
+  t.strictSame(
+    await raised.verify({ username: 'ada', password }),
+    { verified: false, subject },
+    'nor is that of a user who is gone',
+  );
   t.equal(await client.exists(key), 0);
 });
 
@@ -160,7 +171,12 @@ t.test('a rehash that is not possible now does not fail the login', async (t) =>
   }
   const raised = new Passwords(client, keys, new BusyForRehash({ timeCost: 3 }));
   const credential = await client.hget(keys.user(subject), 'password');
-  t.strictSame(await raised.verify({ username: 'ada', password }), { subject, username: 'ada', credential });
+  t.strictSame(await raised.verify({ username: 'ada', password }), {
+    verified: true,
+    subject,
+    username: 'ada',
+    credential,
+  });
 
   class Broken extends PasswordHasher {
     override hash(): Promise<string> {

@@ -25,12 +25,12 @@ function throttleOn(
   let looked = 0;
   const guess = async (username: string, address = ADDRESS, right = false) => {
     try {
-      const verified = await throttle.guard({ username, address }, async () => {
+      const { verified } = await throttle.guard({ username, address }, async () => {
         looked++;
         await sleep(2);
-        return right ? 'verified' : undefined;
+        return { verified: right };
       });
-      return verified ?? 'wrong';
+      return verified ? 'verified' : 'wrong';
     } catch (error) {
       if (error instanceof TooManyAttemptsError) return 'throttled';
       if (error instanceof BusyError) return 'busy';
@@ -50,7 +50,7 @@ t.test('ten wrong passwords for an account from one network, and no more', async
   const { throttle, guess, prefix, looked } = throttleOn(redis.client());
   t.same(new Set(await times(10, () => guess('ada'))), new Set(['wrong']));
   const refusal = (await throttle
-    .guard({ username: 'ada', address: ADDRESS }, async () => 'x')
+    .guard({ username: 'ada', address: ADDRESS }, async () => ({ verified: true }))
     .catch((error: unknown) => error)) as TooManyAttemptsError;
   t.ok(
     refusal.retryAfterSeconds > 890 && refusal.retryAfterSeconds <= 900,
@@ -136,7 +136,7 @@ t.test(
     const attempt = () =>
       throttle.guard(
         { username: 'ada', address: ADDRESS },
-        () => new Promise<string>((resolve) => ends.push(() => resolve('verified'))),
+        () => new Promise<{ verified: boolean }>((resolve) => ends.push(() => resolve({ verified: true }))),
       );
     const lookedAt = (count: number) => until(`${count} are looked at`, async () => ends.length === count);
     const underWay = [attempt(), attempt(), attempt()];
@@ -149,16 +149,16 @@ t.test(
       'the fourth is refused without Redis',
     );
     ends[0]!();
-    t.equal(await underWay[0], 'verified');
+    t.same(await underWay[0], { verified: true });
     underWay.push(attempt());
     await lookedAt(4);
     await t.rejects(attempt(), TooManyAttemptsError, 'one has ended, and one may begin');
     ends.forEach((end) => end());
-    t.same(await Promise.all(underWay), ['verified', 'verified', 'verified', 'verified']);
+    t.same(await Promise.all(underWay), Array(4).fill({ verified: true }));
     const again = [attempt(), attempt(), attempt()];
     await lookedAt(7);
     ends.forEach((end) => end());
-    t.same(await Promise.all(again), ['verified', 'verified', 'verified'], 'then three again');
+    t.same(await Promise.all(again), Array(3).fill({ verified: true }), 'then three again');
   },
 );
 
@@ -222,7 +222,7 @@ t.test('the window ends, and does not move with further attempts', async (t) => 
   });
   await times(2, () => guess('ada'));
   const refusal = await throttle
-    .guard({ username: 'ada', address: ADDRESS }, async () => 'x')
+    .guard({ username: 'ada', address: ADDRESS }, async () => ({ verified: true }))
     .catch((error: unknown) => error);
   t.match(refusal, { code: 'too_many_requests', retryAfterSeconds: 1 });
   await sleep(600);
@@ -237,16 +237,19 @@ t.test('attempts to register are counted for the network, whatever comes of them
   await times(3, (i) => throttle.admitRegistration(`2001:db8::${i}`));
   await t.rejects(throttle.admitRegistration('2001:db8::99'), TooManyAttemptsError);
   await throttle.admitRegistration('2001:db8:1::1');
-  for (const key of await keysUnder(redis.client(), prefix))
-    t.match(key.slice(prefix.length), /^throttle:registration:2001%3Adb8/);
+  const keys = (await keysUnder(redis.client(), prefix)).map((key) => key.slice(prefix.length));
+  t.equal(keys.length, 2, 'one counter for each network');
+  for (const key of keys) t.match(key, /^throttle:registration:2001%3Adb8/);
 });
 
 t.test('a name with separators makes no key of another kind', async (t) => {
   const client = redis.client();
   const { guess, prefix } = throttleOn(client);
   await times(1, () => guess('x:{a}:session:y', 'not:an:address'));
-  for (const key of await keysUnder(client, prefix))
-    t.match(key.slice(prefix.length), /^throttle:(network:unknown|account:unknown:[\w-]{43})$/);
+  const keys = (await keysUnder(client, prefix)).map((key) => key.slice(prefix.length));
+  t.equal(keys.length, 2);
+  t.match(keys[0], /^throttle:account:unknown:[\w-]{43}$/);
+  t.equal(keys[1], 'throttle:network:unknown');
 });
 
 t.test('nothing is defined on the client that is handed in', async (t) => {

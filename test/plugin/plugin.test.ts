@@ -110,9 +110,9 @@ t.test('with verifyCredentials, only users of the host can log in', async (t) =>
   const events: AuthEvent[] = [];
   const app = await hostApp(t, redis, {
     onEvent: (event) => events.push(event),
-    verifyCredentials: async ({ username, password, onKnown }) => {
-      onKnown(`host:${username}`);
-      return password === 'sesame' ? { subject: `host:${username}`, username, methods: ['pwd', 'otp'] } : undefined;
+    verifyCredentials: async ({ username, password }) => {
+      const subject = `host:${username}`;
+      return password === 'sesame' ? { subject, username, methods: ['pwd', 'otp'] } : { verified: false, subject };
     },
   });
   const login = (password: string) =>
@@ -132,14 +132,29 @@ t.test('with verifyCredentials, only users of the host can log in', async (t) =>
   t.equal((await app.inject({ method: 'POST', url: '/auth/password', payload: {} })).statusCode, 404);
 });
 
-t.test('logins are throttled if verifyCredentials returns null for a wrong password', async (t) => {
-  const app = await hostApp(t, redis, {
-    loginFailuresPerAccount: 2,
-    verifyCredentials: async () => null as unknown as undefined,
-  });
-  const login = () =>
-    app.inject({ method: 'POST', url: '/auth/login', payload: { username: 'guessed', password: PASSWORD } });
-  for (const status of [401, 401, 429]) t.equal((await login()).statusCode, status);
+t.test('every way in which verifyCredentials says that the password is wrong counts as a failed login', async (t) => {
+  const wrong: [result: unknown, subject?: string][] = [
+    [undefined],
+    [null],
+    [false],
+    [{ verified: false }],
+    [{ verified: false, subject: 'host:1' }, 'host:1'],
+    [{ verified: 0, subject: 'host:1' }, 'host:1'],
+  ];
+  for (const [i, [result, subject]] of wrong.entries()) {
+    const events: AuthEvent[] = [];
+    const app = await hostApp(t, redis, {
+      loginFailuresPerAccount: 2,
+      onEvent: (event) => events.push(event),
+      verifyCredentials: async () => result as undefined,
+    });
+    const login = () =>
+      app.inject({ method: 'POST', url: '/auth/login', payload: { username: `guessed-${i}`, password: PASSWORD } });
+    for (const status of [401, 401, 429]) t.equal((await login()).statusCode, status, JSON.stringify(result));
+    const failure = { event: 'login', outcome: 'failure', address: '127.0.0.1' };
+    const refused = { ...failure, ...(subject !== undefined && { subject }), reason: 'invalid_credentials' };
+    t.same(events, [refused, refused, { ...failure, reason: 'too_many_requests' }], JSON.stringify(result));
+  }
 });
 
 t.test('options that are out of range or contradict each other are refused on registration', async (t) => {

@@ -34,10 +34,7 @@ export interface Reporter {
 }
 
 /** What is known about an attempt before it succeeds or fails. */
-export interface AttemptDetails extends Pick<AuthEvent, 'event' | 'sessionId' | 'address'> {
-  /** May become known during the attempt. */
-  subject?: string;
-}
+export type AttemptDetails = Pick<AuthEvent, 'event' | 'subject' | 'sessionId' | 'address'>;
 
 /** Runs an attempt. If it is refused, reports the failure with the error's code as its reason, and rethrows. */
 export async function reportIfRefused<T>(

@@ -31,19 +31,21 @@ export async function changePassword(
     async () => {
       // Wrong guesses count towards the limit of the login, since the password is the same.
       const username = (await directory.get(subject))?.username ?? '';
-      const user = await throttle.guard({ username, address }, () => passwords.verifySubject(subject, current, signal));
-      if (!user)
+      const verification = await throttle.guard({ username, address }, () =>
+        passwords.verifySubject(subject, current, signal),
+      );
+      if (!verification.verified)
         throw new Problem('invalid_credentials', { detail: 'The current password is wrong.', headers: challenge() });
-      const credential = await passwords.hashNew(replacement, user.username, signal);
+      const credential = await passwords.hashNew(replacement, verification.username, signal);
       // No earlier session survives, stolen or not; this device gets one that belongs to the new credential.
       await sessions.revokeAll(subject, {
         reason: 'password_changed',
-        credential: { verified: user.credential, replacement: credential },
+        credential: { verified: verification.credential, replacement: credential },
       });
       return sessions.issue({
         identity: {
           subject,
-          username: user.username,
+          username: verification.username,
           methods: ['pwd'],
           ...(scope !== undefined && { scope }),
           ...(data && { data }),

@@ -4,8 +4,9 @@ import { StaleCredentialError } from '../../sessions/errors.js';
 import { challenge, readAccessToken, readRefreshToken } from '../kit/presented-tokens.js';
 import { requestSource } from '../kit/device.js';
 import { Problem } from '../kit/problem.js';
-import { type AttemptDetails, reportDisplacedSessions, reportIfRefused } from './audit.js';
-import type { Services, VerifiedUser } from './services.js';
+import { reportDisplacedSessions, reportIfRefused } from './audit.js';
+import type { Services } from './services.js';
+import type { Verification } from './verify-credentials.js';
 import { disconnectSignal } from '../kit/abort-signal.js';
 
 /**
@@ -23,35 +24,30 @@ export async function login(
   const { verifyCredentials, throttle, report } = services;
   const address = request.ip;
   const signal = disconnectSignal(reply);
-  const attempted: AttemptDetails = { event: 'login', address };
-  const onKnown = (subject: string) => void (attempted.subject = subject);
-  const tokens = await reportIfRefused(services, attempted, () =>
-    retryIfCredentialChanged(async () => {
-      const user = await throttle.guard({ username: credentials.username, address }, () =>
-        verifyCredentials({ ...credentials, signal, onKnown }),
-      );
-      if (!user) throw new Problem('invalid_credentials', { headers: challenge() });
-      return issueSession(user, request, services);
-    }),
-  );
+  const verify = () =>
+    throttle.guard({ username: credentials.username, address }, () => verifyCredentials({ ...credentials, signal }));
+
+  const attempt = { event: 'login', address } as const;
+  const verification = await reportIfRefused(services, attempt, verify);
+  const known = verification.subject === undefined ? attempt : { ...attempt, subject: verification.subject };
+  const tokens = await reportIfRefused(services, known, async () => {
+    try {
+      return await issueSession(verification, request, services);
+    } catch (error) {
+      if (!(error instanceof StaleCredentialError)) throw error;
+      // The stored hash has changed meanwhile: to that of another password, or to a new hash of the same one.
+      return issueSession(await verify(), request, services);
+    }
+  });
   const { subject, sessionId } = tokens.principal;
   report({ event: 'login', outcome: 'success', subject, sessionId, address });
   reportDisplacedSessions(services, tokens, address);
   return tokens;
 }
 
-/** Tries once more if the stored hash changed meanwhile: the password was changed, or the same one hashed anew. */
-async function retryIfCredentialChanged<T>(attempt: () => Promise<T>): Promise<T> {
-  try {
-    return await attempt();
-  } catch (error) {
-    if (error instanceof StaleCredentialError) return attempt();
-    throw error;
-  }
-}
-
-async function issueSession(verified: VerifiedUser, request: FastifyRequest, services: Services) {
-  const { subject, username, methods = ['pwd'], credential } = verified;
+async function issueSession(verification: Verification, request: FastifyRequest, services: Services) {
+  if (!verification.verified) throw new Problem('invalid_credentials', { headers: challenge() });
+  const { subject, username, methods = ['pwd'], credential } = verification;
   const supersedes = await findCurrentSessionId(subject, request, services);
   return services.sessions.issue({
     identity: { subject, ...(username !== undefined && { username }), methods },

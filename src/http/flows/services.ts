@@ -6,28 +6,7 @@ import type { Registration } from '../../identity/registration.js';
 import type { SessionStore } from '../../sessions/store.js';
 import type { TokenCookies } from '../kit/cookies.js';
 import type { Reporter } from './audit.js';
-
-/** A user whose credentials were verified, by us or by the host application. */
-export interface VerifiedUser {
-  readonly subject: string;
-  readonly username?: string;
-  /** How the user authenticated (RFC 8176); `['pwd']` by default. */
-  readonly methods?: readonly string[];
-  /** The verified credential, if latchkey stores it: no session is issued if it has changed since. */
-  readonly credential?: string;
-}
-
-/** Verifies what a user logs in with; undefined when it is wrong, whichever half of it. */
-export type VerifyCredentials = (credentials: {
-  readonly username: string;
-  readonly password: string;
-  readonly signal: AbortSignal;
-  /**
-   * To be told whose username it is, if it is anybody's: a failure is then reported with its subject, and answered no
-   * differently.
-   */
-  readonly onKnown: (subject: string) => void;
-}) => Promise<VerifiedUser | undefined>;
+import type { CredentialVerifier } from './verify-credentials.js';
 
 /** The users that register with this service and log in with a password. */
 export interface LocalUsers {
@@ -39,7 +18,7 @@ export interface LocalUsers {
 /** What the routes work with. */
 export interface Services extends Reporter {
   readonly sessions: SessionStore;
-  readonly verifyCredentials: VerifyCredentials;
+  readonly verifyCredentials: CredentialVerifier;
   /** Undefined if the host application has its own users. */
   readonly users: LocalUsers | undefined;
   readonly throttle: Throttle;
