@@ -5,7 +5,7 @@ import { slotOf } from '../redis/slot.js';
 
 const MAX_BATCH = 128;
 
-/** Reads one key; null when there is none. Throws {@link UnavailableError} when Redis does not answer. */
+/** Reads one key; null if there is none. Throws {@link UnavailableError} if Redis does not answer in time. */
 export type Lookup = (key: string) => Promise<string | null>;
 
 interface Read {
@@ -15,10 +15,10 @@ interface Read {
 }
 
 /**
- * Gathers the reads of one event-loop turn, at most 128: on one server into an MGET,
- * on a Cluster, where MGET crosses no slots, into a pipeline for each slot owner.
+ * Creates a lookup that sends the reads of one event-loop turn together, at most 128 at a time: to a single server as
+ * one MGET, to a Cluster, where an MGET cannot span slots, as one pipeline for each node.
  *
- * @param onSend told just before gathered reads are sent.
+ * @param onSend called just before a batch is sent.
  */
 export function createBatchedLookup(client: RedisClient, onSend: () => void): Lookup {
   let waiting: Read[] = [];
@@ -68,7 +68,7 @@ function readFromOwners(cluster: Cluster, reads: readonly Read[]): void {
   }
 }
 
-/** Reads for which no owner is known or connected, or whose keys ioredis gives a prefix, have none. */
+/** Groups reads by the node that owns their slot: undefined if none is known or connected, or ioredis adds a prefix. */
 function groupByOwner(cluster: Cluster, reads: readonly Read[]): Map<Redis | undefined, Read[]> {
   const masters = new Map<string | undefined, Redis>();
   if (!cluster.options.keyPrefix) {
@@ -86,7 +86,7 @@ function groupByOwner(cluster: Cluster, reads: readonly Read[]): Map<Redis | und
   return groups;
 }
 
-/** Leaves it to ioredis to find the owner, and to learn of the slots that have moved. */
+/** Lets ioredis find the owner, so that it also learns which slots have moved. */
 function readAlone(cluster: Cluster, read: Read): void {
   cluster.get(read.key).then(read.resolve, (error: unknown) => fail([read], error));
 }

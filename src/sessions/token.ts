@@ -11,29 +11,29 @@ const DIGEST_LENGTH = 32;
 const ACCESS_BYTES = 2 + SECRET_BYTES + CRC_BYTES;
 const REFRESH_MAC_AT = 4 + 2 + 16 + 4 + SECRET_BYTES;
 const REFRESH_BYTES = REFRESH_MAC_AT + 32 + CRC_BYTES;
-/** The bits that the last character has to spare are zero: so each token has one spelling (RFC 4648 section 3.5). */
+/** The unused bits of the last character must be zero, so that each token has one spelling (RFC 4648 section 3.5). */
 const ACCESS_FORM = /^lka_[\w-]{50}[AEIMQUYcgkosw048]$/;
 const REFRESH_FORM = /^lkr_[\w-]{125}[AQgw]$/;
 const ACCESS_CRC_SEED = crc32(ACCESS_PREFIX);
-/** Where each access token in turn is read into, so that the most frequent of all reads needs no memory of its own. */
+/** Reused for every access token, so that the most frequent operation allocates no buffer. */
 const ACCESS_FRAME = Buffer.alloc(ACCESS_BYTES);
 const REFRESH_CRC_SEED = crc32(REFRESH_PREFIX);
 const MAX_GENERATION = 0xffffffff;
 
-/** Where an access token is found: its partition (four hex digits) and its digest. */
+/** A well-formed access token, with the partition (four hex digits) and the digest that name its key in Redis. */
 export interface AccessToken {
   readonly token: string;
   readonly partition: string;
   readonly digest: string;
 }
 
-/** A refresh token whose MAC was verified, or that this process made. */
+/** An authentic refresh token: its MAC was verified, or this process made it. */
 export interface RefreshToken {
   readonly token: string;
   readonly partition: string;
   /** 16 bytes, base64url. */
   readonly sessionId: string;
-  /** 1 for the pair that a login issues, one more with each rotation. */
+  /** 1 for the pair that a login issues; each rotation adds one. */
   readonly generation: number;
   readonly digest: string;
 }
@@ -46,16 +46,16 @@ export interface TokenPair {
 
 /**
  * The first 192 bits of a token's SHA-256 (FIPS 180-4; truncated as in NIST SP 800-107, section 5.1), base64url:
- * all that Redis ever sees of it.
+ * the only form in which Redis ever sees a token.
  */
 export function digestToken(token: string): string {
   return hash('sha256', token, 'base64url').slice(0, DIGEST_LENGTH);
 }
 
 /**
- * Reads an access token's frame, without Redis and without a key.
+ * Reads the frame of an access token, without Redis and without a key.
  *
- * @returns undefined for anything that is not, to the letter, what {@link TokenKeys} makes.
+ * @returns undefined unless prefix, encoding and checksum are exactly as {@link TokenKeys} writes them.
  */
 export function parseAccessToken(token: string): AccessToken | undefined {
   if (!decodeFrame(token, ACCESS_FORM, ACCESS_CRC_SEED, ACCESS_FRAME)) return undefined;
@@ -63,7 +63,7 @@ export function parseAccessToken(token: string): AccessToken | undefined {
 }
 
 /**
- * The keys that sign and derive tokens. The first signs new sessions; a session keeps the key that it began with.
+ * The keys that sign and derive tokens. The first one signs new sessions; each session keeps the key it started with.
  *
  * Each secret (at least 32 characters) is stretched with HKDF-SHA-256 (RFC 5869) into a key and its 4-byte id.
  */
@@ -82,7 +82,7 @@ export class TokenKeys {
     if (this.#byId.size !== keys.length) throw new Error('Two token keys share an id');
   }
 
-  /** Begins a session: a random session id and refresh token, and the access token derived from it. */
+  /** Makes the first pair of a new session: a random session id and refresh token, and the access token derived. */
   mint(partition: string): TokenPair {
     const sessionId = randomBytes(16);
     return this.#signing.pair(this.#signing.frame(partition, sessionId, 1, randomBytes(SECRET_BYTES)));
@@ -91,7 +91,7 @@ export class TokenKeys {
   /**
    * Reads and authenticates a refresh token, without Redis.
    *
-   * @returns undefined when its frame, its checksum, its key or its MAC (compared in constant time) is not right.
+   * @returns undefined if its encoding, checksum, key id or MAC (compared in constant time) is wrong.
    */
   parse(token: string): RefreshToken | undefined {
     const bytes = Buffer.alloc(REFRESH_BYTES);
@@ -99,12 +99,12 @@ export class TokenKeys {
     return this.#byId.get(bytes.readUInt32BE(0))?.verify(token, bytes);
   }
 
-  /** The pair that a refresh token belongs to: itself and the access token derived from it. */
+  /** The pair of a refresh token: the token itself and the access token derived from it. */
   pairOf(refresh: RefreshToken): TokenPair {
     return this.#keyOf(refresh).pair(refresh);
   }
 
-  /** The pair that comes after a refresh token: always the same one, for whoever holds the key. */
+  /** The pair that follows a refresh token. The same key always derives the same pair. */
   successorOf(refresh: RefreshToken): TokenPair {
     return this.#keyOf(refresh).successor(refresh);
   }
@@ -175,7 +175,7 @@ function encodeFrame(bytes: Buffer, prefix: string, seed: number): string {
   return prefix + bytes.toString('base64url');
 }
 
-/** Reads a token's bytes into a frame of their length; false unless its form and its checksum are right. */
+/** Decodes a token into `bytes`, which has its exact length; false if its form or its checksum is wrong. */
 function decodeFrame(token: string, form: RegExp, seed: number, bytes: Buffer): boolean {
   if (!form.test(token)) return false;
   bytes.write(token.slice(PREFIX_LENGTH), 'base64url');

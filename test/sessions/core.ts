@@ -98,14 +98,14 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       await wellKept(t, s);
     });
 
-    await t.test('is told when the user proved who they are, if that was not now', async (t) => {
+    await t.test('issue stores when the user authenticated, if that was not now', async (t) => {
       const s = fresh();
       const { pair, principal } = await s.login(newSubject(), { authenticatedAt: 1_700_000_000_123 });
       t.equal(principal.authenticatedAt, 1_700_000_000_123);
       t.equal((await s.use(pair))?.authenticatedAt, 1_700_000_000_123);
     });
 
-    await t.test('takes from a principal its identity, and nothing of its session or token', async (t) => {
+    await t.test('issue takes the identity from a principal, not its session id or expiry', async (t) => {
       const s = fresh();
       const { principal } = await s.login();
       const next = await s.store.issue({ identity: principal, origin: ORIGIN });
@@ -115,7 +115,7 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
     });
 
     await t.test(
-      'is refused when the credential changed since it was verified, or the subject was disabled',
+      'issue refuses when the credential changed since it was verified, or the subject was disabled',
       async (t) => {
         const s = fresh();
         const subject = newSubject();
@@ -133,7 +133,7 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       },
     );
 
-    await t.test('ends the session that it supersedes, if it is the same subject’s', async (t) => {
+    await t.test('issue ends the session that it supersedes, if it belongs to the same subject', async (t) => {
       const s = fresh();
       const subject = newSubject();
       const { pair: old } = await s.login(subject);
@@ -152,7 +152,7 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       await s.login(subject, { supersedes: 'unknown' });
     });
 
-    await t.test('cannot end a session of another subject in the same partition', async (t) => {
+    await t.test('neither issue nor revoke ends a session of another subject in the same partition', async (t) => {
       const s = fresh();
       const subject = newSubject();
       const { pair } = await s.login(subject);
@@ -197,7 +197,7 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       await wellKept(t, s);
     });
 
-    await t.test('counts no session that is over', async (t) => {
+    await t.test('expired sessions do not count towards the limit', async (t) => {
       const s = fresh({ sessionsPerUser: 2, refreshLifetimeMs: 60, accessLifetimeMs: 50, refreshGraceMs: 5 });
       const subject = newSubject();
       await s.login(subject);
@@ -206,7 +206,7 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       t.same((await s.login(subject)).evicted, []);
     });
 
-    await t.test('refuses a session that the scripts could not end later', async (t) => {
+    await t.test('issue refuses data and text that the scripts could not read back', async (t) => {
       const s = fresh();
       let data: Record<string, unknown> = {};
       for (let i = 0; i < 1100; i++) data = { data };
@@ -221,7 +221,7 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
   });
 
   t.test('authenticate', async (t) => {
-    await t.test('gives what the session began with, until the access token expires', async (t) => {
+    await t.test('authenticate returns the principal of the login until the access token expires', async (t) => {
       const s = fresh({ accessLifetimeMs: 1_501 });
       const subject = newSubject();
       const { pair, principal } = await s.login(subject);
@@ -231,7 +231,7 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       t.ok(Date.now() >= principal.expiresAt);
     });
 
-    await t.test('knows no malformed or unknown token', async (t) => {
+    await t.test('authenticate returns undefined for a malformed or unknown token', async (t) => {
       const s = fresh();
       const { pair } = await s.login();
       const unknown = new TokenKeys(['a key that has never been here, at all']).mint(pair.access.partition);
@@ -299,7 +299,7 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
   });
 
   t.test('rotate', async (t) => {
-    await t.test('no session: ended, with the reason if it is known', async (t) => {
+    await t.test('rotate answers ended, with the reason if it is known, when there is no session', async (t) => {
       const s = fresh();
       const { pair } = await s.login();
       await s.store.revokeByToken(pair.refresh, 'logged_out');
@@ -588,7 +588,7 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       },
     );
 
-    await t.test('never lengthens the life of an old access token', async (t) => {
+    await t.test('a rotation never extends the previous access token', async (t) => {
       const s = fresh({ accessLifetimeMs: 60_007, refreshGraceMs: 90_011 });
       const { pair: first, principal } = await s.login();
       await client.pexpire(s.accessKey(first), 9_001);
@@ -649,7 +649,7 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
   });
 
   t.test('list', async (t) => {
-    await t.test('tells a user’s sessions, the longest-lived first, and no secret of them', async (t) => {
+    await t.test('list returns a user’s sessions, the one that expires last first, without digests', async (t) => {
       const s = fresh();
       const subject = newSubject();
       t.same(await s.store.list(subject), []);
@@ -685,7 +685,7 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       );
     });
 
-    await t.test('stops at a thousand', async (t) => {
+    await t.test('list returns at most a thousand sessions', async (t) => {
       const s = fresh({ sessionsPerUser: 2_000 });
       const subject = newSubject();
       await Promise.all(Array.from({ length: 1_003 }, () => s.login(subject)));
@@ -694,7 +694,7 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
   });
 
   t.test('revoke', async (t) => {
-    await t.test('ends one session of the subject, and says why for seven days', async (t) => {
+    await t.test('revoke ends one session of the subject, and the reason is kept for seven days', async (t) => {
       const s = fresh();
       const { subject, pair } = await closed(s);
       const { pair: other } = await s.login(subject);
@@ -713,7 +713,7 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       await wellKept(t, s);
     });
 
-    await t.test('by a token of any generation, and tells whose it was', async (t) => {
+    await t.test('revokeByToken ends the session of a token of any generation, and returns whose it was', async (t) => {
       const s = fresh();
       const { subject, first, pair } = await closed(s);
       t.match(await s.store.revokeByToken(first.refresh, 'logged_out'), { subject, username: USERNAME });
@@ -736,7 +736,7 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
   });
 
   t.test('endings', async (t) => {
-    await t.test('tells how sessions ended, the latest first, for seven days', async (t) => {
+    await t.test('endings lists how sessions ended, the latest first, for seven days', async (t) => {
       const s = fresh();
       const { subject, first, pair } = await closed(s);
       const { pair: other } = await s.login(subject, { origin: { device: 'a "browser"', address: '' } });
@@ -754,7 +754,7 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       await wellKept(t, s);
     });
 
-    await t.test('ten of them, however many there were', async (t) => {
+    await t.test('endings keeps the latest ten', async (t) => {
       const s = fresh();
       const subject = newSubject();
       await Promise.all(Array.from({ length: 25 }, () => s.login(subject)));
@@ -800,7 +800,7 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       await wellKept(t, s);
     });
 
-    await t.test('but one’s own, or that one for a reason of its own', async (t) => {
+    await t.test('revokeAll spares the caller’s own session, or ends it for a reason of its own', async (t) => {
       const s = fresh();
       const { subject, pairs } = await three(s);
       const [own, ...others] = pairs;
@@ -838,7 +838,7 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       );
     });
 
-    await t.test('sets a new credential as it ends them, if the verified one still stands', async (t) => {
+    await t.test('revokeAll replaces the credential, if the verified one is still stored', async (t) => {
       const s = fresh();
       const { subject, pairs } = await three(s);
       const user = s.keys.user(subject);
@@ -863,32 +863,35 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       await t.rejects(change('phc-1', 'phc-3'), StaleCredentialError);
     });
 
-    await t.test('the one that asks ends last: it can ask again as long as anything else lives', async (t) => {
-      const s = fresh();
-      const subject = newSubject();
-      const logins = await Promise.all(Array.from({ length: 100 }, () => s.login(subject)));
-      const own = logins[50]!.pair;
-      let calls = 0;
-      const evalsha = (...words: Parameters<RedisClient['evalsha']>) =>
-        calls++ === 0 ? client.evalsha(...words) : Promise.reject(new Error('Connection is closed.'));
-      const breaking = new Proxy(client, {
-        get: (target, name) => (name === 'evalsha' ? evalsha : (Reflect.get(target, name) as unknown)),
-      });
-      const cut = new SessionStore({ lookups: client, scripts: breaking }, s.options);
-      const request = {
-        reason: 'logged_out_elsewhere',
-        own: { sessionId: own.refresh.sessionId, reason: 'logged_out' },
-      } as const;
-      await t.rejects(cut.revokeAll(subject, request), { code: 'unavailable' });
-      t.equal(calls, 2);
-      t.ok((await s.store.list(subject)).length < 100, 'some have ended');
-      t.ok(await s.store.authenticate(own.access.token), 'not the one that asks');
-      t.ok((await s.store.revokeAll(subject, request)).includes(own.refresh.sessionId));
-      t.same(await s.store.list(subject), []);
-      t.same(await s.rotate(own.refresh), { outcome: 'ended', reason: 'logged_out' });
-    });
+    await t.test(
+      'revokeAll ends the caller’s session last, so that a request that failed half-way can be repeated',
+      async (t) => {
+        const s = fresh();
+        const subject = newSubject();
+        const logins = await Promise.all(Array.from({ length: 100 }, () => s.login(subject)));
+        const own = logins[50]!.pair;
+        let calls = 0;
+        const evalsha = (...words: Parameters<RedisClient['evalsha']>) =>
+          calls++ === 0 ? client.evalsha(...words) : Promise.reject(new Error('Connection is closed.'));
+        const breaking = new Proxy(client, {
+          get: (target, name) => (name === 'evalsha' ? evalsha : (Reflect.get(target, name) as unknown)),
+        });
+        const cut = new SessionStore({ lookups: client, scripts: breaking }, s.options);
+        const request = {
+          reason: 'logged_out_elsewhere',
+          own: { sessionId: own.refresh.sessionId, reason: 'logged_out' },
+        } as const;
+        await t.rejects(cut.revokeAll(subject, request), { code: 'unavailable' });
+        t.equal(calls, 2);
+        t.ok((await s.store.list(subject)).length < 100, 'some have ended');
+        t.ok(await s.store.authenticate(own.access.token), 'not the one that asks');
+        t.ok((await s.store.revokeAll(subject, request)).includes(own.refresh.sessionId));
+        t.same(await s.store.list(subject), []);
+        t.same(await s.rotate(own.refresh), { outcome: 'ended', reason: 'logged_out' });
+      },
+    );
 
-    await t.test('what has expired is not told of as ended', async (t) => {
+    await t.test('revokeAll does not report expired sessions as ended', async (t) => {
       const s = fresh();
       const subject = newSubject();
       const { pair } = await s.login(subject);
@@ -900,7 +903,7 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       );
     });
 
-    await t.test('a thousand sessions, in chunks', async (t) => {
+    await t.test('revokeAll ends a thousand sessions, in chunks', async (t) => {
       const s = fresh({ sessionsPerUser: 2_000 });
       const subject = newSubject();
       await client.hset(s.keys.user(subject), 'password', 'phc-1');
@@ -921,7 +924,7 @@ export function sessionsBehave(t: Test, client: RedisClient): void {
       t.equal(left.length, 2_000);
     });
 
-    await t.test('access keys without a session go too, and none of them hides a session', async (t) => {
+    await t.test('revokeAll deletes access keys without a session too, and none of them hides a session', async (t) => {
       const s = fresh();
       const subject = newSubject();
       const { pair: own } = await s.login(subject);
