@@ -5,7 +5,7 @@ import { callRedis } from '../../src/redis/faults.js';
 import { Keys } from '../../src/redis/keys.js';
 import { startRedis } from '../support/redis.js';
 
-t.test('what Redis cannot do for now is an outage; what was asked wrongly is not', async (t) => {
+t.test('an outage of Redis becomes an UnavailableError; a defect in a command does not', async (t) => {
   const redis = await startRedis();
   t.teardown(() => redis.stop());
   const client = redis.client();

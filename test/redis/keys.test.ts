@@ -7,7 +7,7 @@ import { startRedis } from '../support/redis.js';
 
 const keys = new Keys('lk:');
 
-t.test('every key carries its subject’s partition as its hash tag', async (t) => {
+t.test('the hash tag of every key is the partition of its subject', async (t) => {
   const partition = createHash('sha256').update('ada').digest('hex').slice(0, 4);
   t.equal(partitionOf('ada'), partition);
   t.equal(keys.sessions('ada'), `lk:{${partition}}:sessions:ada`);
@@ -18,7 +18,7 @@ t.test('every key carries its subject’s partition as its hash tag', async (t) 
   t.equal(
     keys.login('ada@example.org'),
     'lk:login:ada%40example.org',
-    'a login name has none: it comes before its subject',
+    'the key of a login name has no hash tag, as its subject is not known yet',
   );
 });
 
@@ -30,14 +30,14 @@ t.test('the partition of a subject is the start of the SHA-256 of its UTF-8, as 
   }
 });
 
-t.test('a subject is percent-encoded in a name, all but RFC 3986 unreserved characters', async (t) => {
+t.test('percent-encodes everything in a subject but RFC 3986 unreserved characters', async (t) => {
   const encoded = (subject: string) => keys.sessions(subject).split(':sessions:')[1];
   t.equal(encoded('AZaz09-._~'), 'AZaz09-._~');
   t.equal(encoded("a:b{c}!'()*"), 'a%3Ab%7Bc%7D%21%27%28%29%2A');
   t.equal(encoded('é😀\0\n%'), '%C3%A9%F0%9F%98%80%00%0A%25');
 });
 
-t.test('a subject is 1 to 255 bytes of well-formed Unicode', async (t) => {
+t.test('refuses a subject that is not 1 to 255 bytes of well-formed Unicode', async (t) => {
   for (const wrong of ['', 'x'.repeat(256), 'é'.repeat(128), '\ud800', 'a\udc00']) {
     t.throws(() => keys.sessions(wrong), InvalidSubjectError);
     t.throws(() => keys.user(wrong), { code: 'invalid_subject' });
@@ -46,7 +46,7 @@ t.test('a subject is 1 to 255 bytes of well-formed Unicode', async (t) => {
   t.ok(keys.sessions('é'.repeat(127)));
 });
 
-t.test('the scripts make the same names as Keys, whatever the subject', async (t) => {
+t.test('scripts and Keys build the same names for every subject', async (t) => {
   const redis = await startRedis({ args: ['--appendonly', 'no'] });
   t.teardown(() => redis.stop());
   const client = redis.client();
@@ -88,13 +88,13 @@ t.test('the scripts make the same names as Keys, whatever the subject', async (t
         t.equal(
           names.filter((name) => name.includes('sessions:')).join(),
           keys.sessions(subject),
-          'one set, made in two places',
+          'Keys and the script agree',
         );
         t.ok(await store.revoke(subject, pair.refresh.sessionId, 'revoked'));
         t.same(
           (await client.keys('*')).sort(),
           [keys.endings(subject), keys.ended(pair.refresh.partition, pair.refresh.sessionId)].sort(),
-          'every key of it is gone',
+          'every key of the session is gone',
         );
         t.same(await rotate(pair.refresh), { outcome: 'ended', reason: 'revoked' });
       }),

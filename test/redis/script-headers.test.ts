@@ -6,7 +6,7 @@ import ts from 'typescript';
 
 const src = fileURLToPath(new URL('../../src/', import.meta.url));
 
-/** What a call of defineScript says about its Lua file. */
+/** The names that a defineScript call gives to a Lua file. */
 interface Binding {
   keys: string[];
   args: string[];
@@ -14,9 +14,9 @@ interface Binding {
 }
 
 interface Definitions {
-  /** By the paths of their Lua files. */
+  /** By the path of the Lua file. */
   bindings: Map<string, Binding>;
-  /** The Lua files that are put before others. */
+  /** The Lua files that other scripts have as their prelude. */
   preludes: Set<string>;
 }
 
@@ -68,27 +68,27 @@ function words(list: ts.Node | undefined): string[] {
 
 const HEADER = /^(?:#!lua .+\n)?-- (\S+): \S.*\.\n-- KEYS: (.+)\n-- ARGV: (.+)\n-- Returns: (outcome '.+)\n(?!--)/;
 
-/** What does not agree in a script's header, its first lines of Lua and its binding. */
-function disagreements(path: string, lua: string, binding: Binding | undefined): string[] {
+/** Lists what differs between the header of a script, its first lines of Lua and its binding. */
+function findDisagreements(path: string, lua: string, binding: Binding | undefined): string[] {
   const unwrapped = unwrap(lua);
   const header = HEADER.exec(unwrapped);
-  if (!header) return ['it does not open with name, KEYS, ARGV and Returns'];
+  if (!header) return ['it does not start with name, KEYS, ARGV and Returns'];
   const [whole, name, keys = '', argv = '', answers = ''] = header;
   if (!binding) return ['no defineScript binds it'];
 
-  const told = { KEYS: list(keys), ARGV: list(argv) };
+  const listed = { KEYS: list(keys), ARGV: list(argv) };
   const body = unwrapped.slice(whole.length);
   return [
     ...(name === basename(path, '.lua') ? [] : [`its header calls it ${name}`]),
-    ...differ('KEYS: header and binding', told.KEYS, binding.keys),
-    ...differ('ARGV: header and binding', told.ARGV, binding.args),
+    ...differ('KEYS: header and binding', listed.KEYS, binding.keys),
+    ...differ('ARGV: header and binding', listed.ARGV, binding.args),
     ...differ(
       'Outcomes: header and binding',
       [...answers.matchAll(/'([^']+)'/g)].map((match) => match[1]!).sort(),
       binding.outcomes.toSorted(),
     ),
-    ...differ('KEYS: header and Lua', told.KEYS, boundIn(body, 'KEYS')),
-    ...differ('ARGV: header and Lua', told.ARGV, boundIn(body, 'ARGV')),
+    ...differ('KEYS: header and Lua', listed.KEYS, boundIn(body, 'KEYS')),
+    ...differ('ARGV: header and Lua', listed.ARGV, boundIn(body, 'ARGV')),
   ];
 }
 
@@ -122,17 +122,21 @@ const definitions: Definitions = { bindings: new Map(), preludes: new Set() };
 for (const path of files.filter((path) => path.endsWith('.ts')))
   definitionsIn(path, readFileSync(join(src, path), 'utf8'), definitions);
 
-t.test('every Lua file says what its binding says, and binds its keys and arguments by those names', async (t) => {
+t.test('the header of every Lua file, its first lines and its defineScript agree on names', async (t) => {
   const paths = files.filter((path) => path.endsWith('.lua'));
   t.ok(paths.length > 0);
   for (const path of paths.filter((path) => !definitions.preludes.has(path))) {
-    t.strictSame(disagreements(path, readFileSync(join(src, path), 'utf8'), definitions.bindings.get(path)), [], path);
+    t.strictSame(
+      findDisagreements(path, readFileSync(join(src, path), 'utf8'), definitions.bindings.get(path)),
+      [],
+      path,
+    );
   }
   for (const path of [...definitions.bindings.keys(), ...definitions.preludes])
     t.ok(paths.includes(path), `${path} exists`);
 });
 
-t.test('a header, a binding and Lua that do not agree are found out', async (t) => {
+t.test('every disagreement between a header, a binding and Lua is found', async (t) => {
   const lua = `-- move: moves a thing.
 -- KEYS: from, to
 -- ARGV: id, limit
@@ -148,17 +152,17 @@ local id, limit = ARGV[1], tonumber(ARGV[2])
     outcomes: ['moved', 'gone'],
   });`;
   const path = 'part/scripts/move.lua';
-  const judged = (changedLua: string, changedSource = source) =>
-    disagreements(path, changedLua, definitionsIn('part/store.ts', changedSource).bindings.get(path));
+  const judge = (changedLua: string, changedSource = source) =>
+    findDisagreements(path, changedLua, definitionsIn('part/store.ts', changedSource).bindings.get(path));
 
-  t.strictSame(judged(lua), []);
-  t.strictSame(judged(lua.replace('ARGV[1], tonumber(ARGV[2])', 'unpack(ARGV)')), []);
+  t.strictSame(judge(lua), []);
+  t.strictSame(judge(lua.replace('ARGV[1], tonumber(ARGV[2])', 'unpack(ARGV)')), []);
   const wrapped = lua
     .replace('ARGV: id, limit', 'ARGV: id,\n--   limit')
     .replace('with count; or', 'with count;\n--   or')
     .replace('local id, limit = ARGV[1], tonumber(ARGV[2])', 'local id,\n  limit = unpack(ARGV)');
-  t.strictSame(judged(wrapped), [], 'a list may go on in the next line');
-  t.not(judged(wrapped.replace('--   limit', '--   most')).length, 0, 'and is compared there too');
+  t.strictSame(judge(wrapped), [], 'a list may go on in the next line');
+  t.not(judge(wrapped.replace('--   limit', '--   most')).length, 0, 'and is compared there too');
   t.strictSame([...definitionsIn('part/store.ts', source).preludes], ['part/scripts/before.lua']);
 
   const wrong: Record<string, [lua: string, source?: string]> = {
@@ -169,7 +173,7 @@ local id, limit = ARGV[1], tonumber(ARGV[2])
     'an argument missing from the header': [lua.replace('-- ARGV: id, limit', '-- ARGV: id')],
     'an argument missing from the binding': [lua, source.replace("'id', ", '')],
     'keys in another order in the binding': [lua, source.replace("'from', 'to'", "'to', 'from'")],
-    'an outcome that the header does not tell': [lua, source.replace("'gone'", "'gone', 'full'")],
+    'an outcome that is missing from the header': [lua, source.replace("'gone'", "'gone', 'full'")],
     'no binding': [lua, source.replace('move.lua', 'remove.lua')],
     'keys in another order in Lua': [lua.replace('local from, to', 'local to, from')],
     'indexes in another order in Lua': [lua.replace('KEYS[1], KEYS[2]', 'KEYS[2], KEYS[1]')],
@@ -179,6 +183,6 @@ local id, limit = ARGV[1], tonumber(ARGV[2])
   };
   for (const [name, [changedLua, changedSource]] of Object.entries(wrong)) {
     t.ok(changedLua !== lua || changedSource !== source, `${name}: is a change`);
-    t.not(judged(changedLua, changedSource).length, 0, name);
+    t.not(judge(changedLua, changedSource).length, 0, name);
   }
 });

@@ -6,7 +6,7 @@ import { translateRedisError, callRedis } from '../../src/redis/faults.js';
 import { defineScript } from '../../src/redis/script.js';
 import { startRedis } from '../support/redis.js';
 
-t.test('a script', async (t) => {
+t.test('defineScript', async (t) => {
   const redis = await startRedis({ args: ['--appendonly', 'no'] });
   t.teardown(() => redis.stop());
   const client = redis.client({ maxRetriesPerRequest: 0 });
@@ -23,26 +23,26 @@ t.test('a script', async (t) => {
   };
   const input = { keys: { two: 'k2', one: 'k1' }, args: { second: 2, first: 'a' } };
 
-  await t.test('is handed its keys and arguments by name, and answers by name, in strings', async (t) => {
+  await t.test('a script receives keys and arguments by name, and its reply has names and strings', async (t) => {
     const run = define(
       "return { 'outcome', 'done', 'all', table.concat({ KEYS[1], KEYS[2], ARGV[1], ARGV[2] }, ','), 'count', 3 }",
     );
     t.same(await run(client, input), { outcome: 'done', all: 'k1,k2,a,2', count: '3' });
   });
 
-  await t.test('answers one of the words that it declares', async (t) => {
+  await t.test('a script that returns an undeclared outcome is an error', async (t) => {
     await t.rejects(define("return { 'outcome', 'undone' }")(client, input), {
       message: 'A script returned the outcome undone, which it does not declare',
     });
   });
 
-  await t.test('may have another file before it', async (t) => {
+  await t.test('a script can have a prelude file', async (t) => {
     const run = define("return { 'outcome', 'done', 'shared', shared }", "local shared = 'yes'\n");
     t.same(await run(client, input), { outcome: 'done', shared: 'yes' });
   });
 
   await t.test(
-    'is sent whole once, then by its SHA-1; SCRIPT FLUSH goes unnoticed; the client is left as it was',
+    'a script is sent whole once, then called by SHA-1, also after SCRIPT FLUSH, and defines nothing on the client',
     async (t) => {
       const run = define("return { 'outcome', 'done' }");
       const before = Object.keys(client);
@@ -60,19 +60,22 @@ t.test('a script', async (t) => {
     },
   );
 
-  await t.test('that is wrong is an error of ours; a Redis that is unable is a fault', async (t) => {
-    await t.rejects(define('return nonsense(')(client, input), { name: 'ReplyError' });
-    await t.rejects(define("return redis.call('NONSENSE')")(client, input), { name: 'ReplyError', message: /^ERR/ });
-    await client.set('k1', 'a string');
-    await t.rejects(define("return redis.call('HGETALL', KEYS[1])")(client, input), { message: /^WRONGTYPE/ });
-    await client.config('SET', 'maxmemory', 1);
-    await t.rejects(define("return redis.call('SET', KEYS[1], 'x')")(client, input), UnavailableError);
-    await client.config('SET', 'maxmemory', 0);
-    t.equal(await client.get('k1'), 'a string');
-  });
+  await t.test(
+    'a defect in a script is a ReplyError, and a Redis that cannot serve is an UnavailableError',
+    async (t) => {
+      await t.rejects(define('return nonsense(')(client, input), { name: 'ReplyError' });
+      await t.rejects(define("return redis.call('NONSENSE')")(client, input), { name: 'ReplyError', message: /^ERR/ });
+      await client.set('k1', 'a string');
+      await t.rejects(define("return redis.call('HGETALL', KEYS[1])")(client, input), { message: /^WRONGTYPE/ });
+      await client.config('SET', 'maxmemory', 1);
+      await t.rejects(define("return redis.call('SET', KEYS[1], 'x')")(client, input), UnavailableError);
+      await client.config('SET', 'maxmemory', 0);
+      t.equal(await client.get('k1'), 'a string');
+    },
+  );
 });
 
-t.test('faults of Redis are told from mistakes of ours, and neither is an answer', async (t) => {
+t.test('tells faults of Redis from defects in our commands', async (t) => {
   const replied = (message: string) => Object.assign(new Error(message), { name: 'ReplyError' });
   for (const message of [
     'OOM command not allowed',

@@ -3,7 +3,7 @@ import t from 'tap';
 import { slotOf } from '../../src/redis/slot.js';
 import { startRedis } from '../support/redis.js';
 
-t.test('a key’s slot is the one that Redis says', async () => {
+t.test('computes the same slot as Redis for every key', async () => {
   const redis = await startRedis({ args: ['--appendonly', 'no', '--cluster-enabled', 'yes'] });
   t.teardown(() => redis.stop());
   const client = redis.client();
