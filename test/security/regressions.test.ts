@@ -8,6 +8,7 @@ import { partitionOf } from '../../src/redis/keys.js';
 import { keysUnder } from '../support/audit.js';
 import { rawRequest } from '../support/raw.js';
 import { startRedis, type StartOptions } from '../support/redis.js';
+import { until } from '../support/redis/waiting.js';
 import {
   ACCESS_COOKIE,
   bearer,
@@ -145,10 +146,10 @@ t.test('CVE-2026-9802: a rotation is not forgotten by a restart, so a spent toke
       await redis.kill();
       await redis.restart();
       let reply = await service.post('/auth/refresh', { refresh_token: first });
-      for (let i = 0; reply.statusCode === 503 && i < 100; i++) {
-        await sleep(50);
+      await until('the service reaches Redis again', async () => {
         reply = await service.post('/auth/refresh', { refresh_token: first });
-      }
+        return reply.statusCode !== 503;
+      });
       assert.deepEqual([reply.statusCode, reply.json<{ reason?: string }>().reason], [403, 'reused']);
     } finally {
       await service.close().catch(() => undefined);
@@ -564,14 +565,14 @@ t.test('log injection: nobody writes a line of the log but the service', async (
       REDIS_PREFIX: `${randomBytes(4).toString('hex')}:`,
       TOKEN_KEYS: 'a secret of at least thirty-two characters',
     };
-    const child = spawn(process.execPath, [join(directory, 'src/main.js')], {
+    const child = spawn(process.execPath, [join(directory, 'src/server/main.js')], {
       env,
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     let output = '';
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => (output += chunk));
     const seen = async (pattern: RegExp): Promise<string> => {
-      for (let i = 0; i < 400 && !pattern.test(output); i++) await sleep(25);
+      await until(`the service writes ${pattern}`, () => pattern.test(output));
       return pattern.exec(output)![1]!;
     };
     try {
