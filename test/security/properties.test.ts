@@ -84,7 +84,7 @@ t.test('sessions behave as their model, and leave no key behind that it does not
   await followingTheModel(service, isLong ? 2_000 : 40);
 });
 
-t.test('and the model notices a token that is forgiven, and a key that is left', async (t) => {
+t.test('the model notices a reused token that is accepted, and a key that is left behind', async (t) => {
   const workshop = new Workshop();
   t.teardown(() => workshop.clean());
   const edits: Edit[] = [

@@ -20,7 +20,7 @@ t.test('nobody is signed out by refreshing, whatever the tabs, the losses and th
   t.ok(seen.rotations > 300 && seen.repeated > 100, 'there was something to get wrong');
 });
 
-t.test('nor by failovers that lose the last writes', async (t) => {
+t.test('nobody is signed out by failovers that lose the last writes', async (t) => {
   const { violations, ...seen } = await run({ failovers: true });
   t.same(violations, []);
   t.comment(JSON.stringify(seen));

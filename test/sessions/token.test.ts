@@ -88,7 +88,7 @@ t.test('only the canonical encoding of a token is that token', async (t) => {
   t.equal(parseAccessToken(`lka_${refresh.slice(4, 55)}`), undefined);
 });
 
-t.test('the standard base64 alphabet is another one', async (t) => {
+t.test('a token in the standard base64 alphabet is rejected', async (t) => {
   let seen = 0;
   for (let i = 0; i < 200; i++) {
     const { access, refresh } = keys.mint('ffff');
@@ -137,7 +137,7 @@ t.test('with its checksum made right, an altered refresh token is found by the M
   }
 });
 
-t.test('a token of a foreign key is none', async (t) => {
+t.test('parse rejects a refresh token of another key', async (t) => {
   const foreign = new TokenKeys([OTHER]);
   t.equal(keys.parse(foreign.mint('a3f0').refresh.token), undefined);
   const disguised = bytesOf(foreign.mint('a3f0').refresh.token);
@@ -226,7 +226,7 @@ t.test('whatever is minted is parsed again', async () => {
   );
 });
 
-t.test('whatever else is presented is turned away, without an error', async () => {
+t.test('parsing anything else returns undefined and never throws', async () => {
   const text = fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: 'grapheme', maxLength: 300 }));
   const bytes = fc.uint8Array({ maxLength: 200 }).map((array) => Buffer.from(array).toString('base64url'));
   const exactly = (count: number) =>
@@ -254,7 +254,7 @@ t.test('whatever else is presented is turned away, without an error', async () =
   );
 });
 
-t.test('a key that could be guessed is none', async (t) => {
+t.test('TokenKeys rejects a secret that is too short, and an empty list', async (t) => {
   for (const secrets of [[''], ['x'.repeat(31)], [SECRET, 'short'], []]) {
     t.throws(() => new TokenKeys(secrets as unknown as [string]), {
       name: 'RangeError',
