@@ -234,7 +234,7 @@ async function everyRequestOf({ access_token, refresh_token }: Record<string, st
   await post('/auth/register', { username: 'late', password });
 }
 
-t.test('everything is done that can be, at the most talkative log level', { timeout: 110_000 }, async (t) => {
+t.test('everything is done that can be, at the most talkative log level', { timeout: 280_000 }, async (t) => {
   await everythingThatWorks();
   await everythingThatFails();
   await everyRoute();

@@ -3,14 +3,14 @@ import { Cluster, type Redis } from 'ioredis';
 
 type Client = Redis | Cluster;
 
-/** Every key that begins with `prefix`, on every master, sorted. */
+/** Lists the keys that begin with `prefix`, on every master, sorted. */
 export async function keysUnder(client: Client, prefix: string): Promise<string[]> {
   const nodes = client instanceof Cluster ? client.nodes('master') : [client];
   const names = await Promise.all(nodes.map((node) => scanned(node, prefix)));
   return names.flat().sort();
 }
 
-/** The keys that would stay for ever although they are neither a user record nor a login name. */
+/** Finds keys that never expire, apart from user records and login names. */
 export async function findKeysWithoutExpiry(client: Client, prefix: string): Promise<string[]> {
   const names = (await keysUnder(client, prefix)).filter(
     (key) => !/^({[0-9a-f]{4}}:user|login):/.test(key.slice(prefix.length)),
@@ -20,9 +20,9 @@ export async function findKeysWithoutExpiry(client: Client, prefix: string): Pro
 }
 
 /**
- * Looks, again and again until it is stopped, for keys that would stay for ever.
+ * Repeats {@link findKeysWithoutExpiry} until it is stopped.
  *
- * @returns stops it, and gives each such key that was seen.
+ * @returns A function that stops the search and returns every key that was found.
  */
 export function watchExpiries(client: Client, prefix: string, { everyMs = 100 } = {}): () => Promise<string[]> {
   const seen = new Set<string>();

@@ -1,9 +1,9 @@
 import { stat } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { startCluster, startRedis, startSentinel } from './redis.js';
+import { until } from './redis/waiting.js';
 
-t.test('a Redis of a test’s own', async (t) => {
+t.test('startRedis gives a server that survives crashes and pauses, and leaves nothing behind', async (t) => {
   const redis = await startRedis({ args: ['--maxmemory', '64mb'] });
   const client = redis.client();
   t.same(await client.config('GET', 'maxmemory'), ['maxmemory', String(64 * 1024 * 1024)]);
@@ -26,7 +26,7 @@ t.test('a Redis of a test’s own', async (t) => {
   await t.rejects(stat(redis.directory), { code: 'ENOENT' }, 'leaves nothing behind');
 });
 
-t.test('a Cluster with replicas', async (t) => {
+t.test('startCluster gives a Cluster with replicas', async (t) => {
   const { nodes, urls, cluster, stop } = await startCluster({ masters: 3, replicas: 1 });
   t.teardown(stop);
   t.equal(nodes.length, 6);
@@ -38,7 +38,7 @@ t.test('a Cluster with replicas', async (t) => {
   t.equal(client.nodes('slave').length, 3);
 });
 
-t.test('a Sentinel that fails over', async (t) => {
+t.test('startSentinel gives a Sentinel that fails over', async (t) => {
   const { url, master, replica, client, stop } = await startSentinel();
   t.teardown(stop);
   t.match(url, /^redis\+sentinel:\/\/127\.0\.0\.1:\d+,127\.0\.0\.1:\d+,127\.0\.0\.1:\d+\/mymaster$/);
@@ -47,7 +47,7 @@ t.test('a Sentinel that fails over', async (t) => {
   await redis.call('WAIT', 1, 5_000);
   await master.kill();
   const promoted = replica.client();
-  for (let i = 0; i < 300 && !(await promoted.info('replication')).includes('role:master'); i++) await sleep(50);
+  await until('the replica is promoted', async () => (await promoted.info('replication')).includes('role:master'));
   t.equal(await redis.get('before'), 'yes');
   t.equal(await redis.set('after', 'yes'), 'OK');
   t.equal(await promoted.get('after'), 'yes');
