@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs';
 
 const LIST = readFileSync(new URL('./common-passwords.txt', import.meta.url), 'utf8');
 const COMMON: ReadonlySet<string> = new Set([...LIST.slice(LIST.indexOf('\n\n')).trim().split('\n'), 'latchkey']);
-const LONGEST = Math.max(...[...COMMON].map((word) => word.length));
-const SHORTEST_WORD = 3;
+const MAX_WORD_LENGTH = Math.max(...[...COMMON].map((word) => word.length));
+const MIN_WORD_LENGTH = 3;
 
 /** What fingers walk along on Latin and Cyrillic keyboards, in both directions. */
-const WALKS = [
+const KEYBOARD_WALKS = [
   '1234567890-=',
   '!@#$%^&*()_+',
   '0987654321',
@@ -37,7 +37,7 @@ const WALKS = [
 const WORD_COST = 3;
 const YEAR_COST = 2;
 const PIECE_COST = 1;
-const TOO_CHEAP = 8;
+const MAX_COMMON_COST = 8;
 
 /**
  * Whether a guesser would try this early: a common password, or little more than common passwords, names from
@@ -51,34 +51,34 @@ const TOO_CHEAP = 8;
  */
 export function isCommon(password: string, context: readonly string[]): boolean {
   const characters = [...password];
-  const limit = Math.min(TOO_CHEAP, characters.length / 2);
+  const limit = Math.min(MAX_COMMON_COST, characters.length / 2);
   const period = smallestPeriod(characters);
-  const known = context.map((word) => [...word]).filter((letters) => letters.length >= SHORTEST_WORD);
-  if (period <= characters.length / 2) return affordable(characters.slice(0, period), known, limit - PIECE_COST);
-  return affordable(characters, known, limit);
+  const known = context.map((word) => [...word]).filter((letters) => letters.length >= MIN_WORD_LENGTH);
+  if (period <= characters.length / 2) return costsAtMost(characters.slice(0, period), known, limit - PIECE_COST);
+  return costsAtMost(characters, known, limit);
 }
 
-function affordable(characters: readonly string[], context: readonly (readonly string[])[], limit: number): boolean {
+function costsAtMost(characters: readonly string[], context: readonly (readonly string[])[], limit: number): boolean {
   const costs: number[] = [0, ...characters.map(() => Infinity)];
   characters.forEach((_, start) => {
     const costSoFar = costs[start]!;
     if (costSoFar > limit) return;
-    const reach = (length: number, cost: number) => {
+    const tryPiece = (length: number, cost: number) => {
       costs[start + length] = Math.min(costs[start + length]!, costSoFar + cost);
     };
-    reach(1, PIECE_COST);
+    tryPiece(1, PIECE_COST);
     const run = longestRun(characters, start);
-    for (let length = 2; length <= run; length++) reach(length, PIECE_COST);
-    const ahead = characters.slice(start, start + LONGEST);
-    let word = ahead.slice(0, SHORTEST_WORD - 1).join('');
-    for (let length = SHORTEST_WORD; length <= ahead.length; length++) {
+    for (let length = 2; length <= run; length++) tryPiece(length, PIECE_COST);
+    const ahead = characters.slice(start, start + MAX_WORD_LENGTH);
+    let word = ahead.slice(0, MIN_WORD_LENGTH - 1).join('');
+    for (let length = MIN_WORD_LENGTH; length <= ahead.length; length++) {
       word += ahead[length - 1]!;
-      if (COMMON.has(word)) reach(length, WORD_COST);
-      if (WALKS.includes(word)) reach(length, PIECE_COST);
+      if (COMMON.has(word)) tryPiece(length, WORD_COST);
+      if (KEYBOARD_WALKS.includes(word)) tryPiece(length, PIECE_COST);
     }
-    if (/^(19|20)\d\d/.test(ahead.join(''))) reach(4, YEAR_COST);
+    if (/^(19|20)\d\d/.test(ahead.join(''))) tryPiece(4, YEAR_COST);
     for (const known of context) {
-      if (known.every((letter, i) => letter === characters[start + i])) reach(known.length, 0);
+      if (known.every((letter, i) => letter === characters[start + i])) tryPiece(known.length, 0);
     }
   });
   return costs.at(-1)! <= limit;

@@ -1,7 +1,7 @@
 import { callRedis } from '../redis/faults.js';
 import type { Keys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
-import { keysFrom } from './search.js';
+import { scanKeys } from './search.js';
 import { readUser, toInstant } from './user-record.js';
 import { foldCase } from './username.js';
 
@@ -51,7 +51,7 @@ export class UserDirectory {
    * @throws {InvalidCursorError}
    */
   async search(prefix: string, cursor = ''): Promise<{ users: User[]; cursor?: string }> {
-    const { keys, ...rest } = await keysFrom(this.#client, this.#keys.login(foldCase(prefix)), cursor);
+    const { keys, ...rest } = await scanKeys(this.#client, this.#keys.login(foldCase(prefix)), cursor);
     const users = await Promise.all(
       keys.map(async (key) => {
         const subject = await callRedis(() => this.#client.get(key));

@@ -4,11 +4,11 @@ import { argon2id, hash, verify } from 'argon2';
 import { UnavailableError } from '../errors.js';
 
 /** OWASP's minimum for argon2id (Password Storage Cheat Sheet). */
-const MINIMUM = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
+const MIN_PARAMETERS = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
 
 /** Hashes run on libuv's threads, 4 unless told otherwise, which file access and name lookups need too. */
-const MOST_THREADS = 3;
-const QUEUED_PER_THREAD = 64;
+const MAX_CONCURRENCY = 3;
+const QUEUE_LIMIT_PER_HASH = 64;
 const RETRY_AFTER_SECONDS = 2;
 
 const PHC = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=(\d+)\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{16,}$/;
@@ -46,16 +46,16 @@ export class PasswordHasher {
 
   /** @throws {RangeError} for parameters weaker than OWASP's minimum, and for limits that are no positive whole numbers. */
   constructor(options: PasswordHasherOptions = {}) {
-    const { memoryCost, timeCost, parallelism } = { ...MINIMUM, ...options };
-    const { processes = 1, concurrency = shareOf(availableParallelism() - 1, processes) } = options;
-    const { queueLimit = QUEUED_PER_THREAD * concurrency } = options;
-    atLeast('memoryCost', memoryCost, MINIMUM.memoryCost);
-    atLeast('timeCost', timeCost, MINIMUM.timeCost);
-    atLeast('parallelism', parallelism, MINIMUM.parallelism);
-    atLeast('concurrency', concurrency, 1);
-    atLeast('queueLimit', queueLimit, 0);
+    const { memoryCost, timeCost, parallelism } = { ...MIN_PARAMETERS, ...options };
+    const { processes = 1, concurrency = divideThreads(availableParallelism() - 1, processes) } = options;
+    const { queueLimit = QUEUE_LIMIT_PER_HASH * concurrency } = options;
+    requireAtLeast('memoryCost', memoryCost, MIN_PARAMETERS.memoryCost);
+    requireAtLeast('timeCost', timeCost, MIN_PARAMETERS.timeCost);
+    requireAtLeast('parallelism', parallelism, MIN_PARAMETERS.parallelism);
+    requireAtLeast('concurrency', concurrency, 1);
+    requireAtLeast('queueLimit', queueLimit, 0);
     this.#parameters = { memoryCost, timeCost, parallelism };
-    this.#decoy = decoyWith(this.#parameters);
+    this.#decoy = createDecoy(this.#parameters);
     this.#concurrency = concurrency;
     this.#queueLimit = queueLimit;
   }
@@ -71,7 +71,7 @@ export class PasswordHasher {
    * @throws {BusyError} when the queue is full; the signal's reason when it is aborted before its turn.
    */
   hash(password: string, signal?: AbortSignal): Promise<string> {
-    return this.#inTurn(() => hash(password, { ...this.#parameters, type: argon2id }), signal);
+    return this.#schedule(() => hash(password, { ...this.#parameters, type: argon2id }), signal);
   }
 
   /**
@@ -80,27 +80,27 @@ export class PasswordHasher {
    * @throws {TypeError} when `phc` is no argon2id PHC string, which is a fault and not a wrong password; else as {@link hash}.
    */
   async verify(phc: string, password: string, signal?: AbortSignal): Promise<boolean> {
-    parametersOf(phc);
-    return this.#inTurn(() => verify(phc, password), signal);
+    parseParameters(phc);
+    return this.#schedule(() => verify(phc, password), signal);
   }
 
   /** Costs what {@link verify} costs, for a user who does not exist, and is always false. */
-  async verifyNothing(password: string, signal?: AbortSignal): Promise<false> {
+  async verifyDecoy(password: string, signal?: AbortSignal): Promise<false> {
     await this.verify(this.#decoy, password, signal);
     return false;
   }
 
   /** Whether a hash was made with other parameters than these. @throws {TypeError} as {@link verify}. */
   needsRehash(phc: string): boolean {
-    const { memoryCost, timeCost, parallelism } = parametersOf(phc);
+    const { memoryCost, timeCost, parallelism } = parseParameters(phc);
     const current = this.#parameters;
     return memoryCost !== current.memoryCost || timeCost !== current.timeCost || parallelism !== current.parallelism;
   }
 
-  async #inTurn<T>(job: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  async #schedule<T>(job: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
     signal?.throwIfAborted();
     if (this.#running < this.#concurrency) this.#running++;
-    else await this.#turn(signal);
+    else await this.#waitForTurn(signal);
     try {
       return await job();
     } finally {
@@ -111,7 +111,7 @@ export class PasswordHasher {
     }
   }
 
-  #turn(signal: AbortSignal | undefined): Promise<void> {
+  #waitForTurn(signal: AbortSignal | undefined): Promise<void> {
     if (this.#queue.length >= this.#queueLimit) throw new BusyError();
     return new Promise((resolve, reject) => {
       const begin = () => {
@@ -128,24 +128,24 @@ export class PasswordHasher {
   }
 }
 
-function shareOf(threads: number, processes: number): number {
-  return Math.min(Math.max(1, Math.floor(threads / processes)), MOST_THREADS);
+function divideThreads(threads: number, processes: number): number {
+  return Math.min(Math.max(1, Math.floor(threads / processes)), MAX_CONCURRENCY);
 }
 
-function atLeast(name: string, value: number, minimum: number): void {
+function requireAtLeast(name: string, value: number, minimum: number): void {
   if (!Number.isSafeInteger(value) || value < minimum) {
     throw new RangeError(`${name} must be a whole number of at least ${minimum}`);
   }
 }
 
-function parametersOf(phc: string): { memoryCost: number; timeCost: number; parallelism: number } {
+function parseParameters(phc: string): { memoryCost: number; timeCost: number; parallelism: number } {
   const [, memoryCost, timeCost, parallelism] = PHC.exec(phc) ?? [];
   if (memoryCost === undefined) throw new TypeError('A stored password is not an argon2id PHC string');
   return { memoryCost: Number(memoryCost), timeCost: Number(timeCost), parallelism: Number(parallelism) };
 }
 
 /** A hash that no password has, with the costs of a real one. */
-function decoyWith(parameters: { memoryCost: number; timeCost: number; parallelism: number }): string {
+function createDecoy(parameters: { memoryCost: number; timeCost: number; parallelism: number }): string {
   const { memoryCost, timeCost, parallelism } = parameters;
   const unpadded = (bytes: number) => randomBytes(bytes).toString('base64').replace(/=+$/, '');
   return `$argon2id$v=19$m=${memoryCost},t=${timeCost},p=${parallelism}$${unpadded(16)}$${unpadded(32)}`;

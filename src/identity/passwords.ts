@@ -106,7 +106,7 @@ export class Passwords {
     const password = valueUnless(PasswordNotAllowedError, () => normalizePassword(input));
     const matches =
       user?.password === undefined || password === undefined
-        ? await this.#hasher.verifyNothing(password ?? '', signal)
+        ? await this.#hasher.verifyDecoy(password ?? '', signal)
         : await this.#hasher.verify(user.password, password, signal);
     if (!matches || !user?.password || user.createdAt === undefined || user.disabledAt !== undefined)
       return { verified: false, subject: user?.subject };

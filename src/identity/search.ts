@@ -3,8 +3,8 @@ import { LatchkeyError } from '../errors.js';
 import { callRedis } from '../redis/faults.js';
 import { isCluster, type RedisClient } from '../redis/script.js';
 
-const STEP = 500;
-const MOST_STEPS = 40;
+const SCAN_COUNT = 500;
+const MAX_SCANS = 40;
 const CURSOR = /^(\d{1,4})\.(\d{1,20})$/;
 
 /** A place in a search that was not one of ours. */
@@ -21,7 +21,7 @@ export class InvalidCursorError extends LatchkeyError {
  * @param cursor where an earlier call stopped, '' for the beginning.
  * @returns some keys without order, each once, and where to go on; without `cursor` there are no more.
  */
-export async function keysFrom(
+export async function scanKeys(
   client: RedisClient,
   prefix: string,
   cursor: string,
@@ -30,10 +30,10 @@ export async function keysFrom(
   if (!match) throw new InvalidCursorError();
   let [node, position] = [Number(match[1]), match[2]!];
   const pattern = `${prefix.replace(/[*?[\]\\]/g, '\\$&')}*`;
-  const nodes = mastersOf(client);
+  const nodes = listMasters(client);
 
-  for (let step = 0; step < MOST_STEPS && node < nodes.length; step++) {
-    const [next, keys] = await callRedis(() => nodes[node]!.scan(position, 'MATCH', pattern, 'COUNT', STEP));
+  for (let scans = 0; scans < MAX_SCANS && node < nodes.length; scans++) {
+    const [next, keys] = await callRedis(() => nodes[node]!.scan(position, 'MATCH', pattern, 'COUNT', SCAN_COUNT));
     [node, position] = next === '0' ? [node + 1, '0'] : [node, next];
     if (keys.length > 0)
       return { keys: [...new Set(keys)], ...(node < nodes.length && { cursor: `${node}.${position}` }) };
@@ -42,7 +42,7 @@ export async function keysFrom(
 }
 
 /** In an order that stays the same between the calls of one walk, unless masters come or go. */
-function mastersOf(client: RedisClient): Redis[] {
+function listMasters(client: RedisClient): Redis[] {
   if (!isCluster(client)) return [client];
   const addressOf = ({ options }: Redis) => `${options.host}:${options.port}`;
   return client.nodes('master').sort((a, b) => addressOf(a).localeCompare(addressOf(b)));

@@ -5,16 +5,16 @@ import type { Keys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
 import { BusyError } from './password-hasher.js';
 import { networkOf } from './network.js';
-import { spellingOf } from './username.js';
+import { foldUsername } from './username.js';
 
 const REGISTRATION_WINDOW_MS = 3_600_000;
 const PROVIDER_LOGIN_WINDOW_MS = 600_000;
 /** Attempts that one process looks at together; a flood beyond it is turned away before it costs Redis anything. */
-const MOST_UNDER_WAY = 128;
+const MAX_IN_PROGRESS = 128;
 /** Of these, from one network: nobody fills the queue for all. */
-const MOST_UNDER_WAY_PER_NETWORK = 64;
+const MAX_IN_PROGRESS_PER_NETWORK = 64;
 /** How soon attempts that are under way have ended, whatever comes of them. */
-const UNDER_WAY_SECONDS = 2;
+const IN_PROGRESS_RETRY_SECONDS = 2;
 
 export const countAttempt = defineScript({
   file: new URL('./scripts/count.lua', import.meta.url),
@@ -46,22 +46,22 @@ export class Throttle {
   readonly #perNetwork: RateLimiterRedis;
   readonly #registrations: RateLimiterRedis;
   readonly #providerLogins: RateLimiterRedis;
-  readonly #mostPerAccount: number;
+  readonly #maxPerAccount: number;
   readonly #allProviderLogins: RateLimiterRedis;
-  readonly #underWay = new Map<string, number>();
-  #allUnderWay = 0;
+  readonly #inProgress = new Map<string, number>();
+  #totalInProgress = 0;
 
   constructor(client: RedisClient, keys: Keys, limits: ThrottleLimits = DEFAULT_THROTTLE_LIMITS) {
     const limiter = (points: number, windowMs: number) =>
       new RateLimiterRedis({
-        storeClient: countingOn(client),
+        storeClient: createCounterStore(client),
         useRedisPackage: true,
         keyPrefix: '',
         points,
         duration: Math.ceil(windowMs / 1000),
       });
     this.#keys = keys;
-    this.#mostPerAccount = limits.loginFailuresPerAccount;
+    this.#maxPerAccount = limits.loginFailuresPerAccount;
     this.#perAccount = limiter(limits.loginFailuresPerAccount, limits.loginFailureWindowMs);
     this.#perNetwork = limiter(limits.loginFailuresPerNetwork, limits.loginFailureWindowMs);
     this.#registrations = limiter(limits.registrationsPerNetwork, REGISTRATION_WINDOW_MS);
@@ -80,30 +80,31 @@ export class Throttle {
     who: { username: string; address: string },
     verify: () => Promise<T>,
   ): Promise<T> {
-    if (this.#allUnderWay >= MOST_UNDER_WAY) throw new BusyError();
+    if (this.#totalInProgress >= MAX_IN_PROGRESS) throw new BusyError();
     const name = networkOf(who.address);
-    const account = this.#keys.throttle('account', name, accountOf(who.username));
+    const account = this.#keys.throttle('account', name, toAccountName(who.username));
     const network = this.#keys.throttle('network', name);
     // Each of them is counted, so Redis would refuse one more of an account; it need not be asked.
-    if (this.#countOf(account) >= this.#mostPerAccount) throw new TooManyAttemptsError(UNDER_WAY_SECONDS);
-    if (this.#countOf(network) >= MOST_UNDER_WAY_PER_NETWORK) throw new TooManyAttemptsError(UNDER_WAY_SECONDS);
-    this.#allUnderWay++;
-    for (const key of [account, network]) this.#underWay.set(key, this.#countOf(key) + 1);
+    if (this.#inProgressFor(account) >= this.#maxPerAccount) throw new TooManyAttemptsError(IN_PROGRESS_RETRY_SECONDS);
+    if (this.#inProgressFor(network) >= MAX_IN_PROGRESS_PER_NETWORK)
+      throw new TooManyAttemptsError(IN_PROGRESS_RETRY_SECONDS);
+    this.#totalInProgress++;
+    for (const key of [account, network]) this.#inProgress.set(key, this.#inProgressFor(key) + 1);
     try {
-      return await this.#counted({ account, network }, verify);
+      return await this.#verifyCounted({ account, network }, verify);
     } finally {
-      this.#allUnderWay--;
+      this.#totalInProgress--;
       for (const key of [account, network]) {
-        const left = this.#countOf(key) - 1;
-        if (left > 0) this.#underWay.set(key, left);
-        else this.#underWay.delete(key);
+        const left = this.#inProgressFor(key) - 1;
+        if (left > 0) this.#inProgress.set(key, left);
+        else this.#inProgress.delete(key);
       }
     }
   }
 
   /** Attempts that are under way in this process, of an account or a network. */
-  #countOf(key: string): number {
-    return this.#underWay.get(key) ?? 0;
+  #inProgressFor(key: string): number {
+    return this.#inProgress.get(key) ?? 0;
   }
 
   /** Counts an attempt to register. @throws {TooManyAttemptsError} */
@@ -117,7 +118,7 @@ export class Throttle {
     await consume(this.#allProviderLogins, this.#keys.throttle('provider', 'all'));
   }
 
-  async #counted<T extends { readonly verified: boolean }>(
+  async #verifyCounted<T extends { readonly verified: boolean }>(
     keys: { account: string; network: string },
     verify: () => Promise<T>,
   ): Promise<T> {
@@ -157,15 +158,15 @@ async function consume(limiter: RateLimiterRedis, key: string, onCounted?: () =>
 }
 
 /** Every spelling of a name is one account, and all names that are too long together. */
-function accountOf(username: string): string {
-  return spellingOf(username) ?? '';
+function toAccountName(username: string): string {
+  return foldUsername(username) ?? '';
 }
 
 /**
  * What RateLimiterRedis asks of a client of the `redis` package, on ours. On an ioredis client it would define a command,
  * and the client may belong to a host application; its own script also counts the attempts that it refuses.
  */
-function countingOn(client: RedisClient) {
+function createCounterStore(client: RedisClient) {
   return {
     async eval(
       _script: string,

@@ -24,7 +24,7 @@ export class InvalidUsernameError extends LatchkeyError {
  *   zero-width, bidirectional, unassigned or private characters, lone surrogates, or begins with a combining mark.
  */
 export function normalizeUsername(input: string): string {
-  const username = spellingOf(input);
+  const username = foldUsername(input);
   const acceptable =
     username !== undefined &&
     username !== '' &&
@@ -37,7 +37,7 @@ export function normalizeUsername(input: string): string {
 }
 
 /** As {@link normalizeUsername}, of any name at all; undefined for one that is longer than any form of a username. */
-export function spellingOf(input: string): string | undefined {
+export function foldUsername(input: string): string | undefined {
   const trimmed = input.trim();
   // One character can become eighteen, each of which would be folded by itself.
   if (trimmed.length > MAX_UNITS || trimmed.normalize('NFKC').length > MAX_UNITS) return undefined;

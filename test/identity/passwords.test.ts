@@ -49,7 +49,7 @@ t.test('a login that fails says nothing about why, and always costs one hash', a
     'empty password': { username: 'ada', password: '' },
   };
   for (const [why, input] of Object.entries(failures)) {
-    // verifyNothing verifies against a decoy, so each counts once.
+    // verifyDecoy verifies against a decoy, so each counts once.
     const jobs = hasher.jobs;
     t.strictSame(await passwords.verify(input), { verified: false, subject: subjects[input.username] }, why);
     t.equal(hasher.jobs - jobs, 1, `${why}: one hash`);

@@ -16,7 +16,7 @@ const PASSWORD = 'correct horse battery staple';
 const WRONG = 'not the right password';
 const UNKNOWN_WITHOUT_A_HASH: Edit = [
   'src/identity/passwords.ts',
-  "await this.#hasher.verifyNothing(password ?? '', signal)",
+  "await this.#hasher.verifyDecoy(password ?? '', signal)",
   'false',
 ];
 

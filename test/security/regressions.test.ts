@@ -367,7 +367,7 @@ incident('CVE-2022-25896: a login adopts no token that was there before it (fixa
 
 incident('CVE-2025-24806: every spelling of a name fills one bucket', {
   overrides: { loginFailuresPerAccount: 1 },
-  without: [['src/identity/throttle.ts', "return spellingOf(username) ?? '';", 'return username;']],
+  without: [['src/identity/throttle.ts', "return foldUsername(username) ?? '';", 'return username;']],
   async promised(service) {
     assert.equal(await secondAttempt(service, {}, { as: 'upper case' }), 429);
   },
