@@ -36,7 +36,7 @@ async function waitForReplica(master: Server): Promise<void> {
   await master.client().call('WAIT', '1', '5000');
 }
 
-/** Repeats an operation until it is answered, as a client does after a 503. Every fault must come within the deadline. */
+/** Repeats an operation until it is answered, as clients do after a 503. Every fault must come within the deadline. */
 async function retry<T>(t: Test, operation: () => Promise<T>): Promise<T> {
   const deadline = performance.now() + 120_000;
   let slowest = 0;

@@ -105,7 +105,7 @@ function differ(what: string, a: readonly string[], b: readonly string[]): strin
   return a.join() === b.join() ? [] : [`${what} differ: ${a.join(', ')} and ${b.join(', ')}`];
 }
 
-/** The names that Lua gives to all of KEYS or ARGV, in their order: `local a, b = KEYS[1], tonumber(KEYS[2])` or `= unpack(KEYS)`. */
+/** The names that Lua gives to KEYS or ARGV, in order: `local a, b = KEYS[1], tonumber(KEYS[2])` or `= unpack(KEYS)`. */
 function boundIn(body: string, table: 'KEYS' | 'ARGV'): string[] {
   const uses = body.split('\n').filter((line) => line.includes(table));
   const [line = ''] = uses;

@@ -37,7 +37,7 @@ export function holdToDocument(app: FastifyInstance, tell: (violation: string) =
   });
 }
 
-/** Holds every app that this process makes to its document, and fails the process for each answer that does not conform. */
+/** Checks every app that this process makes against its document; the process fails if an answer does not conform. */
 export function holdEveryAppToItsDocument(): void {
   const violations = new Set<string>();
   subscribe('fastify.initialization', (message) => {

@@ -1,4 +1,4 @@
-/** The processor time that work takes, in milliseconds. Unlike the time that passes, it is the same on a busy machine. */
+/** The processor time that work takes, in milliseconds: the same on a busy machine, unlike the time that passes. */
 export function cpuMs(work: () => void): number {
   const before = process.cpuUsage();
   work();

@@ -7,7 +7,7 @@ export interface RawReply {
   body: string;
 }
 
-/** Sends bytes to a server as they are, and reads its first answer until it closes the connection or `patienceMs` are over. */
+/** Sends raw bytes to a server, and reads its first answer until the connection closes or `patienceMs` are over. */
 export async function rawRequest(
   url: string,
   bytes: string | Buffer,
