@@ -5,7 +5,7 @@ import tseslint from 'typescript-eslint';
 const root = import.meta.dirname;
 
 export default defineConfig(
-  { ignores: ['dist/', 'coverage/', '.tap/', '.latchkey/', 'bench/', 'examples/'] },
+  { ignores: ['dist/', 'coverage/', 'reports/', '.tap/', '.latchkey/', 'bench/', 'examples/'] },
   eslint.configs.recommended,
   { languageOptions: { globals: { process: 'readonly', console: 'readonly', fetch: 'readonly', URL: 'readonly' } } },
   {
