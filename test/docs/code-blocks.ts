@@ -17,6 +17,10 @@ declare const authenticator: ReturnType<typeof import('latchkey/check').createCh
 declare const accessToken: string;
 declare const subject: string;
 declare const sessionId: string;
+type VerifyCredentials = import('latchkey').VerifyCredentials;
+declare const users: {
+  find(username: string): Promise<{ id: string; hasPassword(password: string): Promise<boolean> } | undefined>;
+};
 declare function listOrders(subject: string): object;
 `;
 

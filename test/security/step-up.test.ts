@@ -101,7 +101,7 @@ t.test('a login exactly at the limit is recent, one a millisecond older is refus
     report: (event: AuthEvent) => void events.push(event),
   };
   const who = { subject: 's', sessionId: 'i', authenticatedAt: 4000 };
-  await requireRecentAuthentication({ ip: '203.0.113.7' } as never, who, services as never);
+  await requireRecentAuthentication({ ip: '203.0.113.7' } as never, who, services);
   await t.rejects(
     requireRecentAuthentication({ ip: '203.0.113.7' } as never, { ...who, authenticatedAt: 3999 }, services as never),
     {
