@@ -128,6 +128,11 @@ export const MIN_TOKEN_KEY_LENGTH = 32;
 /** A shorter `refreshGraceMs` is allowed, but the service warns about it. */
 export const MIN_SAFE_GRACE_MS = 5 * SECOND;
 
+/**
+ * Maximum login age for adding or removing a login method. Short by design: users nearly always log in again for it.
+ */
+export const FRESH_AUTHENTICATION_MS = 2 * MINUTE;
+
 /** What must hold between two lifetimes. */
 export interface LifetimeRule {
   readonly option: keyof Lifetimes;

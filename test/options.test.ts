@@ -81,6 +81,7 @@ const PINNED: Record<string, unknown> = {
   },
   MIN_TOKEN_KEY_LENGTH: 32,
   MIN_SAFE_GRACE_MS: 5_000,
+  FRESH_AUTHENTICATION_MS: 120_000,
 };
 
 /** Pinned by the test of what they accept. */

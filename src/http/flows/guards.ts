@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { FRESH_AUTHENTICATION_MS } from '../../options.js';
 import type { Identity, Principal } from '../../sessions/session.js';
 import { errorHandler } from '../kit/error-handler.js';
 import { challenge, readAccessToken } from '../kit/presented-tokens.js';
@@ -57,11 +58,6 @@ export async function requireRecentAuthentication(
   report({ event: 'step_up', outcome: 'failure', reason, subject, sessionId, address });
   throw new Problem(reason, { headers: challenge(reason, { max_age: Math.floor(recentAuthenticationMs / 1000) }) });
 }
-
-/**
- * Maximum login age for adding or removing a login method. Short by design: users nearly always log in again for it.
- */
-const FRESH_AUTHENTICATION_MS = 2 * 60_000;
 
 /**
  * Requires a login within the last two minutes, for changes to how a user can log in (OWASP ASVS 5.0 7.5.1).
