@@ -1,4 +1,4 @@
--- unlink: deletes the link of an account at a provider, if it leads to the subject.
+-- unlink: deletes the link of a linked account, if the account belongs to the subject.
 -- KEYS: link
 -- ARGV: subject
 -- Returns: outcome 'unlinked' | 'unknown'
