@@ -13,7 +13,7 @@ export interface ProviderAccount {
   readonly sub: string;
 }
 
-/** An account at a provider that a subject can log in with. */
+/** A linked account: an account at a provider that a subject can log in with. */
 export interface Link {
   /** The SHA-256, in base64url, of the JSON `["<issuer>","<sub>"]`. */
   readonly id: string;
@@ -31,8 +31,8 @@ const unlink = defineScript({
 });
 
 /**
- * Which subject each account at a provider is linked to, at `oidc:link:<id>`, and the list of a subject's links, the
- * hash `links:<subject>`. The two keys lie in different slots of a Cluster, so they cannot change together: an entry of
+ * Which subject each linked account belongs to, at `oidc:link:<id>`, and the list of a subject's links, the hash
+ * `links:<subject>`. The two keys lie in different slots of a Cluster, so they cannot change together: an entry of
  * the list is written before its link, removed after it, and ignored unless the link agrees.
  *
  * Every method throws {@link UnavailableError} when Redis does not answer.
@@ -62,8 +62,7 @@ export class Links {
     const list = this.#keys.links(subject);
     const record = JSON.stringify({ provider, linkedAt: await readRedisTime(this.#client) });
     await callRedis(() => this.#client.hsetnx(list, id, record));
-    const linkedTo =
-      (await callRedis(() => this.#client.set(this.#keys.oidc('link', id), subject, 'NX', 'GET'))) ?? subject;
+    const linkedTo = (await callRedis(() => this.#client.set(this.#keys.link(id), subject, 'NX', 'GET'))) ?? subject;
     if (linkedTo !== subject) await callRedis(() => this.#client.hdel(list, id));
     return linkedTo;
   }
@@ -82,12 +81,12 @@ export class Links {
 
   /** Removes a link. Does nothing if it is not the subject's. */
   async unlink(subject: string, id: string): Promise<void> {
-    await unlink(this.#client, { keys: { link: this.#keys.oidc('link', id) }, args: { subject } });
+    await unlink(this.#client, { keys: { link: this.#keys.link(id) }, args: { subject } });
     await callRedis(() => this.#client.hdel(this.#keys.links(subject), id));
   }
 
   async #findSubjectById(id: string): Promise<string | undefined> {
-    return (await callRedis(() => this.#client.get(this.#keys.oidc('link', id)))) ?? undefined;
+    return (await callRedis(() => this.#client.get(this.#keys.link(id)))) ?? undefined;
   }
 }
 

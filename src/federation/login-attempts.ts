@@ -75,7 +75,7 @@ export class LoginAttempts {
   }
 
   #keyOf(state: string): string {
-    return this.#keys.oidc('login', sha256(state));
+    return this.#keys.loginAttempt(sha256(state));
   }
 }
 

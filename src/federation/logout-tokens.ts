@@ -56,7 +56,7 @@ export class LogoutTokens {
   }
 
   #keyOf({ issuer, jti }: LogoutClaims): string {
-    return this.#keys.oidc('logout', hash('sha256', JSON.stringify([issuer, jti]), 'base64url'));
+    return this.#keys.usedLogoutToken(hash('sha256', JSON.stringify([issuer, jti]), 'base64url'));
   }
 }
 

@@ -40,6 +40,6 @@ export class ProviderSessions {
   }
 
   #keyOf({ issuer, sid }: ProviderSession): string {
-    return this.#keys.oidc('session', hash('sha256', JSON.stringify([issuer, sid]), 'base64url'));
+    return this.#keys.providerSession(hash('sha256', JSON.stringify([issuer, sid]), 'base64url'));
   }
 }

@@ -58,6 +58,7 @@ export class Keys {
     return `${this.#prefix}{${partitionOf(validate(subject))}}:endings:${encodeName(subject)}`;
   }
 
+  /** The list of a subject's links. */
   links(subject: string): string {
     return `${this.#prefix}{${partitionOf(validate(subject))}}:links:${encodeName(subject)}`;
   }
@@ -80,12 +81,24 @@ export class Keys {
     return `${this.#prefix}webhooks`;
   }
 
-  /**
-   * Keys of OpenID Connect, by digest: a login attempt, a link to an account, the subject of a provider session,
-   * or a logout token that was used.
-   */
-  oidc(kind: 'login' | 'link' | 'session' | 'logout', digest: string): string {
-    return `${this.#prefix}oidc:${kind}:${digest}`;
+  /** A login with a provider that is in progress, by the digest of its state. */
+  loginAttempt(digest: string): string {
+    return `${this.#prefix}oidc:login:${digest}`;
+  }
+
+  /** The subject that a provider account is linked to, by the id of the link. */
+  link(id: string): string {
+    return `${this.#prefix}oidc:link:${id}`;
+  }
+
+  /** The subject of a session at a provider, by the digest of its issuer and `sid`. */
+  providerSession(digest: string): string {
+    return `${this.#prefix}oidc:session:${digest}`;
+  }
+
+  /** The record that a logout token was used, by the digest of its issuer and `jti`. */
+  usedLogoutToken(digest: string): string {
+    return `${this.#prefix}oidc:logout:${digest}`;
   }
 
   /** A counter of attempts. The username goes in as a digest, so that a long made-up one makes no long key. */

@@ -14,7 +14,7 @@ export class TokenCookies {
   readonly access: string;
   readonly refresh: string;
   /** Binds a login with a provider to this browser until it returns. No sibling host can plant it. */
-  readonly oidc: string;
+  readonly loginBinding: string;
   /** Set for one second when a browser logs out. */
   readonly loggedOut: string;
   readonly #refreshPath: string;
@@ -23,7 +23,7 @@ export class TokenCookies {
   constructor({ name, refreshPath }: { name: string; refreshPath: string }) {
     this.access = `__Host-Http-${name}`;
     this.refresh = `__Http-${name}-refresh`;
-    this.oidc = `${this.access}-oidc`;
+    this.loginBinding = `${this.access}-oidc`;
     this.loggedOut = `${this.access}-logged-out`;
     this.#refreshPath = refreshPath;
   }
@@ -37,8 +37,8 @@ export class TokenCookies {
     this.#write(reply, this.access, pair.access.token, accessExpiresInMs);
   }
 
-  setOidc(reply: FastifyReply, binding: string, lifetimeMs: number): void {
-    this.#write(reply, this.oidc, binding, lifetimeMs);
+  setLoginBinding(reply: FastifyReply, binding: string, lifetimeMs: number): void {
+    this.#write(reply, this.loginBinding, binding, lifetimeMs);
   }
 
   clear(reply: FastifyReply): void {

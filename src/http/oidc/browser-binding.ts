@@ -12,9 +12,9 @@ export function createBinding(): string {
 /**
  * Reads the binding secret of a browser from its cookie.
  *
- * @throws {Problem} `ambiguous_credentials` when the cookie is there twice.
+ * @throws {Problem} `ambiguous_credentials` if the cookie appears twice.
  */
 export function readBinding({ headers }: FastifyRequest, cookies: TokenCookies): string | undefined {
-  const binding = readCookie(headers.cookie, cookies.oidc);
+  const binding = readCookie(headers.cookie, cookies.loginBinding);
   return binding !== undefined && BINDING.test(binding) ? binding : undefined;
 }

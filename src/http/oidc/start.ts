@@ -80,7 +80,7 @@ export function start(app: App, services: OidcServices): void {
         ...{ provider: name, verifier, nonce, redirectUri, to },
         ...(linkTo && { link: { subject: linkTo.subject, begunAt: await services.now() } }),
       });
-      cookies.setOidc(reply, binding, LOGIN_ATTEMPT_LIFETIME_MS);
+      cookies.setLoginBinding(reply, binding, LOGIN_ATTEMPT_LIFETIME_MS);
       return reply.redirect(url.href, 303);
     },
   );

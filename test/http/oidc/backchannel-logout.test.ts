@@ -59,8 +59,7 @@ t.test('a logout token with only a sid ends the sessions that began with it, and
   const [first, second] = [await sessionOf((await logIn('mary')).reply), await sessionOf((await logIn('mary')).reply)];
   const own = await service.mint(first.subject);
   const { sid } = first.data.oidc;
-  const key = keys.oidc(
-    'session',
+  const key = keys.providerSession(
     createHash('sha256')
       .update(JSON.stringify([provider.issuer, sid]))
       .digest('base64url'),

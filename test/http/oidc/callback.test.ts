@@ -117,7 +117,7 @@ t.test('refuses a callback with a wrong nonce, issuer or verifier, and one with 
     const begun = await start('?to=/reports');
     const state = new URL(begun.headers.location!).searchParams.get('state')!;
     const back = new URL(await provider.authorize(begun.headers.location!, 'ada'));
-    await tamper(back, keys.oidc('login', createHash('sha256').update(state).digest('base64url')));
+    await tamper(back, keys.loginAttempt(createHash('sha256').update(state).digest('base64url')));
     refused(t, await get(pathOf(back.href), { cookie: cookieOf(begun) }), undefined, '/reports');
     t.match(events.at(-1), { outcome: 'failure', reason: 'refused_answer' }, what);
   }
@@ -148,7 +148,7 @@ t.test('refuses an account that is not linked while registration is closed', asy
   const digest = createHash('sha256')
     .update(JSON.stringify([strict.issuer, 'linked']))
     .digest('base64url');
-  await closed.client.set(closed.keys.oidc('link', digest), 'joan');
+  await closed.client.set(closed.keys.link(digest), 'joan');
   const once = await closed.get('/auth/oidc/corp');
   const url = await strict.authorize(once.headers.location!, 'linked');
   const reply = await closed.get(pathOf(url), { cookie: cookieOf(once) });

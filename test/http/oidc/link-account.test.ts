@@ -149,7 +149,7 @@ t.test('refuses to link with a login at the provider that is older than the requ
   const own = browser(await service.mint(subject));
   const begun = await start('?link=1', own);
   const state = new URL(begun.headers.location!).searchParams.get('state')!;
-  const key = keys.oidc('login', createHash('sha256').update(state).digest('base64url'));
+  const key = keys.loginAttempt(createHash('sha256').update(state).digest('base64url'));
   const back = await provider.authorize(begun.headers.location!, 'thief@corp');
   const attempt = JSON.parse((await client.get(key))!);
   t.ok(Math.abs(attempt.link.begunAt - Date.now()) < 60_000);

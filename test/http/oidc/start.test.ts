@@ -23,7 +23,7 @@ t.test('sends the browser to the provider with code, PKCE, state and nonce, boun
   t.match(setCookies(reply), [
     { name: OIDC_COOKIE, attributes: { path: '/', 'max-age': '600', httponly: '', secure: '', samesite: 'Lax' } },
   ]);
-  const key = keys.oidc('login', createHash('sha256').update(query.state!).digest('base64url'));
+  const key = keys.loginAttempt(createHash('sha256').update(query.state!).digest('base64url'));
   const left = await client.pttl(key);
   t.ok(left > 590_000 && left <= 600_000);
   t.notMatch(await client.get(key), query.state, 'the state itself is not kept');
