@@ -31,7 +31,7 @@ const PASSWORD_REASONS: Record<PasswordRefusal, string> = {
   malformed: 'It is not well-formed Unicode.',
   too_short: 'It has fewer characters than `PASSWORD_MIN_LENGTH`.',
   too_long: 'It has more than 1,024 characters.',
-  too_common: 'It is one of the first passwords that an attacker would try.',
+  too_common: 'It is too common and easy to guess.',
   is_username: 'It is the username.',
 };
 

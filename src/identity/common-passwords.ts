@@ -5,7 +5,7 @@ const COMMON: ReadonlySet<string> = new Set([...LIST.slice(LIST.indexOf('\n\n'))
 const MAX_WORD_LENGTH = Math.max(...[...COMMON].map((word) => word.length));
 const MIN_WORD_LENGTH = 3;
 
-/** What fingers walk along on Latin and Cyrillic keyboards, in both directions. */
+/** Rows and diagonals of Latin and Cyrillic keyboards, in both directions. */
 const KEYBOARD_WALKS = [
   '1234567890-=',
   '!@#$%^&*()_+',
@@ -40,14 +40,15 @@ const PIECE_COST = 1;
 const MAX_COMMON_COST = 8;
 
 /**
- * Whether a guesser would try this early: a common password, or little more than common passwords, names from
- * the context, years, sequences, keyboard walks and repetitions put together.
+ * Whether an attacker would guess this password early: it is a common password, or is made of little more than common
+ * passwords, words from the context, years, sequences, keyboard walks and repetitions.
  *
- * It takes the cheapest way to put the password together, counting about four bits a point: a common password
- * of ten thousand is 3, a year 2, a run or any other character 1. Up to 8 points, or half the length, is common.
+ * Splits the password into pieces in the cheapest way. A point is about four bits: a common password costs 3 points,
+ * a year 2, a sequence, a keyboard walk or any other character 1, a word from the context nothing. A password that
+ * costs at most 8 points, or at most half its length, is common.
  *
- * @param password folded (NFKC, lower case)
- * @param context folded words that a guesser knows, such as the username
+ * @param password Folded (NFKC and lower case).
+ * @param context Folded words that an attacker knows, such as the username.
  */
 export function isCommon(password: string, context: readonly string[]): boolean {
   const characters = [...password];
@@ -84,7 +85,7 @@ function costsAtMost(characters: readonly string[], context: readonly (readonly 
   return costs.at(-1)! <= limit;
 }
 
-/** How far the characters from here on repeat, ascend or descend evenly. */
+/** The number of characters from `start` on that repeat one character, or ascend or descend by one code point. */
 function longestRun(characters: readonly string[], start: number): number {
   const stepAt = (i: number) => characters[i]!.codePointAt(0)! - characters[i - 1]!.codePointAt(0)!;
   if (start + 1 >= characters.length) return 1;
@@ -95,7 +96,10 @@ function longestRun(characters: readonly string[], start: number): number {
   return end - start;
 }
 
-/** The shortest beginning that, repeated, gives all of it (the last time perhaps cut short), by its borders (Knuth, Morris, Pratt). */
+/**
+ * The length of the shortest prefix that gives the whole text when repeated; the last repetition may be cut short.
+ * Computed with the prefix function of Knuth, Morris and Pratt.
+ */
 function smallestPeriod(characters: readonly string[]): number {
   const borders: number[] = [0];
   for (let i = 1; i < characters.length; i++) {

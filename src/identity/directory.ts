@@ -43,12 +43,13 @@ export class UserDirectory {
   }
 
   /**
-   * Finds the users whose names begin with `prefix`, in no order, one part at a time: each walk scans the whole keyspace.
+   * Finds the users whose names begin with `prefix`, in no particular order, one part for each call. A search from
+   * the first part to the last scans the whole keyspace.
    *
-   * @param prefix normalized like a username; '' finds every user.
-   * @param cursor the `cursor` of the previous part; '' for the first.
-   * @returns one part, without `cursor` if it is the last. A part may be empty and not the last.
-   * @throws {InvalidCursorError}
+   * @param prefix Normalized like a username; '' finds every user.
+   * @param cursor The `cursor` of the previous part; '' for the first.
+   * @returns One part of the users. The last part has no `cursor`; an earlier one may be empty.
+   * @throws {InvalidCursorError} for a cursor that this method did not return.
    */
   async search(prefix: string, cursor = ''): Promise<{ users: User[]; cursor?: string }> {
     const { keys, ...rest } = await scanKeys(this.#client, this.#keys.login(foldCase(prefix)), cursor);
@@ -56,7 +57,7 @@ export class UserDirectory {
       keys.map(async (key) => {
         const subject = await callRedis(() => this.#client.get(key));
         const user = subject === null ? undefined : await this.get(subject);
-        // The holder of a name may be gone, or have another name by now.
+        // The holder's record may be gone, or may have another username.
         return user && this.#keys.login(user.username) === key ? [user] : [];
       }),
     );
@@ -64,22 +65,25 @@ export class UserDirectory {
   }
 
   /**
-   * Refuses a subject every new session, even if its login has already been verified. The subject need not be registered.
-   * Sessions that exist are for the caller to end.
+   * Prevents new sessions for a subject, even for a login that has already been verified. The subject need not be
+   * registered. Existing sessions go on until the caller ends them.
    *
-   * @returns since when it has been disabled, in milliseconds since 1970; disabling it again does not change that.
+   * @returns When the subject was disabled, in milliseconds since 1970. Disabling it again does not change that.
    */
   async disable(subject: string): Promise<number> {
     const reply = await disableUser(this.#client, { keys: { user: this.#keys.user(subject) }, args: {} });
     return Number(reply['disabledAt']);
   }
 
-  /** Lets a subject log in again. */
+  /** Allows a disabled subject to log in again. */
   async enable(subject: string): Promise<void> {
     await callRedis(() => this.#client.hdel(this.#keys.user(subject), 'disabledAt'));
   }
 
-  /** Since when a subject, registered or not, has been disabled, in milliseconds since 1970; undefined if it is not. */
+  /**
+   * When a subject was disabled, in milliseconds since 1970; undefined if it is not disabled. The subject need not be
+   * registered.
+   */
   async disabledSince(subject: string): Promise<number | undefined> {
     return toInstant(await callRedis(() => this.#client.hget(this.#keys.user(subject), 'disabledAt')));
   }

@@ -1,13 +1,15 @@
 import { isIP } from 'node:net';
 
-/** Six groups before an IPv4 address that is written as IPv6: mapped (RFC 4291) and translated (RFC 6052). */
+/** The first six groups of an IPv6 address that contains an IPv4 address: mapped (RFC 4291), translated (RFC 6052). */
 const IPV4_PREFIXES = ['0:0:0:0:0:ffff', '64:ff9b:0:0:0:0'];
 
 const WITH_PORT = /^(?:\[(.+)\](?::\d+)?|(\d+\.\d+\.\d+\.\d+):\d+)$/;
 
 /**
- * The network that an address belongs to, in one spelling: an IPv4 address by itself, of an IPv6 address its /64,
- * which is the least that one customer gets (RFC 6177). A port, which some proxies add, is left out. What is no address is `unknown`.
+ * The network of a client address, in canonical form: the address itself for IPv4, the /64 for IPv6, because a single
+ * customer gets at least a /64 (RFC 6177). A port, which some proxies append, is ignored.
+ *
+ * @returns `unknown` if the text is not an IP address.
  */
 export function networkOf(addressAndPort: string): string {
   const [, bracketed, dotted] = WITH_PORT.exec(addressAndPort) ?? [];
@@ -25,7 +27,7 @@ export function networkOf(addressAndPort: string): string {
   }
 }
 
-/** Eight groups, lower-case and without leading zeros. */
+/** The eight groups of an IPv6 address, in lower case and without leading zeros. */
 function parseGroups(address: string): string[] {
   const canonical = new URL(`http://[${address.replace(/%.*/, '')}]`).hostname.slice(1, -1);
   const [before = [], after = []] = canonical.split('::').map((half) => half.split(':').filter(Boolean));

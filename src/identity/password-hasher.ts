@@ -3,10 +3,10 @@ import { availableParallelism } from 'node:os';
 import { argon2id, hash, verify } from 'argon2';
 import { UnavailableError } from '../errors.js';
 
-/** OWASP's minimum for argon2id (Password Storage Cheat Sheet). */
+/** OWASP's minimum for argon2id (Password Storage Cheat Sheet). Memory in KiB. */
 const MIN_PARAMETERS = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
 
-/** Hashes run on libuv's threads, 4 unless told otherwise, which file access and name lookups need too. */
+/** Hashes run on libuv's thread pool, which has 4 threads by default. File access and DNS lookups need one too. */
 const MAX_CONCURRENCY = 3;
 const QUEUE_LIMIT_PER_HASH = 64;
 const RETRY_AFTER_SECONDS = 2;
@@ -14,28 +14,31 @@ const RETRY_AFTER_SECONDS = 2;
 const PHC = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=(\d+)\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{16,}$/;
 
 export interface PasswordHasherOptions {
-  /** KiB of memory for one hash; at least and by default 19,456. */
+  /** Memory for one hash, in KiB; 19,456 by default, which is also the minimum. */
   memoryCost?: number;
-  /** Passes over the memory; at least and by default 2. */
+  /** Passes over the memory; 2 by default, which is also the minimum. */
   timeCost?: number;
-  /** Lanes; at least and by default 1. */
+  /** Lanes; 1 by default, which is also the minimum. */
   parallelism?: number;
-  /** Processes that hash on this machine, which share its cores; 1 by default. */
+  /** Processes that compute hashes on this machine and share its cores; 1 by default. */
   processes?: number;
-  /** Hashes computed at a time; by default this process's share of one less than there are cores, 1 to 3. */
+  /** Hashes computed at the same time; by default all cores but one, divided by `processes`, from 1 to 3. */
   concurrency?: number;
-  /** Hashes that may wait; by default 64 for each that is computed at a time, about 2 seconds' worth. */
+  /** Hashes that may wait; by default 64 times `concurrency`, which is about 2 seconds of work. */
   queueLimit?: number;
 }
 
-/** More hashes are waiting than can be computed in reasonable time. */
+/** Too many hashes are waiting to be computed in reasonable time. */
 export class BusyError extends UnavailableError {
   constructor() {
     super('Too many passwords are being checked', { retryAfterSeconds: RETRY_AFTER_SECONDS });
   }
 }
 
-/** argon2id (RFC 9106) in PHC strings, a few at a time and with a bounded queue, so that a flood of logins leaves the rest alive. */
+/**
+ * Hashes passwords with argon2id (RFC 9106) into PHC strings. Computes only a few hashes at the same time and bounds
+ * the queue, so that a flood of logins does not starve other requests.
+ */
 export class PasswordHasher {
   readonly #parameters: { memoryCost: number; timeCost: number; parallelism: number };
   readonly #decoy: string;
@@ -44,10 +47,10 @@ export class PasswordHasher {
   readonly #queue: (() => void)[] = [];
   #running = 0;
 
-  /** @throws {RangeError} for parameters weaker than OWASP's minimum, and for limits that are no positive whole numbers. */
+  /** @throws {RangeError} for parameters below OWASP's minimum, a `concurrency` below 1, or a `queueLimit` below 0. */
   constructor(options: PasswordHasherOptions = {}) {
     const { memoryCost, timeCost, parallelism } = { ...MIN_PARAMETERS, ...options };
-    const { processes = 1, concurrency = divideThreads(availableParallelism() - 1, processes) } = options;
+    const { processes = 1, concurrency = defaultConcurrency(processes) } = options;
     const { queueLimit = QUEUE_LIMIT_PER_HASH * concurrency } = options;
     requireAtLeast('memoryCost', memoryCost, MIN_PARAMETERS.memoryCost);
     requireAtLeast('timeCost', timeCost, MIN_PARAMETERS.timeCost);
@@ -60,37 +63,39 @@ export class PasswordHasher {
     this.#queueLimit = queueLimit;
   }
 
-  /** Hashes computed now, and those waiting. */
+  /** The number of hashes that are being computed, and that are waiting. */
   get load(): { running: number; queued: number } {
     return { running: this.#running, queued: this.#queue.length };
   }
 
   /**
-   * The PHC string of a password.
+   * Hashes a password.
    *
-   * @throws {BusyError} when the queue is full; the signal's reason when it is aborted before its turn.
+   * @returns A PHC string.
+   * @throws {BusyError} when the queue is full; the signal's reason if it is aborted while the hash is waiting.
    */
   hash(password: string, signal?: AbortSignal): Promise<string> {
     return this.#schedule(() => hash(password, { ...this.#parameters, type: argon2id }), signal);
   }
 
   /**
-   * Whether the password is the one that was hashed.
+   * Whether a password matches a hash.
    *
-   * @throws {TypeError} when `phc` is no argon2id PHC string, which is a fault and not a wrong password; else as {@link hash}.
+   * @throws {TypeError} if `phc` is not an argon2id PHC string, which is a fault and not a wrong password; otherwise as
+   *   {@link hash}.
    */
   async verify(phc: string, password: string, signal?: AbortSignal): Promise<boolean> {
     parseParameters(phc);
     return this.#schedule(() => verify(phc, password), signal);
   }
 
-  /** Costs what {@link verify} costs, for a user who does not exist, and is always false. */
+  /** Does the work of {@link verify} for a user who does not exist, and returns false. */
   async verifyDecoy(password: string, signal?: AbortSignal): Promise<false> {
     await this.verify(this.#decoy, password, signal);
     return false;
   }
 
-  /** Whether a hash was made with other parameters than these. @throws {TypeError} as {@link verify}. */
+  /** Whether a hash was computed with other parameters than the current ones. @throws {TypeError} as {@link verify}. */
   needsRehash(phc: string): boolean {
     const { memoryCost, timeCost, parallelism } = parseParameters(phc);
     const current = this.#parameters;
@@ -104,7 +109,7 @@ export class PasswordHasher {
     try {
       return await job();
     } finally {
-      // A turn is handed on without being given up, so that no newcomer slips in before those who wait.
+      // The slot goes to the next job directly, so that a new job cannot overtake those that are waiting.
       const next = this.#queue.shift();
       if (next) next();
       else this.#running--;
@@ -128,8 +133,8 @@ export class PasswordHasher {
   }
 }
 
-function divideThreads(threads: number, processes: number): number {
-  return Math.min(Math.max(1, Math.floor(threads / processes)), MAX_CONCURRENCY);
+function defaultConcurrency(processes: number): number {
+  return Math.min(Math.max(1, Math.floor((availableParallelism() - 1) / processes)), MAX_CONCURRENCY);
 }
 
 function requireAtLeast(name: string, value: number, minimum: number): void {
@@ -144,7 +149,7 @@ function parseParameters(phc: string): { memoryCost: number; timeCost: number; p
   return { memoryCost: Number(memoryCost), timeCost: Number(timeCost), parallelism: Number(parallelism) };
 }
 
-/** A hash that no password has, with the costs of a real one. */
+/** A hash that matches no password and costs as much to verify as a real one. */
 function createDecoy(parameters: { memoryCost: number; timeCost: number; parallelism: number }): string {
   const { memoryCost, timeCost, parallelism } = parameters;
   const unpadded = (bytes: number) => randomBytes(bytes).toString('base64').replace(/=+$/, '');

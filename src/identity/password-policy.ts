@@ -3,7 +3,7 @@ import { DEFAULTS, MAX_PASSWORD_LENGTH } from '../options.js';
 import { isCommon } from './common-passwords.js';
 import { foldCase } from './username.js';
 
-/** No form of 1,024 characters is longer: a character has at most 4 code points when taken apart, each of at most 2 units. */
+/** UTF-16 units. A character decomposes into at most 4 code points of at most 2 units each. */
 const MAX_UNITS = MAX_PASSWORD_LENGTH * 4 * 2;
 
 export type PasswordRefusal = 'malformed' | 'too_short' | 'too_long' | 'too_common' | 'is_username';
@@ -11,17 +11,17 @@ export type PasswordRefusal = 'malformed' | 'too_short' | 'too_long' | 'too_comm
 const MESSAGES: Record<Exclude<PasswordRefusal, 'too_short'>, string> = {
   malformed: 'The password is not well-formed Unicode',
   too_long: `The password is longer than ${MAX_PASSWORD_LENGTH} characters`,
-  too_common: 'The password is one of the first that a guesser would try',
+  too_common: 'The password is too common and easy to guess',
   is_username: 'The password is the username',
 };
 
-/** What a new password must be, apart from the rules that always hold. */
+/** The configurable rules for new passwords. */
 export interface PasswordPolicy {
   /** In characters (code points); 15 by default. */
   readonly minimumLength?: number | undefined;
 }
 
-/** A password that this service does not take, and why; it never holds the password. */
+/** A password that is not acceptable, with the reason. The error never contains the password. */
 export class PasswordNotAllowedError extends LatchkeyError {
   readonly reason: PasswordRefusal;
 
@@ -37,13 +37,14 @@ export class PasswordNotAllowedError extends LatchkeyError {
 }
 
 /**
- * The form of a password that is hashed: NFKC, so that it does not depend on the keyboard it was typed on
- * (NIST SP 800-63B-4 section 3.1.1.2). Nothing is cut off, trimmed or folded.
+ * Normalizes a password to NFKC for hashing, so that the same password typed on another keyboard gives the same hash
+ * (NIST SP 800-63B-4 section 3.1.1.2). Nothing is truncated, trimmed or case-folded.
  *
- * @throws {PasswordNotAllowedError} `malformed` for lone surrogates, `too_long` beyond 1,024 characters (code points) in this form.
+ * @throws {PasswordNotAllowedError} `malformed` for lone surrogates, `too_long` if the result has more than 1,024
+ *   characters (code points).
  */
 export function normalizePassword(password: string): string {
-  // Before anything that looks at each character: normalizing takes quadratic time on long runs of combining marks.
+  // Checked first, because normalizing a long run of combining marks takes quadratic time.
   if (password.length > MAX_UNITS) throw new PasswordNotAllowedError('too_long');
   if (!password.isWellFormed()) throw new PasswordNotAllowedError('malformed');
   const normalized = password.normalize('NFKC');
@@ -52,11 +53,11 @@ export function normalizePassword(password: string): string {
 }
 
 /**
- * The policy for a new password: `minimumLength` (15) to 1,024 characters (code points), any characters, no rules
- * of composition, not the username, and nothing that a guesser tries first (NIST SP 800-63B-4 section 3.1.1.2,
- * OWASP ASVS 5.0 V6.2).
+ * Checks a new password: it has `minimumLength` (15) to 1,024 characters (code points), is not the username, and is not
+ * easy to guess. Any characters are allowed, and none are required (NIST SP 800-63B-4 section 3.1.1.2, OWASP ASVS 5.0
+ * V6.2).
  *
- * @returns the password in the form that is hashed, see {@link normalizePassword}.
+ * @returns The password in the form that is hashed, see {@link normalizePassword}.
  * @throws {PasswordNotAllowedError} with the `reason`.
  */
 export function checkNewPassword(
@@ -64,7 +65,7 @@ export function checkNewPassword(
   { minimumLength = DEFAULTS.passwordMinLength, username }: PasswordPolicy & { readonly username: string },
 ): string {
   const normalized = normalizePassword(password);
-  // Both forms, since one character can become eighteen (U+FDFA) and is no harder to guess for it.
+  // Both forms count, because normalizing can turn one character into eighteen (U+FDFA) that are no harder to guess.
   if (Math.min(lengthOf(password), lengthOf(normalized)) < minimumLength)
     throw new PasswordNotAllowedError('too_short', minimumLength);
   const folded = foldCase(normalized);

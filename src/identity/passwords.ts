@@ -18,19 +18,19 @@ export const rehashPassword = defineScript({
   outcomes: ['replaced', 'changed'],
 });
 
-/** A user whose password was verified. */
+/** A successful verification. */
 export interface PasswordMatch {
   readonly verified: true;
   readonly subject: string;
   readonly username: string;
-  /** The stored hash (PHC string) that matched. Whoever acts on it must check that it is still the one stored. */
+  /** The stored hash (PHC string) that matched. It may change: check it again in the script that acts on it. */
   readonly credential: string;
 }
 
-/** Wrong credentials. */
+/** A failed verification. It does not say why it failed. */
 export interface FailedVerification {
   readonly verified: false;
-  /** The subject that the username belongs to, if it belongs to anybody. */
+  /** The subject with this username, if there is one. For the audit log, not for the client. */
   readonly subject?: string | undefined;
 }
 
@@ -49,11 +49,11 @@ export class Passwords {
   }
 
   /**
-   * Verifies a username and a password. An unknown or disabled user, a wrong password, and a name or password that
-   * nobody can have all fail at the cost of one hash each.
+   * Verifies a username and a password. Every failure costs one hash: an unknown or disabled user, a wrong password,
+   * and an invalid username or password. After a success, a hash with outdated parameters is replaced.
    *
    * @throws {UnavailableError} when Redis does not answer or too many passwords are waiting to be hashed; the signal's
-   *   reason when it is aborted.
+   *   reason if it is aborted.
    */
   async verify(input: {
     username: string;
@@ -67,9 +67,9 @@ export class Passwords {
   }
 
   /**
-   * As {@link verify}, for a subject: the password of a user who is logged in and wants to change it.
+   * Verifies the password of a subject, for a user who is logged in and wants to change it. Does not replace the hash.
    *
-   * @throws {UnavailableError} as verify.
+   * @throws {UnavailableError} as {@link verify}.
    */
   async verifySubject(
     subject: string,
@@ -80,12 +80,12 @@ export class Passwords {
   }
 
   /**
-   * Hashes a new password that the policy allows. Nothing is stored: the script that replaces the old hash also ends
-   * the sessions that began with it.
+   * Checks and hashes a new password. Stores nothing: one script of the session store replaces the hash and ends the
+   * user's sessions together.
    *
-   * @returns a PHC string.
+   * @returns A PHC string.
    * @throws {PasswordNotAllowedError}
-   * @throws {UnavailableError} when too many passwords are waiting to be hashed; the signal's reason when it is aborted.
+   * @throws {UnavailableError} when too many passwords are waiting to be hashed; the signal's reason if it is aborted.
    */
   async hashNew(password: string, username: string, signal?: AbortSignal): Promise<string> {
     return this.#hasher.hash(checkNewPassword(password, { ...this.#policy, username }), signal);
@@ -93,7 +93,7 @@ export class Passwords {
 
   async #findByName(username: string): Promise<UserRecord | undefined> {
     const holder = await readNameHolder(this.#client, this.#keys, username);
-    // An unknown name also costs the second read, so that timing does not reveal whether it exists.
+    // Read a record for an unknown name too, so that timing does not reveal whether the name exists.
     const user = await readUser(this.#client, this.#keys, holder ?? generateSubject());
     return user?.username === username ? user : undefined;
   }
@@ -113,7 +113,7 @@ export class Passwords {
     return { verified: true, subject: user.subject, username: user.username, credential: user.password };
   }
 
-  /** Brings a hash up to today's parameters. Gives the user with the hash that is stored afterwards. */
+  /** Replaces a hash that has outdated parameters. Returns the user with the hash that is now stored. */
   async #rehashIfOutdated(user: PasswordMatch, input: string): Promise<PasswordMatch | FailedVerification> {
     const { subject, credential: verified } = user;
     if (!this.#hasher.needsRehash(verified)) return user;
@@ -123,7 +123,7 @@ export class Passwords {
       const keys = { user: this.#keys.user(subject) };
       const reply = await rehashPassword(this.#client, { keys, args: { verified, rehashed } });
       if (reply.outcome === 'replaced') return { ...user, credential: rehashed };
-      // Either another login has rehashed it, or the password was changed. Only the former leaves this login valid.
+      // Another login has rehashed the password, or it was changed. Only in the first case is this login still valid.
       const stored = reply['password'];
       if (stored === undefined || !(await this.#hasher.verify(stored, password))) return { verified: false, subject };
       return { ...user, credential: stored };
@@ -134,7 +134,7 @@ export class Passwords {
   }
 }
 
-/** The value, or undefined if computing it throws this kind of error. */
+/** The value, or undefined if computing it throws an error of this class. */
 function valueUnless<T>(refusal: new (...args: never[]) => Error, value: () => T): T | undefined {
   try {
     return value();

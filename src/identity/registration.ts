@@ -32,7 +32,7 @@ export const confirmUser = defineScript({
   outcomes: ['confirmed', 'expired'],
 });
 
-/** Another user has this name. */
+/** Another user has this username. */
 export class UsernameTakenError extends LatchkeyError {
   constructor() {
     super('username_taken', 'The username is taken');
@@ -40,12 +40,12 @@ export class UsernameTakenError extends LatchkeyError {
 }
 
 /**
- * Registers users: a record at `user:<subject>`, found by name at `login:<username>`.
+ * Registers users. A user is a record at `user:<subject>`, found by name through `login:<username>`.
  *
- * In a Cluster the two keys are in different slots, so a registration takes three scripts, in an order that never
- * leaves a name blocked or shared: create a record that expires by itself, claim the name, make the record permanent.
- * A name is held only as long as its holder's record exists, and a record that is gone never returns. So a
- * registration cannot be confirmed after another has taken over its name.
+ * In a Cluster the two keys are in different slots, so a registration takes three scripts: create a record that
+ * expires, claim the name, make the record permanent. In this order, a crash never leaves a name blocked, and two users
+ * never share one. A name is held only while its holder's record exists, and a record that is gone never returns. So a
+ * registration cannot be confirmed after another one has taken over its name.
  */
 export class Registration {
   readonly #client: RedisClient;
@@ -61,12 +61,14 @@ export class Registration {
   }
 
   /**
-   * Registers a user under a name that nobody has. Of several attempts at once, exactly one succeeds.
+   * Registers a user under a name that nobody has. Of several simultaneous attempts, exactly one succeeds.
    *
-   * @returns a random subject (128 bits in base64url, 22 characters) and the normalized username.
-   * @throws {InvalidUsernameError} {@link PasswordNotAllowedError} {@link UsernameTakenError}
+   * @returns A random subject (128 bits in base64url, 22 characters) and the normalized username.
+   * @throws {InvalidUsernameError}
+   * @throws {PasswordNotAllowedError}
+   * @throws {UsernameTakenError}
    * @throws {UnavailableError} when Redis does not answer or too many passwords are waiting to be hashed; the name is
-   *   free again within a minute.
+   *   free again within a minute. The signal's reason if it is aborted.
    */
   async register(input: { username: string; password: string; signal?: AbortSignal }): Promise<{
     subject: string;
@@ -107,7 +109,7 @@ export class Registration {
   /**
    * Makes sure that the holder of a name no longer exists, or has another name.
    *
-   * @returns the holder; '' if the name has none.
+   * @returns The holder, or '' if the name has none.
    * @throws {UsernameTakenError}
    */
   async #requireAbandoned(username: string, holder: string | undefined): Promise<string> {

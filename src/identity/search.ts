@@ -3,23 +3,27 @@ import { LatchkeyError } from '../errors.js';
 import { callRedis } from '../redis/faults.js';
 import { isCluster, type RedisClient } from '../redis/script.js';
 
+/** Keys that Redis looks at in one SCAN. */
 const SCAN_COUNT = 500;
+/** Scans in one call that find nothing. */
 const MAX_SCANS = 40;
 const CURSOR = /^(\d{1,4})\.(\d{1,20})$/;
 
-/** A place in a search that was not one of ours. */
+/** A cursor that no search returned. */
 export class InvalidCursorError extends LatchkeyError {
   constructor() {
-    super('invalid_cursor', 'The cursor is not one that a search answered with');
+    super('invalid_cursor', 'The cursor is not one that a search returned');
   }
 }
 
 /**
- * Walks through the keys that begin with `prefix`, on every master one after the other, by SCAN: each key that is
- * there all along is found at least once. A walk takes as many calls as it takes; a call may find nothing and go on.
+ * Finds the keys that begin with `prefix`, with SCAN on one master after the other. Call it again with the returned
+ * cursor until there is none. Keys that exist during all of these calls are returned at least once.
  *
- * @param cursor where an earlier call stopped, '' for the beginning.
- * @returns some keys without order, each once, and where to go on; without `cursor` there are no more.
+ * @param cursor The `cursor` of the previous call; '' for the first.
+ * @returns Some keys in no particular order, without duplicates; perhaps none. The last call returns no `cursor`.
+ * @throws {InvalidCursorError}
+ * @throws {UnavailableError} when Redis does not answer.
  */
 export async function scanKeys(
   client: RedisClient,
@@ -41,7 +45,7 @@ export async function scanKeys(
   return { keys: [], ...(node < nodes.length && { cursor: `${node}.${position}` }) };
 }
 
-/** In an order that stays the same between the calls of one walk, unless masters come or go. */
+/** The masters, sorted: the cursor holds an index into this list, so every call needs the same order. */
 function listMasters(client: RedisClient): Redis[] {
   if (!isCluster(client)) return [client];
   const addressOf = ({ options }: Redis) => `${options.host}:${options.port}`;

@@ -9,11 +9,11 @@ import { foldUsername } from './username.js';
 
 const REGISTRATION_WINDOW_MS = 3_600_000;
 const PROVIDER_LOGIN_WINDOW_MS = 600_000;
-/** Attempts that one process looks at together; a flood beyond it is turned away before it costs Redis anything. */
+/** Verifications in progress in one process. Further attempts are refused without a request to Redis. */
 const MAX_IN_PROGRESS = 128;
-/** Of these, from one network: nobody fills the queue for all. */
+/** Verifications in progress for one network, so that a single network cannot fill the queue. */
 const MAX_IN_PROGRESS_PER_NETWORK = 64;
-/** How soon attempts that are under way have ended, whatever comes of them. */
+/** Retry-After for an account or a network with too many verifications in progress, which end by then. */
 const IN_PROGRESS_RETRY_SECONDS = 2;
 
 export const countAttempt = defineScript({
@@ -23,7 +23,7 @@ export const countAttempt = defineScript({
   outcomes: ['counted', 'refused'],
 });
 
-/** So many attempts have failed that no more are looked at for now. It says nothing about whether the account exists. */
+/** Too many attempts: further ones are refused for now. It does not reveal whether the account exists. */
 export class TooManyAttemptsError extends LatchkeyError {
   readonly retryAfterSeconds: number;
 
@@ -34,9 +34,11 @@ export class TooManyAttemptsError extends LatchkeyError {
 }
 
 /**
- * Bounds guessing, in Redis, so for all processes together. An attempt is counted before its password is looked at
- * and taken back unless it failed: however many come at once, no more than the limit are looked at.
- * An account is throttled for one network alone, never for all, so that nobody can lock its owner out.
+ * Limits password guessing, registrations and provider logins. The counters are in Redis, so all processes share them.
+ *
+ * A login attempt is counted before its password is verified, and uncounted afterwards unless it failed. So even
+ * simultaneous attempts never exceed the limit. An account is throttled only for the network of the attempts, so that
+ * nobody can lock out its owner.
  *
  * Every method throws {@link UnavailableError} when Redis does not answer: logins fail closed.
  */
@@ -70,11 +72,13 @@ export class Throttle {
   }
 
   /**
-   * Runs a verification of a user's password, unless too many have failed. One that throws was a fault and does not count.
+   * Verifies a password, unless too many attempts have failed. A verification that throws does not count as an attempt.
    *
-   * @param who the username as it was typed, whether a user has it or not, and the address that it comes from.
-   * @throws {TooManyAttemptsError} with the seconds until the next attempt is looked at.
-   * @throws {BusyError} when too many are looked at right now.
+   * @param who The username as it was typed, which need not exist, and the client's address.
+   * @param verify Verifies the password.
+   * @returns What `verify` returned.
+   * @throws {TooManyAttemptsError} with the seconds until the next attempt is allowed.
+   * @throws {BusyError} when too many verifications are in progress in this process.
    */
   async guard<T extends { readonly verified: boolean }>(
     who: { username: string; address: string },
@@ -84,7 +88,7 @@ export class Throttle {
     const name = networkOf(who.address);
     const account = this.#keys.throttle('account', name, toAccountName(who.username));
     const network = this.#keys.throttle('network', name);
-    // Each of them is counted, so Redis would refuse one more of an account; it need not be asked.
+    // Redis has counted each attempt in progress and would refuse another for the account: there is no need to ask.
     if (this.#inProgressFor(account) >= this.#maxPerAccount) throw new TooManyAttemptsError(IN_PROGRESS_RETRY_SECONDS);
     if (this.#inProgressFor(network) >= MAX_IN_PROGRESS_PER_NETWORK)
       throw new TooManyAttemptsError(IN_PROGRESS_RETRY_SECONDS);
@@ -102,17 +106,17 @@ export class Throttle {
     }
   }
 
-  /** Attempts that are under way in this process, of an account or a network. */
+  /** The number of verifications in progress in this process for an account or a network. */
   #inProgressFor(key: string): number {
     return this.#inProgress.get(key) ?? 0;
   }
 
-  /** Counts an attempt to register. @throws {TooManyAttemptsError} */
+  /** Counts an attempt to register, successful or not. @throws {TooManyAttemptsError} */
   async admitRegistration(address: string): Promise<void> {
     await consume(this.#registrations, this.#keys.throttle('registration', networkOf(address)));
   }
 
-  /** Counts a login with a provider that is begun, which Redis keeps in mind for ten minutes. @throws {TooManyAttemptsError} */
+  /** Counts the start of a provider login, whose state Redis keeps for ten minutes. @throws {TooManyAttemptsError} */
   async admitProviderLogin(address: string): Promise<void> {
     await consume(this.#providerLogins, this.#keys.throttle('provider', networkOf(address)));
     await consume(this.#allProviderLogins, this.#keys.throttle('provider', 'all'));
@@ -127,7 +131,7 @@ export class Throttle {
       { limiter: this.#perNetwork, key: keys.network },
     ];
     const counted: typeof counters = [];
-    const takeBack = () => Promise.all(counted.map(({ limiter, key }) => limiter.reward(key)));
+    const uncount = () => Promise.all(counted.map(({ limiter, key }) => limiter.reward(key)));
     let result: T;
     try {
       for (const counter of counters) {
@@ -135,16 +139,22 @@ export class Throttle {
       }
       result = await verify();
     } catch (error) {
-      // If Redis is away too, the counters expire by themselves.
-      await takeBack().catch(() => undefined);
+      // If this fails too, the counters expire by themselves.
+      await uncount().catch(() => undefined);
       throw error;
     }
-    if (result.verified) await takeBack();
+    if (result.verified) await uncount();
     return result;
   }
 }
 
-/** @param onCounted called unless it is refused: when Redis answers too late, it may have been counted too. */
+/**
+ * Counts an attempt.
+ *
+ * @param onCounted Called unless the attempt is refused: also if Redis does not answer in time, because it may have
+ *   counted the attempt.
+ * @throws {TooManyAttemptsError}
+ */
 async function consume(limiter: RateLimiterRedis, key: string, onCounted?: () => void): Promise<void> {
   try {
     await limiter.consume(key);
@@ -157,14 +167,15 @@ async function consume(limiter: RateLimiterRedis, key: string, onCounted?: () =>
   onCounted?.();
 }
 
-/** Every spelling of a name is one account, and all names that are too long together. */
+/** The name under which attempts are counted: the same for every spelling of a name, and one for all overlong names. */
 function toAccountName(username: string): string {
   return foldUsername(username) ?? '';
 }
 
 /**
- * What RateLimiterRedis asks of a client of the `redis` package, on ours. On an ioredis client it would define a command,
- * and the client may belong to a host application; its own script also counts the attempts that it refuses.
+ * Presents our client to RateLimiterRedis as a client of the `redis` package. With an ioredis client, RateLimiterRedis
+ * would define a command on it, although it may belong to a host application. Runs our script in place of the one that
+ * RateLimiterRedis sends, which also counts the attempts that it refuses.
  */
 function createCounterStore(client: RedisClient) {
   return {

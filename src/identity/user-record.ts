@@ -16,7 +16,7 @@ export interface UserRecord {
   readonly disabledAt: number | undefined;
 }
 
-/** The record of a subject that has a username. @throws {UnavailableError} when Redis does not answer. */
+/** The record of a subject; undefined if it has no username. @throws {UnavailableError} when Redis does not answer. */
 export async function readUser(client: RedisClient, keys: Keys, subject: string): Promise<UserRecord | undefined> {
   const [username, password, createdAt, disabledAt] = await callRedis(() =>
     client.hmget(keys.user(subject), 'username', 'password', 'createdAt', 'disabledAt'),
@@ -45,7 +45,7 @@ export function generateSubject(): string {
   return randomBytes(SUBJECT_BYTES).toString('base64url');
 }
 
-/** Milliseconds since 1970 as Redis holds them; undefined for a field that is missing. */
+/** Parses milliseconds since 1970 as stored in Redis; undefined for a missing field. */
 export function toInstant(text: string | null | undefined): number | undefined {
   return text ? Number(text) : undefined;
 }

@@ -1,14 +1,14 @@
 import { LatchkeyError } from '../errors.js';
 
 const MAX_CHARACTERS = 254;
-/** No form of 254 characters is longer: a character has at most 4 code points when taken apart, each of at most 2 units. */
+/** UTF-16 units. A character decomposes into at most 4 code points of at most 2 units each. */
 const MAX_UNITS = MAX_CHARACTERS * 4 * 2;
 
-/** Whatever is blank, invisible, steers the text around it, or is not (yet) a character. U+2800 is a blank braille cell. */
+/** Characters that are blank, invisible or unassigned, or reorder text. U+2800 is a blank braille cell. */
 const UNPRINTABLE = /[\s\p{Z}\p{C}\p{Default_Ignorable_Code_Point}\u2800]/u;
 const STARTS_WITH_MARK = /^\p{M}/u;
 
-/** A name that no user can have. */
+/** A username that is not allowed. */
 export class InvalidUsernameError extends LatchkeyError {
   constructor() {
     super('invalid_username', `A username is 1 to ${MAX_CHARACTERS} visible characters without spaces`);
@@ -16,12 +16,13 @@ export class InvalidUsernameError extends LatchkeyError {
 }
 
 /**
- * The one spelling under which a username is kept: compatibility forms, case and surrounding space do not
- * tell two names apart (Unicode NFKC and case folding, UAX #15 and #21; in the spirit of RFC 8265 section 3.3).
+ * Normalizes a username to the form in which it is stored. Names that differ only in compatibility forms, case or
+ * surrounding space are the same (Unicode NFKC and case folding, UAX #15 and #21; similar to RFC 8265 section 3.3).
  *
- * @returns 1 to 254 characters (code points); normalizing them again changes nothing.
- * @throws {InvalidUsernameError} for an empty or longer name, and for one that holds spaces, control, format,
- *   zero-width, bidirectional, unassigned or private characters, lone surrogates, or begins with a combining mark.
+ * @returns 1 to 254 characters (code points). Normalizing them again changes nothing.
+ * @throws {InvalidUsernameError} for an empty or longer name, and for one that contains spaces, control, format,
+ *   zero-width, bidirectional, unassigned or private-use characters or lone surrogates, or begins with a combining
+ *   mark.
  */
 export function normalizeUsername(input: string): string {
   const username = foldUsername(input);
@@ -36,15 +37,22 @@ export function normalizeUsername(input: string): string {
   return username;
 }
 
-/** As {@link normalizeUsername}, of any name at all; undefined for one that is longer than any form of a username. */
+/**
+ * Normalizes a name as {@link normalizeUsername} does, also one that is not allowed as a username.
+ *
+ * @returns Undefined if the name is too long to be a username in any Unicode form.
+ */
 export function foldUsername(input: string): string | undefined {
   const trimmed = input.trim();
-  // One character can become eighteen, each of which would be folded by itself.
+  // Checked before folding, because normalizing can turn one character into eighteen.
   if (trimmed.length > MAX_UNITS || trimmed.normalize('NFKC').length > MAX_UNITS) return undefined;
   return foldCase(trimmed);
 }
 
-/** NFKC and case folding. Each character by itself and by way of upper case, so that ß and ẞ are ss, and ς is σ wherever it stands. */
+/**
+ * Applies NFKC and case folding. Folds each character separately and through upper case, so that ß and ẞ become ss,
+ * and ς becomes σ in every position.
+ */
 export function foldCase(text: string): string {
   let folded = '';
   for (const character of text.normalize('NFKC')) {

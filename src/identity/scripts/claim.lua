@@ -1,7 +1,7 @@
--- claim: takes a login name that is free, or still held by a user known to be gone.
+-- claim: gives a login name to a subject, if the name is free or its holder is known to be gone.
 -- KEYS: login
 -- ARGV: subject, gone
--- Returns: outcome 'claimed' | 'held' ; held with subject, the holder's
+-- Returns: outcome 'claimed' | 'held' ; held with subject (of the holder)
 local login = KEYS[1]
 local subject, gone = ARGV[1], ARGV[2]
 

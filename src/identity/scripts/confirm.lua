@@ -1,4 +1,4 @@
--- confirm: ends a registration by making the user record permanent.
+-- confirm: completes a registration by making the user record permanent.
 -- KEYS: user
 -- ARGV: none
 -- Returns: outcome 'confirmed' | 'expired'

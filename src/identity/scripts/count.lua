@@ -1,11 +1,11 @@
--- count: adds to a counter of attempts, which is never below 0 and, while it is at its limit, takes no more; or takes one back.
+-- count: counts attempts within a window, up to a limit; negative points uncount them, down to 0.
 -- KEYS: counter
 -- ARGV: points, windowSeconds, limit
 -- Returns: outcome 'counted' | 'refused' ; with count (beyond the limit when refused), expiresIn (ms)
 local counter = KEYS[1]
 local points, windowSeconds, limit = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 
--- In its last millisecond a window is over.
+-- PTTL is 0 in the last millisecond, when the window counts as over.
 local expiresIn = math.max(redis.call('PTTL', counter), 0)
 local count = expiresIn > 0 and tonumber(redis.call('GET', counter)) or 0
 if points > 0 and count + points > limit then
@@ -17,7 +17,7 @@ if count == 0 then
 elseif expiresIn > 0 then
   redis.call('SET', counter, count, 'KEEPTTL')
 else
-  -- The window opens with its first attempt and does not move.
+  -- The window starts with the first attempt; later ones do not extend it.
   expiresIn = windowSeconds * 1000
   redis.call('SET', counter, count, 'PX', expiresIn)
 end

@@ -1,11 +1,11 @@
--- create: begins a registration with a user record that expires unless it is confirmed.
+-- create: starts a registration with a user record that expires unless it is confirmed.
 -- KEYS: user
 -- ARGV: username, password, pendingMs
 -- Returns: outcome 'created' | 'exists'
 local user = KEYS[1]
 local username, password, pendingMs = ARGV[1], ARGV[2], ARGV[3]
 
--- A copy of this command that arrives late must not give a confirmed user an expiry.
+-- A repeated command that arrives late must not make a confirmed user expire.
 if redis.call('EXISTS', user) == 1 then
   return { 'outcome', 'exists' }
 end

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- disable: notes since when a subject may not log in, known to us or not.
+-- disable: disables a subject, registered or not; a subject that is already disabled keeps its time.
 -- KEYS: user
 -- ARGV: none
--- Returns: outcome 'disabled' with disabledAt (ms since 1970), of the first time
+-- Returns: outcome 'disabled' with disabledAt (ms since 1970)
 local user = KEYS[1]
 
 local time = redis.call('TIME')

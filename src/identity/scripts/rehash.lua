@@ -1,7 +1,7 @@
--- rehash: replaces the hash of a password by another of the same password, if it is still the one that was verified.
+-- rehash: replaces a password hash with a new hash of the same password, if it is still the one that was verified.
 -- KEYS: user
 -- ARGV: verified, rehashed
--- Returns: outcome 'replaced' | 'changed' ; changed with password, the hash now stored, unless the user is gone
+-- Returns: outcome 'replaced' | 'changed' ; changed with password (the hash now stored), absent if the user is gone
 local user = KEYS[1]
 local verified, rehashed = ARGV[1], ARGV[2]
 
