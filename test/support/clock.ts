@@ -8,33 +8,36 @@ const run = promisify(execFile);
 const SHIM = fileURLToPath(new URL('clock/shim.c', import.meta.url));
 
 export interface MovableClock {
-  /** What a process needs in its environment to live by this clock. */
+  /** The environment of a process that is to use this clock. */
   env: Record<string, string>;
-  /** Moves the clock on by `ms` from where it is, under the running process; back if negative. */
+  /** Moves the clock forward by `ms` under the running process; back if negative. */
   move(ms: number): Promise<void>;
 }
 
-/** Makes a wall clock that starts out right, its files in `directory`. Needs a C compiler called `cc`. */
+/**
+ * Creates a wall clock that shows the time of its creation until it is moved, so that a test on a slow machine sees the
+ * same instants as on a fast one. Its files are in `directory`. Needs a C compiler called `cc`.
+ */
 export async function movableClock(directory: string): Promise<MovableClock> {
   const library = join(directory, 'clock.so');
-  const file = join(directory, 'clock-offset');
+  const file = join(directory, 'clock');
   await run('cc', ['-O2', '-shared', '-fPIC', '-o', library, SHIM]).catch((error: Error) => {
     throw new Error(`A Redis with a movable clock needs a C compiler (apt install gcc libc6-dev): ${error.message}`, {
       cause: error,
     });
   });
-  await writeOffset(file, 0n);
+  await writeInstant(file, BigInt(Date.now()));
   return {
-    env: { LD_PRELOAD: library, CLOCK_OFFSET_FILE: file },
+    env: { LD_PRELOAD: library, CLOCK_FILE: file },
     async move(ms) {
-      await writeOffset(file, (await readFile(file)).readBigInt64LE() + BigInt(ms));
+      await writeInstant(file, (await readFile(file)).readBigInt64LE() + BigInt(ms));
     },
   };
 }
 
-async function writeOffset(file: string, ms: bigint): Promise<void> {
+async function writeInstant(file: string, ms: bigint): Promise<void> {
   const bytes = Buffer.alloc(8);
   bytes.writeBigInt64LE(ms);
-  // In place: a new or truncated file would pull the page from under the process that has it mapped.
+  // In place: a new or truncated file would take the page away from the process that has mapped it.
   await writeFile(file, bytes, { flag: 'r+' }).catch(() => writeFile(file, bytes));
 }

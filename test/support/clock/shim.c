@@ -1,6 +1,7 @@
-// Preloaded into a redis-server, moves its wall clock (and only that) by the milliseconds in the file $CLOCK_OFFSET_FILE.
-// The file is mapped, so the clock moves while the server runs. System calls only: looking up the real functions
-// allocates, and the allocator asks for the time, which is how libfaketime hangs a redis-server that uses jemalloc.
+// Preloaded into a redis-server, replaces its wall clock (and only that) by the instant in the file $CLOCK_FILE, in
+// milliseconds since 1970. The file is mapped, so the clock moves while the server runs. System calls only: looking up
+// the real functions allocates, and the allocator asks for the time, which is how libfaketime hangs a redis-server that
+// uses jemalloc.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>
@@ -11,25 +12,22 @@
 #include <time.h>
 #include <unistd.h>
 
-static const int64_t unmoved = 0;
-static const volatile int64_t *offset_ms = &unmoved;
+static const volatile int64_t *instant_ms = NULL;
 
-__attribute__((constructor)) static void map_offset(void) {
-  const char *path = getenv("CLOCK_OFFSET_FILE");
+__attribute__((constructor)) static void map_instant(void) {
+  const char *path = getenv("CLOCK_FILE");
   int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
   if (file < 0) return;
   void *mapped = mmap(NULL, sizeof(int64_t), PROT_READ, MAP_SHARED, file, 0);
-  if (mapped != MAP_FAILED) offset_ms = mapped;
+  if (mapped != MAP_FAILED) instant_ms = mapped;
   close(file);
 }
 
 int clock_gettime(clockid_t clock, struct timespec *now) {
-  int result = syscall(SYS_clock_gettime, clock, now);
-  if (result != 0 || (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE)) return result;
-  int64_t offset = *offset_ms;
-  int64_t nanoseconds = now->tv_nsec + offset % 1000 * 1000000;
-  now->tv_sec += offset / 1000 + (nanoseconds >= 1000000000) - (nanoseconds < 0);
-  now->tv_nsec = (nanoseconds + 1000000000) % 1000000000;
+  if (instant_ms == NULL || (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE))
+    return syscall(SYS_clock_gettime, clock, now);
+  int64_t instant = *instant_ms;
+  *now = (struct timespec){instant / 1000, instant % 1000 * 1000000};
   return 0;
 }
 

@@ -17,7 +17,7 @@ export const REPLICATE_AT_ONCE = ['--repl-diskless-sync-delay', '0', '--repl-pin
 export interface StartOptions {
   /** redis-server arguments; they override redis.conf. */
   args?: string[];
-  /** Gives it a clock that `moveClock` moves; needs a C compiler. */
+  /** Gives it a clock that only `moveClock` moves; needs a C compiler. */
   clock?: boolean;
   /** False gives it an empty file in place of the repository's redis.conf. */
   config?: boolean;
@@ -116,7 +116,7 @@ export class TestRedis {
     this.#process?.signal('SIGCONT');
   }
 
-  /** Moves the clock of a server that was started with `clock` on by `ms`. */
+  /** Moves the clock of a server that was started with `clock` forward by `ms`. */
   async moveClock(ms: number): Promise<void> {
     if (!this.#clock) throw new Error('Start this Redis with { clock: true }');
     await this.#clock.move(ms);
