@@ -1,6 +1,6 @@
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import t, { type Test } from 'tap';
-import { CLIENT, startProvider, type TestProvider } from '../http/oidc/provider.js';
+import { CLIENT, startProvider, type TestProvider } from '../support/provider.js';
 import { ACCESS_COOKIE, PASSWORD, REFRESH_COOKIE } from '../support/service.js';
 import { type BuiltService, startBuiltService } from './support/built.js';
 import { launchChromium } from './support/chromium.js';

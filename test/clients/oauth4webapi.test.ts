@@ -1,6 +1,7 @@
 import * as oauth from 'oauth4webapi';
 import t from 'tap';
-import { errorLike, OTHER, SECRET, startAuthorizationServer } from '../http/oauth/fixture.js';
+import { errorLike, OTHER, startAuthorizationServer } from '../http/oauth/fixture.js';
+import { CLIENT_SECRET } from '../support/oauth-client.js';
 
 const insecure = { [oauth.allowInsecureRequests]: true };
 
@@ -13,8 +14,8 @@ t.test('oauth4webapi', async (t) => {
   const web: oauth.Client = { client_id: 'web' };
   const spa: oauth.Client = { client_id: 'spa' };
   const ways = {
-    client_secret_basic: { client: web, authentication: oauth.ClientSecretBasic(SECRET) },
-    client_secret_post: { client: web, authentication: oauth.ClientSecretPost(SECRET) },
+    client_secret_basic: { client: web, authentication: oauth.ClientSecretBasic(CLIENT_SECRET) },
+    client_secret_post: { client: web, authentication: oauth.ClientSecretPost(CLIENT_SECRET) },
     none: { client: spa, authentication: oauth.None() },
   };
   const { authentication } = ways.client_secret_basic;

@@ -1,6 +1,7 @@
 import * as client from 'openid-client';
 import t from 'tap';
-import { errorLike, SECRET, startAuthorizationServer } from '../http/oauth/fixture.js';
+import { errorLike, startAuthorizationServer } from '../http/oauth/fixture.js';
+import { CLIENT_SECRET } from '../support/oauth-client.js';
 
 t.test('openid-client', async (t) => {
   const { issue, store, url } = await startAuthorizationServer(t);
@@ -12,8 +13,8 @@ t.test('openid-client', async (t) => {
     });
 
   const ways = {
-    client_secret_basic: ['web', client.ClientSecretBasic(SECRET)],
-    client_secret_post: ['web', client.ClientSecretPost(SECRET)],
+    client_secret_basic: ['web', client.ClientSecretBasic(CLIENT_SECRET)],
+    client_secret_post: ['web', client.ClientSecretPost(CLIENT_SECRET)],
     none: ['spa', client.None()],
   } as const;
   for (const [name, [id, authentication]] of Object.entries(ways)) {
@@ -35,7 +36,7 @@ t.test('openid-client', async (t) => {
   }
 
   t.test('openid-client introspects tokens', async (t) => {
-    const configuration = await discover('resource-server', client.ClientSecretBasic(SECRET));
+    const configuration = await discover('resource-server', client.ClientSecretBasic(CLIENT_SECRET));
     const { pair } = await issue();
     t.match(await client.tokenIntrospection(configuration, pair.access.token), {
       active: true,
@@ -47,11 +48,11 @@ t.test('openid-client', async (t) => {
 
   t.test('openid-client understands every OAuth error', async (t) => {
     const { token } = (await issue()).pair.refresh;
-    const stranger = await discover('resource-server', client.ClientSecretBasic(SECRET));
+    const stranger = await discover('resource-server', client.ClientSecretBasic(CLIENT_SECRET));
     const impostor = await discover('web', client.ClientSecretBasic('wrong'));
     await t.rejects(client.refreshTokenGrant(stranger, token), errorLike({ error: 'invalid_grant' }));
     await t.rejects(
-      client.refreshTokenGrant(await discover('web', client.ClientSecretPost(SECRET)), token, { scope: 'read' }),
+      client.refreshTokenGrant(await discover('web', client.ClientSecretPost(CLIENT_SECRET)), token, { scope: 'read' }),
       errorLike({ error: 'invalid_scope' }),
     );
     await t.rejects(client.tokenRevocation(stranger, token), errorLike({ error: 'invalid_grant' }));

@@ -1,7 +1,8 @@
 import { type AccessToken, AuthorizationCode } from 'simple-oauth2';
 import t from 'tap';
 import type { IssuedTokens } from '../../src/sessions/session.js';
-import { errorLike, SECRET, startAuthorizationServer } from '../http/oauth/fixture.js';
+import { errorLike, startAuthorizationServer } from '../http/oauth/fixture.js';
+import { CLIENT_SECRET } from '../support/oauth-client.js';
 
 t.test('simple-oauth2', async (t) => {
   const { issue, store, url } = await startAuthorizationServer(t);
@@ -11,7 +12,7 @@ t.test('simple-oauth2', async (t) => {
   >;
   const path = (endpoint: string) => new URL(metadata[endpoint]!).pathname;
 
-  const clientWith = (authorizationMethod: 'header' | 'body', id = 'web', secret = SECRET) =>
+  const clientWith = (authorizationMethod: 'header' | 'body', id = 'web', secret = CLIENT_SECRET) =>
     new AuthorizationCode({
       client: { id, secret },
       auth: { tokenHost: metadata.issuer!, tokenPath: path('token_endpoint'), revokePath: path('revocation_endpoint') },

@@ -1,5 +1,4 @@
 import t from 'tap';
-import { until } from '../support/redis/waiting.js';
 import { bearer, startService, type TestService } from '../support/service.js';
 
 const SECOND = 1_000;
@@ -55,12 +54,8 @@ t.test('a session that is used every day ends after 90 days, together with its t
     answer = reply.json();
     token = reply.json().refresh_token;
     t.equal(answer.refresh_expires_in, Math.min(30, 90 - day) * 86_400, 'the absolute lifetime is the limit');
-    const { sessionId, partition } = first.pair.refresh;
     await session(answer.access_token);
-    await until(
-      'the pair is confirmed',
-      async () => (await service.client.hexists(service.keys.session(partition, sessionId), 'confirmedAt')) === 1,
-    );
+    await service.untilConfirmed(first);
   }
   t.equal(answer.refresh_expires_in, 86_400);
 

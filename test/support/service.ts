@@ -10,6 +10,7 @@ import { SessionStore } from '../../src/sessions/store.js';
 import { TokenKeys } from '../../src/sessions/token.js';
 import { addUser, refusals } from './acl.js';
 import { startRedis, type TestRedis } from './redis.js';
+import { until } from './redis/waiting.js';
 
 export const ACCESS_COOKIE = '__Host-Http-latchkey';
 export const REFRESH_COOKIE = '__Http-latchkey-refresh';
@@ -42,6 +43,8 @@ export interface TestService {
   mint: (subject?: string, request?: Partial<IssueRequest>) => Promise<IssuedTokens>;
   /** Lets `ms` go by for the pair of a session that is current. */
   age: (tokens: IssuedTokens, ms: number) => Promise<void>;
+  /** Waits until the current pair of a session is confirmed. */
+  untilConfirmed: (tokens: IssuedTokens) => Promise<void>;
   /** Acts between two steps of a request: when Redis has run a command that holds all of `words`. */
   afterCommand: (words: string[], act: () => Promise<unknown>) => Promise<void>;
   close: () => Promise<void>;
@@ -117,6 +120,11 @@ export async function startService(
         if (at !== null) await client.hset(key, field, String(Number(at) - ms));
       }
     },
+    untilConfirmed: ({ pair: { refresh } }) =>
+      until(
+        'the pair is confirmed',
+        async () => (await client.hexists(keys.session(refresh.partition, refresh.sessionId), 'confirmedAt')) === 1,
+      ),
     async afterCommand(words, act) {
       const monitor = await redis.client().monitor();
       const acted = new Promise((resolve) => {

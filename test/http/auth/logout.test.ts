@@ -1,6 +1,5 @@
 import t from 'tap';
 import { keysUnder } from '../../support/audit.js';
-import { until } from '../../support/redis/waiting.js';
 import {
   ACCESS_COOKIE,
   bearer,
@@ -13,7 +12,7 @@ import {
 
 const service = await startService();
 t.teardown(() => service.close());
-const { post, get, mint, client, keys, age } = service;
+const { post, get, mint, client, keys, age, untilConfirmed } = service;
 const alive = async (tokens: Awaited<ReturnType<typeof mint>>) =>
   (await get('/auth/session', bearer(tokens))).statusCode === 200;
 const reasonOf = async ({ pair }: Awaited<ReturnType<typeof mint>>) =>
@@ -113,11 +112,7 @@ t.test('a logout with a reused refresh token ends only its session, and clears n
     const body = (await post('/auth/refresh', { refresh_token: token })).json();
     token = body.refresh_token;
     await get('/auth/session', { authorization: `Bearer ${body.access_token}` });
-    const { partition, sessionId } = first.pair.refresh;
-    await until(
-      'it is confirmed',
-      async () => (await client.hexists(keys.session(partition, sessionId), 'confirmedAt')) === 1,
-    );
+    await untilConfirmed(first);
     await age(first, 30_000);
   }
   const reply = await post('/auth/logout', {}, browser(first, 'refresh'));

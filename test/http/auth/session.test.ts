@@ -155,5 +155,6 @@ t.test('the first use of a fresh access token confirms its pair', async (t) => {
   const refreshed = await patient.post('/auth/refresh', { refresh_token: first.pair.refresh.token });
   t.equal(await confirmed(), 0);
   await get('/auth/session', { authorization: `Bearer ${refreshed.json().access_token}` });
-  await until('the pair is confirmed', async () => (await confirmed()) === 1);
+  await patient.untilConfirmed(first);
+  t.equal(await confirmed(), 1);
 });

@@ -1,14 +1,13 @@
-import { createHash } from 'node:crypto';
 import Fastify from 'fastify';
 import t from 'tap';
 import { latchkey } from '../../../src/index.js';
+import { CLIENT_SECRET, CLIENT_SECRET_HASH } from '../../support/oauth-client.js';
 import { browser, startService } from '../../support/service.js';
-import { CLIENT, startProvider } from '../oidc/provider.js';
+import { CLIENT, startProvider } from '../../support/provider.js';
 
-const SECRET = 'lks_a-secret-that-was-drawn-at-random';
 const provider = await startProvider();
 const options = {
-  oauthClients: [{ id: 'web', secretHash: createHash('sha256').update(SECRET).digest('base64url') }],
+  oauthClients: [{ id: 'web', secretHash: CLIENT_SECRET_HASH }],
   oidcProviders: [{ name: 'corp', issuer: provider.issuer, ...CLIENT }],
 };
 const service = await startService(options);
@@ -21,7 +20,7 @@ t.teardown(async () => {
   await provider.close();
 });
 
-const credentials = `client_id=web&client_secret=${SECRET}`;
+const credentials = `client_id=web&client_secret=${CLIENT_SECRET}`;
 const OAUTH = 'application/json';
 const PROBLEM = 'application/problem+json';
 const PAGE = 'text/html; charset=utf-8';

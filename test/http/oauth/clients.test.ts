@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap';
-import { basic, CONFIDENTIAL, PUBLIC, SECRET, startAuthorizationServer } from './fixture.js';
+import { basic, CONFIDENTIAL, PUBLIC, startAuthorizationServer } from './fixture.js';
+import { CLIENT_SECRET } from '../../support/oauth-client.js';
 
 t.test('client authentication', async (t) => {
   const { send } = await startAuthorizationServer(t);
@@ -18,37 +19,44 @@ t.test('client authentication', async (t) => {
   };
 
   t.test('a confidential client authenticates by Basic or by parameters', async (t) => {
-    t.equal((await introspect({}, basic('web', SECRET))).statusCode, 200);
+    t.equal((await introspect({}, basic('web', CLIENT_SECRET))).statusCode, 200);
     t.equal((await introspect(CONFIDENTIAL)).statusCode, 200);
-    t.equal((await introspect({ client_id: 'web' }, basic('web', SECRET))).statusCode, 200, 'its id may be repeated');
     t.equal(
-      (await introspect({}, { authorization: basic('web', SECRET).authorization.replace('Basic ', 'bAsIC   ') }))
+      (await introspect({ client_id: 'web' }, basic('web', CLIENT_SECRET))).statusCode,
+      200,
+      'its id may be repeated',
+    );
+    t.equal(
+      (await introspect({}, { authorization: basic('web', CLIENT_SECRET).authorization.replace('Basic ', 'bAsIC   ') }))
         .statusCode,
       200,
     );
   });
 
   t.test('Basic credentials are form-decoded (RFC 6749 section 2.3.1)', async (t) => {
-    t.equal((await introspect({}, basic('%77eb', encodeURIComponent(SECRET).replaceAll('-', '%2D')))).statusCode, 200);
+    t.equal(
+      (await introspect({}, basic('%77eb', encodeURIComponent(CLIENT_SECRET).replaceAll('-', '%2D')))).statusCode,
+      200,
+    );
     await assertInvalidClient(t, await introspect({}, basic('web', '%zz')));
-    await assertInvalidClient(t, await introspect({}, basic('web', `${SECRET}+`)));
+    await assertInvalidClient(t, await introspect({}, basic('web', `${CLIENT_SECRET}+`)));
   });
 
   t.test('every failed client authentication gets the same answer', async (t) => {
     const replies = await Promise.all([
       introspect({}),
-      introspect({ client_id: 'nobody', client_secret: SECRET }),
+      introspect({ client_id: 'nobody', client_secret: CLIENT_SECRET }),
       introspect({ client_id: 'web', client_secret: 'wrong' }),
       introspect({ client_id: 'web' }),
-      introspect({ client_secret: SECRET }),
+      introspect({ client_secret: CLIENT_SECRET }),
       introspect({}, basic('web', 'wrong')),
-      introspect({}, basic('nobody', SECRET)),
+      introspect({}, basic('nobody', CLIENT_SECRET)),
       introspect({}, { authorization: 'Basic' }),
       introspect({}, { authorization: `Basic ${Buffer.from('web').toString('base64')}` }),
       introspect({}, { authorization: 'Bearer token' }),
       introspect({}, { authorization: 'Basic %%%' }),
-      introspect({}, { authorization: `x${basic('web', SECRET).authorization}` }),
-      introspect({}, { authorization: `${basic('web', SECRET).authorization} x` }),
+      introspect({}, { authorization: `x${basic('web', CLIENT_SECRET).authorization}` }),
+      introspect({}, { authorization: `${basic('web', CLIENT_SECRET).authorization} x` }),
     ]);
     for (const reply of replies) {
       await assertInvalidClient(t, reply);
@@ -64,14 +72,14 @@ t.test('client authentication', async (t) => {
       'an empty secret counts as none',
     );
     t.equal((await send('/oauth/revoke', unknown, basic('spa', ''))).statusCode, 200);
-    await assertInvalidClient(t, await send('/oauth/revoke', { ...unknown, ...PUBLIC, client_secret: SECRET }));
+    await assertInvalidClient(t, await send('/oauth/revoke', { ...unknown, ...PUBLIC, client_secret: CLIENT_SECRET }));
     await assertInvalidClient(t, await introspect(PUBLIC));
   });
 
   t.test('two authentication methods, or two client ids, are invalid_request', async (t) => {
     for (const [reply, error_description] of [
-      [await introspect(CONFIDENTIAL, basic('web', SECRET)), 'The client used two authentication methods.'],
-      [await introspect({ client_id: 'spa' }, basic('web', SECRET)), 'The request names two different clients.'],
+      [await introspect(CONFIDENTIAL, basic('web', CLIENT_SECRET)), 'The client used two authentication methods.'],
+      [await introspect({ client_id: 'spa' }, basic('web', CLIENT_SECRET)), 'The request names two different clients.'],
     ] as const) {
       t.equal(reply.statusCode, 400);
       t.strictSame(reply.json(), { error: 'invalid_request', error_description });

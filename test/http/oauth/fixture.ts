@@ -1,15 +1,14 @@
-import { createHash } from 'node:crypto';
 import type { Test } from 'tap';
 import type { AppConfig } from '../../../src/server/apps.js';
 import type { AuthEvent } from '../../../src/http/flows/audit.js';
 import type { IssuedTokens } from '../../../src/sessions/session.js';
+import { CLIENT_SECRET, CLIENT_SECRET_HASH } from '../../support/oauth-client.js';
 import { startService } from '../../support/service.js';
 
-export const SECRET = 'lks_a-randomly-drawn-secret';
-const secretHash = createHash('sha256').update(SECRET).digest('base64url');
+const secretHash = CLIENT_SECRET_HASH;
 
-export const CONFIDENTIAL = { client_id: 'web', client_secret: SECRET };
-export const OTHER = { client_id: 'resource-server', client_secret: SECRET };
+export const CONFIDENTIAL = { client_id: 'web', client_secret: CLIENT_SECRET };
+export const OTHER = { client_id: 'resource-server', client_secret: CLIENT_SECRET };
 export const PUBLIC = { client_id: 'spa' };
 
 /** A service with two confidential clients and a public one. */

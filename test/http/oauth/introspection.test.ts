@@ -1,6 +1,5 @@
 import t from 'tap';
 import { keysUnder } from '../../support/audit.js';
-import { until } from '../../support/redis/waiting.js';
 import { CLOSED_MS, CONFIDENTIAL, OTHER, startAuthorizationServer } from './fixture.js';
 
 t.test('POST /oauth/introspect', async (t) => {
@@ -61,14 +60,15 @@ t.test('POST /oauth/introspect', async (t) => {
   });
 
   t.test('introspecting an access token confirms its pair', async (t) => {
-    const { pair } = await issue();
+    const first = await issue();
+    const { pair } = first;
     const refreshed = (
       await send('/oauth/token', { grant_type: 'refresh_token', refresh_token: pair.refresh.token, ...CONFIDENTIAL })
     ).json();
     const key = server.keys.session(pair.refresh.partition, pair.refresh.sessionId);
     t.equal(await client.hget(key, 'confirmedAt'), null);
     await introspect(refreshed.access_token);
-    await until('the pair is confirmed', async () => (await client.hget(key, 'confirmedAt')) !== null);
+    await server.untilConfirmed(first);
     t.ok(await client.hget(key, 'confirmedAt'));
   });
 
@@ -96,14 +96,7 @@ t.test('POST /oauth/introspect', async (t) => {
     t.equal((await introspect(first.pair.refresh.token)).json().active, true);
     t.equal((await introspect(refreshed.refresh_token)).json().active, true);
     await server.store.authenticate(refreshed.access_token);
-    await until(
-      'the pair is confirmed',
-      async () =>
-        (await client.hget(
-          server.keys.session(first.pair.refresh.partition, first.principal.sessionId),
-          'confirmedAt',
-        )) !== null,
-    );
+    await server.untilConfirmed(first);
     await server.age(first, CLOSED_MS);
     t.equal((await introspect(first.pair.refresh.token)).body, '{"active":false}');
     t.equal((await introspect(refreshed.refresh_token)).json().active, true, 'the session continues');

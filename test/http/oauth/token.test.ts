@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap';
 import { keysUnder } from '../../support/audit.js';
-import { basic, CLOSED_MS, CONFIDENTIAL, OTHER, PUBLIC, SECRET, startAuthorizationServer } from './fixture.js';
+import { basic, CLOSED_MS, CONFIDENTIAL, OTHER, PUBLIC, startAuthorizationServer } from './fixture.js';
+import { CLIENT_SECRET } from '../../support/oauth-client.js';
 
 t.test('POST /oauth/token', async (t) => {
   const server = await startAuthorizationServer(t);
@@ -33,7 +34,8 @@ t.test('POST /oauth/token', async (t) => {
     t.ok(rest.expires_in > 890 && rest.expires_in <= 900);
     t.same((await refresh(pair.refresh.token)).json().access_token, access_token, 'asking again gives the same pair');
     t.equal(
-      (await send('/oauth/token', { grant_type: 'refresh_token', refresh_token }, basic('web', SECRET))).statusCode,
+      (await send('/oauth/token', { grant_type: 'refresh_token', refresh_token }, basic('web', CLIENT_SECRET)))
+        .statusCode,
       200,
     );
   });

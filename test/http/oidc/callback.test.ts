@@ -1,13 +1,13 @@
 import { createHash, randomBytes } from 'node:crypto';
 import t from 'tap';
 import { toSessionDetails } from '../../../src/http/oidc/login.js';
+import { CLIENT_SECRET } from '../../support/oauth-client.js';
 import { ACCESS_COOKIE, bearer, browser, CookieJar, setCookies, startService } from '../../support/service.js';
-import { ACR, CLIENT, startProvider } from './provider.js';
+import { ACR, CLIENT, startProvider } from '../../support/provider.js';
 import {
   OIDC_COOKIE,
   provider,
   events,
-  SECRET,
   service,
   get,
   post,
@@ -41,7 +41,7 @@ t.test('introspection reports the acr of the ID token that the session began wit
     const form = {
       token: setCookies(reply).find(({ name }) => name === ACCESS_COOKIE)!.value,
       client_id: 'resource-server',
-      client_secret: SECRET,
+      client_secret: CLIENT_SECRET,
     };
     const answer = await post('/oauth/introspect', new URLSearchParams(form).toString(), {
       'content-type': 'application/x-www-form-urlencoded',

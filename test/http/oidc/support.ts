@@ -1,10 +1,11 @@
 import { SignJWT } from 'jose';
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { LightMyRequestResponse } from 'fastify';
 import t, { type Test } from 'tap';
 import type { AuthEvent } from '../../../src/http/flows/audit.js';
+import { CLIENT_SECRET_HASH } from '../../support/oauth-client.js';
 import { ACCESS_COOKIE, setCookies, startService } from '../../support/service.js';
-import { CLIENT, startProvider } from './provider.js';
+import { CLIENT, startProvider } from '../../support/provider.js';
 
 export const OIDC_COOKIE = '__Host-Http-latchkey-oidc';
 export const provider = await startProvider();
@@ -16,8 +17,7 @@ export const oidcProviders = [
   { name: 'away', issuer: 'http://127.0.0.1:1', ...CLIENT },
   { name: 'secure', issuer: 'https://127.0.0.1:1', ...CLIENT },
 ];
-export const SECRET = 'lks_a-secret-that-was-drawn-at-random';
-const oauthClients = [{ id: 'resource-server', secretHash: createHash('sha256').update(SECRET).digest('base64url') }];
+const oauthClients = [{ id: 'resource-server', secretHash: CLIENT_SECRET_HASH }];
 export const service = await startService({ oidcProviders, oauthClients }, { onEvent: (event) => events.push(event) });
 provider.configure({
   redirectUris: [`${service.url}/auth/oidc/corp/callback`, `${service.url}/auth/oidc/other/callback`],
