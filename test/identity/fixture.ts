@@ -72,6 +72,12 @@ export class InterruptedRedis extends Redis {
   }
 }
 
+/** The time of the server, in milliseconds since 1970. */
+export async function redisTime(client: Redis): Promise<number> {
+  const [seconds, microseconds] = await client.time();
+  return Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000);
+}
+
 /** The user whose password matched. @throws if it did not. */
 export async function matched(verification: Promise<PasswordMatch | FailedVerification>): Promise<PasswordMatch> {
   const result = await verification;

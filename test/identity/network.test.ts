@@ -1,11 +1,11 @@
 import t from 'tap';
 import { networkOf } from '../../src/identity/network.js';
 
-t.test('an IPv4 address is its own network', async (t) => {
+t.test('the network of an IPv4 address is the address itself', async (t) => {
   t.equal(networkOf('203.0.113.7'), '203.0.113.7');
 });
 
-t.test('an IPv6 address is its /64, in whatever spelling', async (t) => {
+t.test('the network of an IPv6 address is its /64, however the address is written', async (t) => {
   const network = '2001:db8:0:1::/64';
   for (const spelling of [
     '2001:db8:0:1::1',
@@ -21,7 +21,7 @@ t.test('an IPv6 address is its /64, in whatever spelling', async (t) => {
   t.equal(networkOf('::'), '0:0:0:0::/64');
 });
 
-t.test('an IPv4 address that is written as IPv6 is that IPv4 address', async (t) => {
+t.test('the network of an IPv4 address written as IPv6 is the IPv4 address', async (t) => {
   for (const spelling of [
     '::ffff:203.0.113.7',
     '::FFFF:cb00:7107',
@@ -32,7 +32,7 @@ t.test('an IPv4 address that is written as IPv6 is that IPv4 address', async (t)
   }
 });
 
-t.test('a port is no part of it', async (t) => {
+t.test('a port after the address is ignored', async (t) => {
   t.equal(networkOf('203.0.113.7:8080'), '203.0.113.7');
   t.equal(networkOf('198.51.100.23:8'), '198.51.100.23');
   t.equal(networkOf('[2001:db8:0:1::9]:443'), '2001:db8:0:1::/64');
@@ -40,7 +40,7 @@ t.test('a port is no part of it', async (t) => {
   t.equal(networkOf('[::ffff:203.0.113.7]:1'), '203.0.113.7');
 });
 
-t.test('what is no address is one network', async (t) => {
+t.test('text that is not an IP address belongs to the network unknown', async (t) => {
   for (const text of [
     '',
     'unknown',

@@ -14,33 +14,41 @@ function unremarkable(length: number): string {
 t.test('a new password has 15 to 1,024 characters', async (t) => {
   t.throws(() => checkNewPassword(unremarkable(14), { username }), refusedAs('too_short'));
   t.equal(checkNewPassword(unremarkable(15), { username }), unremarkable(15));
-  t.equal(checkNewPassword(unremarkable(1024), { username }), unremarkable(1024), 'whole');
+  t.equal(checkNewPassword(unremarkable(1024), { username }), unremarkable(1024), '1,024 characters are not truncated');
   t.throws(() => checkNewPassword(unremarkable(1025), { username }), refusedAs('too_long'));
 });
 
-t.test('the minimum can be set', async (t) => {
-  t.throws(() => checkNewPassword(unremarkable(19), { minimumLength: 20, username }), refusedAs('too_short'));
-  t.ok(checkNewPassword(unremarkable(20), { minimumLength: 20, username }));
+t.test('the minimum length of a new password can be configured', async (t) => {
+  t.throws(() => checkNewPassword(unremarkable(22), { minimumLength: 23, username }), refusedAs('too_short'));
+  t.equal(checkNewPassword(unremarkable(23), { minimumLength: 23, username }), unremarkable(23));
   t.equal(checkNewPassword('kT9;vq2w', { minimumLength: 8, username }), 'kT9;vq2w');
   t.throws(() => checkNewPassword('sunshine1', { minimumLength: 8, username }), refusedAs('too_common'));
 });
 
-t.test('a character is a code point, in whatever form it comes', async (t) => {
+t.test('password length is counted in code points, in every Unicode form', async (t) => {
   const emoji = ['😀', '🐙', '🍋', '🧭', '🪐', '🎻', '🦉', '🛶', '🌵', '🧊', '🔭', '🎲', '🧶', '🪁'].join('');
   t.throws(() => checkNewPassword(emoji, { username }), refusedAs('too_short'), '14 characters of 28 units');
   t.ok(checkNewPassword(`${emoji}🥝`, { username }));
-  t.throws(() => checkNewPassword('e\u0301'.repeat(14), { username }), refusedAs('too_short'), 'composed, 14');
-  t.throws(() => checkNewPassword('\ufdfa', { username }), refusedAs('too_short'), 'one that becomes eighteen is one');
+  t.throws(
+    () => checkNewPassword('e\u0301'.repeat(14), { username }),
+    refusedAs('too_short'),
+    '14 characters when composed',
+  );
+  t.throws(
+    () => checkNewPassword('\ufdfa', { username }),
+    refusedAs('too_short'),
+    'one character that normalizes to eighteen',
+  );
   t.throws(
     () => normalizePassword('\ufdfa'.repeat(1024)),
     refusedAs('too_long'),
-    'and eighteen where there is a limit',
+    'counts as eighteen towards the maximum',
   );
   const longest = '\u1f82'.repeat(1024);
-  t.equal(normalizePassword(longest.normalize('NFD')), longest, 'taken apart it is longer, and no less welcome');
+  t.equal(normalizePassword(longest.normalize('NFD')), longest, '1,024 characters, although longer when decomposed');
 });
 
-t.test('no rules of composition, any character', async (t) => {
+t.test('a password may contain any characters and need not contain particular ones', async (t) => {
   for (const password of [
     'correct horse battery staple',
     'only lower case letters here',
@@ -55,30 +63,30 @@ t.test('no rules of composition, any character', async (t) => {
   }
 });
 
-t.test('the same password typed on another keyboard is the same', async (t) => {
+t.test('equivalent Unicode forms of a password are the same password', async (t) => {
   t.equal(normalizePassword('Cafe\u0301 ﬁnancé №5 ｘ'), normalizePassword('Café financé No5 x'));
 });
 
-t.test('case and space are kept', async (t) => {
+t.test('normalizing a password keeps case and spaces', async (t) => {
   t.equal(normalizePassword('  Correct Horse  '), '  Correct Horse  ');
 });
 
-t.test('what is no Unicode is refused, since two of it would hash alike', async (t) => {
+t.test('a password with a lone surrogate is refused, because all lone surrogates hash alike', async (t) => {
   t.throws(() => normalizePassword('a long enough \ud800 password'), refusedAs('malformed'));
 });
 
-t.test('an overlong password is refused before it is looked at', async (t) => {
+t.test('an overlong password is refused before it is normalized', async (t) => {
   const overlong = '\u0316\u0301'.repeat(200_000);
   const took = cpuMs(() => t.throws(() => normalizePassword(overlong), refusedAs('too_long')));
   t.ok(took < 250, `${took} ms: normalizing it would take seconds`);
 });
 
-t.test('a password is not the username', async (t) => {
+t.test('a password that is the username is refused', async (t) => {
   t.throws(() => checkNewPassword('Ada@Example.ORG', { username }), refusedAs('is_username'));
   t.throws(() => checkNewPassword(' ada@example.org ', { username }), refusedAs('is_username'));
 });
 
-t.test('the commonest are refused, and what is put together from little more than them', async (t) => {
+t.test('common passwords are refused, and combinations of little more than common passwords', async (t) => {
   for (const password of [
     'passwordstandard', // listed as it is
     'polniypizdec0211',
@@ -110,7 +118,7 @@ t.test('the commonest are refused, and what is put together from little more tha
   }
 });
 
-t.test('so is a way along a keyboard, in either direction', async (t) => {
+t.test('passwords made of a keyboard walk in either direction are refused as common', async (t) => {
   for (const walk of [
     '1234567890-=',
     '!@#$%^&*()_+',
@@ -143,30 +151,33 @@ t.test('so is a way along a keyboard, in either direction', async (t) => {
   }
   t.ok(
     checkNewPassword('mqzrtnkvbxwl', { minimumLength: 8, username }),
-    'and letters that no finger walks along are not',
+    'letters that are not neighbours on a keyboard',
   );
 });
 
-t.test('a repetition is as common as what it repeats, and that it repeats', async (t) => {
-  t.throws(() => checkNewPassword('kT9;vxkT9;vxkT9', { username }), refusedAs('too_common'), 'six characters');
-  t.ok(checkNewPassword('kT9;vx5kT9;vx5k', { username }), 'seven are as good as any');
-  t.ok(checkNewPassword('kT9;vx5mkT9;vx5m', { username }), 'eight, twice to the end');
-  t.ok(checkNewPassword('aabaaakT9;vx5m#', { username }), 'what only begins to repeat does not');
+t.test('a repeated text is barely harder to guess than the text itself', async (t) => {
+  t.throws(() => checkNewPassword('kT9;vxkT9;vxkT9', { username }), refusedAs('too_common'), 'six characters repeated');
+  t.ok(checkNewPassword('kT9;vx5kT9;vx5k', { username }), 'seven characters repeated');
+  t.ok(checkNewPassword('kT9;vx5mkT9;vx5m', { username }), 'eight characters, repeated exactly twice');
+  t.ok(checkNewPassword('aabaaakT9;vx5m#', { username }), 'a password that repeats only at its beginning');
 });
 
-t.test('two words and a year are common, and with one character more no longer', async (t) => {
+t.test('two common words and a year are refused, but not with one character more', async (t) => {
   t.throws(() => checkNewPassword('passworddragon1985', { username }), refusedAs('too_common'));
   t.ok(checkNewPassword('passworddragon1985x', { username }));
 });
 
-t.test('the username and its local part count for nothing in a password', async (t) => {
+t.test('the username and its local part do not make a password harder to guess', async (t) => {
   for (const password of ['ada@example.org1', '1985ada@example.org!', 'ada12345ada6789', 'ada_ada_ada_ada_']) {
     t.throws(() => checkNewPassword(password, { username }), refusedAs('too_common'), password);
   }
-  t.ok(checkNewPassword('ax7!ax9?ax2;ax4&ax', { username: 'ax' }), 'but a name of one or two letters is in everything');
+  t.ok(
+    checkNewPassword('ax7!ax9?ax2;ax4&ax', { username: 'ax' }),
+    'a username of two letters is ignored, as it occurs in many passwords',
+  );
 });
 
-t.test('a sentence that begins like a common password is not one', async (t) => {
+t.test('a sentence that begins with a common password is accepted', async (t) => {
   for (const password of [
     'sunshine on a cold morning',
     'password managers are good',
@@ -177,7 +188,7 @@ t.test('a sentence that begins like a common password is not one', async (t) => 
   }
 });
 
-t.test('random passwords are never common', async () => {
+t.test('random passwords are never refused as common', async () => {
   const printable = fc.array(fc.integer({ min: 0x21, max: 0x7e }), { minLength: 20, maxLength: 40 });
   fc.assert(
     fc.property(fc.noBias(printable), (codes) => {
@@ -188,7 +199,7 @@ t.test('random passwords are never common', async () => {
   );
 });
 
-t.test('any text of allowed length is taken whole or refused with a reason', async () => {
+t.test('any text is either returned in NFKC or refused with a PasswordNotAllowedError', async () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 1100 }), (password) => {
       try {
@@ -200,28 +211,24 @@ t.test('any text of allowed length is taken whole or refused with a reason', asy
   );
 });
 
-t.test('the longest password is judged in no time', async (t) => {
-  const longest = [
-    'ab'.repeat(256) + 'a'.repeat(512),
+t.test('the longest passwords take less than 250 ms of processor time to check', async (t) => {
+  const judge = (password: string) => checkNewPassword(password, { username: 'a'.repeat(254) });
+  for (const password of [
     'a'.repeat(512) + 'b'.repeat(512),
     'a'.repeat(1024),
     'password'.repeat(128),
     Array.from({ length: 1024 }, (_, i) => String.fromCodePoint(0x4e00 + i)).join(''),
-    unremarkable(1024),
-  ];
-  for (const password of longest) {
-    const took = cpuMs(() => {
-      try {
-        checkNewPassword(password, { username: 'a'.repeat(254) });
-      } catch (error) {
-        t.match(error, refusedAs('too_common'));
-      }
-    });
+  ]) {
+    const took = cpuMs(() => t.throws(() => judge(password), refusedAs('too_common')));
+    t.ok(took < 250, `${took} ms`);
+  }
+  for (const password of ['ab'.repeat(256) + 'a'.repeat(512), unremarkable(1024)]) {
+    const took = cpuMs(() => t.equal(judge(password), password));
     t.ok(took < 250, `${took} ms`);
   }
 });
 
-t.test('the error does not repeat the password', async (t) => {
+t.test('the error about a password does not contain the password', async (t) => {
   for (const password of ['canary', 'canarycanarycanary', `canary\ud800`]) {
     try {
       checkNewPassword(password, { username });

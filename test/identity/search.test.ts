@@ -36,25 +36,25 @@ async function searches(t: Test, client: RedisClient): Promise<void> {
 
   t.same(await found(directory, 'ad'), ['ada', 'adam', 'adé']);
   t.same(await found(directory, 'ＡＤＡ'), ['ada', 'adam'], 'normalized like a username');
-  t.same(await found(directory, 'a*'), ['a*d'], 'no character stands for another');
+  t.same(await found(directory, 'a*'), ['a*d'], 'wildcards have no special meaning');
   t.same(await found(directory, 'nobody'), []);
-  t.same(await found(directory, 'many'), many, 'part by part');
-  t.equal((await found(directory, '')).length, many.length + 5, 'an empty prefix finds all');
+  t.same(await found(directory, 'many'), many, 'over several parts');
+  t.equal((await found(directory, '')).length, many.length + 5, 'an empty prefix finds all users');
 
   const [ada] = (await directory.search('ada')).users;
   t.match(ada, { subject: /^[\w-]{22}$/, username: /^ada/ });
   await client.del(keys.user((await client.get(keys.login('adam')))!));
   await client.set(keys.login('adx'), (await client.get(keys.login('bob')))!);
-  t.same(await found(directory, 'ad'), ['ada', 'adé'], 'a name whose holder is gone, or goes by another, is not found');
+  t.same(await found(directory, 'ad'), ['ada', 'adé'], 'a name is not found if its holder is gone or has another name');
 
   for (const cursor of ['x', '1', '0.-1', '1.2.3', '0.1; FLUSHALL']) {
     await t.rejects(directory.search('', cursor), new InvalidCursorError());
   }
   for (const cursor of ['9.0', '10.0'])
-    t.same(await directory.search('', cursor), { users: [] }, 'masters can have gone');
+    t.same(await directory.search('', cursor), { users: [] }, 'a cursor for a master that is gone');
 }
 
-t.test('users are found by the beginning of their names', async (t) => {
+t.test('users are found by the prefix of their usernames', async (t) => {
   const redis = await startRedis({ args: ['--appendonly', 'no'] });
   t.teardown(() => redis.stop());
   await searches(t, redis.client());
@@ -65,11 +65,11 @@ t.test('users are found by the beginning of their names', async (t) => {
   const { directory } = await withUsers(client, []);
   const part = await directory.search('');
   t.same(part.users, []);
-  t.type(part.cursor, 'string', 'a part ends after so many keys, found something or not');
+  t.type(part.cursor, 'string', 'a part ends after a number of scans, even if they find nothing');
   t.same(await found(directory, ''), []);
 });
 
-t.test('on every master of a Cluster', async (t) => {
+t.test('users are found on every master of a Cluster', async (t) => {
   const { cluster, stop } = await startCluster({ masters: 3, args: ['--appendonly', 'no'] });
   t.teardown(stop);
   const client = cluster();
@@ -77,7 +77,7 @@ t.test('on every master of a Cluster', async (t) => {
   await searches(t, client);
 });
 
-t.test('a walk goes on although a name is freed meanwhile', async (t) => {
+t.test('a search skips a username that is freed while it runs', async (t) => {
   const redis = await startRedis({ args: ['--appendonly', 'no'] });
   t.teardown(() => redis.stop());
   const client = redis.client();

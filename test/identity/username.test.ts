@@ -45,7 +45,7 @@ const text = fc.oneof(
   }),
 );
 
-t.test('width, compatibility forms, case and surrounding space do not tell two names apart', async (t) => {
+t.test('usernames that differ only in width, compatibility form, case or surrounding space are the same', async (t) => {
   for (const variant of ['Renée', 'RENÉE', 'rene\u0301e', 'ＲＥＮＥ\u0301Ｅ', '  renée\n']) {
     t.equal(normalizeUsername(variant), 'renée');
   }
@@ -55,19 +55,19 @@ t.test('width, compatibility forms, case and surrounding space do not tell two n
   t.equal(normalizeUsername('ﬁnn'), 'finn');
 });
 
-t.test('e-mail addresses are names', async (t) => {
+t.test('an e-mail address is a valid username', async (t) => {
   t.equal(normalizeUsername('Ada.Lovelace+x@Example.ORG'), 'ada.lovelace+x@example.org');
 });
 
-t.test('a name has 1 to 254 characters', async (t) => {
+t.test('a username has 1 to 254 characters', async (t) => {
   t.equal(normalizeUsername('a'), 'a');
   t.equal(normalizeUsername('😀'.repeat(254)), '😀'.repeat(254));
   t.throws(() => normalizeUsername('a'.repeat(255)), { code: 'invalid_username' });
-  t.throws(() => normalizeUsername('\ufdfb'.repeat(200)), InvalidUsernameError, 'counted in the form that is kept');
+  t.throws(() => normalizeUsername('\ufdfb'.repeat(200)), InvalidUsernameError, 'counted after normalization');
   for (const empty of ['', ' ', '\u3000\t']) t.throws(() => normalizeUsername(empty), InvalidUsernameError);
 });
 
-t.test('an overlong name is refused before it is looked at', async (t) => {
+t.test('an overlong username is refused before it is normalized or folded', async (t) => {
   const marks = '\u0316\u0301'.repeat(200_000);
   const took = cpuMs(() => t.throws(() => normalizeUsername(`a${marks}`), InvalidUsernameError));
   t.ok(took < 250, `${took} ms: normalizing these would take seconds`);
@@ -78,7 +78,7 @@ t.test('an overlong name is refused before it is looked at', async (t) => {
   t.ok(each < 500, `${each} ms for a hundred: folding what one of these becomes would take ten`);
 });
 
-t.test('what is blank, invisible or no character is refused', async (t) => {
+t.test('a username with blank, invisible or invalid characters is refused', async (t) => {
   const refused: Record<string, string> = {
     'inner space': 'a b',
     'ideographic space': 'a\u3000b',
@@ -106,11 +106,11 @@ t.test('what is blank, invisible or no character is refused', async (t) => {
   }
 });
 
-t.test('the error does not repeat the name', async (t) => {
+t.test('the error about a username does not contain the username', async (t) => {
   t.throws(() => normalizeUsername('secret canary'), { message: /^(?!.*canary)/ });
 });
 
-t.test('normalizing twice changes nothing, and what comes out is acceptable', async () => {
+t.test('normalizing a normalized username changes nothing', async () => {
   fc.assert(
     fc.property(text, (input) => {
       const name = normalizedOrRefused(input);
@@ -120,7 +120,7 @@ t.test('normalizing twice changes nothing, and what comes out is acceptable', as
   );
 });
 
-t.test('every spelling of a name that Unicode calls equivalent gives the same name', async () => {
+t.test('equivalent Unicode forms of a username normalize to the same username', async () => {
   fc.assert(
     fc.property(text, (input) => {
       const name = normalizedOrRefused(input);
@@ -131,7 +131,7 @@ t.test('every spelling of a name that Unicode calls equivalent gives the same na
   );
 });
 
-t.test('the case of any character makes no difference', async (t) => {
+t.test('upper and lower case of every Unicode character normalize to the same username', async (t) => {
   const different: string[] = [];
   for (let codePoint = 0; codePoint < 0x110000; codePoint++) {
     const character = `a${String.fromCodePoint(codePoint)}`;
