@@ -3,7 +3,7 @@ import { waitForReplicas } from '../../src/redis/replicas.js';
 import { findKeysWithoutExpiry } from '../support/audit.js';
 import { until } from '../support/redis/waiting.js';
 import { startCluster } from '../support/redis.js';
-import { sessionsBehave } from './core.js';
+import { testSessionStore } from './store/suite.js';
 import { newSubject, storeOn } from './fixture.js';
 
 const { nodes, cluster, stop } = await startCluster({ masters: 3, args: ['--appendonly', 'no'] });
@@ -11,7 +11,7 @@ t.teardown(stop);
 const client = cluster();
 await client.ping();
 
-sessionsBehave(t, client);
+testSessionStore(t, client);
 
 t.test('lookups of one event-loop turn are gathered for each owner of slots', async (t) => {
   const s = storeOn(client);

@@ -7,14 +7,14 @@ import type { TokenPair } from '../../src/sessions/token.js';
 import { findKeysWithoutExpiry } from '../support/audit.js';
 import { until } from '../support/redis/waiting.js';
 import { startRedis } from '../support/redis.js';
-import { sessionsBehave } from './core.js';
+import { testSessionStore } from './store/suite.js';
 import { LIFETIMES, newSubject, pairOf, storeOn } from './fixture.js';
 
 const redis = await startRedis({ args: ['--appendonly', 'no'] });
 t.teardown(() => redis.stop());
 const client = redis.client();
 
-sessionsBehave(t, client);
+testSessionStore(t, client);
 
 /** How often each command was called while `during` ran. */
 async function commandsOf(during: () => Promise<unknown>): Promise<Record<string, number>> {
