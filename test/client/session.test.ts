@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { createClient, LatchkeyClientError } from '../../src/client/index.js';
+import { PASSWORD } from '../support/credentials.js';
 import { Browser } from './support/browser.js';
-import { PASSWORD, type Site, startSite } from './support/site.js';
+import { type Site, startSite } from './support/site.js';
 
 const OTHER_PASSWORD = 'another horse battery staple';
 let site: Site;

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
+import { PASSWORD } from '../support/credentials.js';
 import { until } from '../support/redis/waiting.js';
 import { Browser } from './support/browser.js';
 import { createGate } from './support/gate.js';
-import { PASSWORD, type Site, startSite } from './support/site.js';
+import { type Site, startSite } from './support/site.js';
 import { WebLocks } from './support/web-locks.js';
 
 const REFRESH_OK = 'POST /auth/refresh 200';

@@ -15,16 +15,7 @@ const cluster = await startCluster({
   args: ['--appendonly', 'no', '--cluster-require-full-coverage', 'no'],
 });
 t.teardown(() => cluster.stop());
-const client = connect(
-  {
-    kind: 'cluster',
-    nodes: cluster.nodes.map(({ host, port }) => ({ host, port })),
-    tls: false,
-    username: undefined,
-    password: undefined,
-  },
-  { timeoutMs: DEADLINE, name: 'latchkey-test', onError: () => undefined },
-);
+const client = connect(cluster.location, { timeoutMs: DEADLINE, name: 'latchkey-test', onError: () => undefined });
 t.teardown(() => client.disconnect());
 await waitUntilReady(client, 60_000);
 const s = storeOn(client);

@@ -12,7 +12,6 @@ import { newSubject, pairOf, storeOn, type TestStore } from '../sessions/fixture
 
 const DEADLINE = 1_000;
 const SLACK = 1_000;
-const anonymous = { tls: false, username: undefined, password: undefined };
 
 type Server = Awaited<ReturnType<typeof startSentinel>>['master'];
 
@@ -176,9 +175,7 @@ async function checkRevocations(
 t.test('a Sentinel failover that loses a rotation ends no session', async (t) => {
   const sentinel = await startSentinel();
   t.teardown(() => sentinel.stop());
-  const sentinels = sentinel.sentinels.map(({ host, port }) => ({ host, port }));
-  const location: RedisLocation = { kind: 'sentinel', sentinels, name: 'mymaster', db: 0, ...anonymous };
-  const [lookups, scripts] = [open(t, location), open(t, location)];
+  const [lookups, scripts] = [open(t, sentinel.location), open(t, sentinel.location)];
   await Promise.all([lookups, scripts].map((client) => waitUntilReady(client, 60_000)));
   const s = storeOn(scripts, { lookups });
   const [current, behind, stolen] = [await logIn(s), await logIn(s), await logIn(s)];
@@ -194,12 +191,7 @@ t.test('a Sentinel failover that loses a rotation ends no session', async (t) =>
 t.test('a Cluster failover that loses a rotation ends no session', async (t) => {
   const cluster = await startCluster({ masters: 3, replicas: 1 });
   t.teardown(() => cluster.stop());
-  const location: RedisLocation = {
-    kind: 'cluster',
-    nodes: cluster.nodes.map(({ host, port }) => ({ host, port })),
-    ...anonymous,
-  };
-  const [client, another] = [open(t, location), open(t, location)];
+  const [client, another] = [open(t, cluster.location), open(t, cluster.location)];
   await Promise.all([client, another].map((each) => waitUntilReady(each, 60_000)));
   const s = storeOn(client);
   const [master, , , replica] = cluster.nodes as [Server, Server, Server, Server];

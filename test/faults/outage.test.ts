@@ -17,18 +17,7 @@ t.teardown(() => redis.stop());
 const observer = redis.client({ maxRetriesPerRequest: null });
 
 const openClient = () => {
-  const client = connect(
-    {
-      kind: 'standalone',
-      host: redis.host,
-      port: redis.port,
-      db: 0,
-      tls: false,
-      username: undefined,
-      password: undefined,
-    },
-    { timeoutMs: DEADLINE, name: 'latchkey-test', onError: () => undefined },
-  );
+  const client = connect(redis.location, { timeoutMs: DEADLINE, name: 'latchkey-test', onError: () => undefined });
   t.teardown(() => client.disconnect());
   return client;
 };

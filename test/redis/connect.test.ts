@@ -20,7 +20,7 @@ type Tap = { teardown(fn: () => void): void };
 t.test('connects to a database of a standalone server, under a connection name', async (t) => {
   const redis = await startRedis();
   t.teardown(() => redis.stop());
-  const client = open(t, { kind: 'standalone', host: redis.host, port: redis.port, db: 3, ...anonymous });
+  const client = open(t, { ...redis.location, db: 3 });
   await waitUntilReady(client, 60_000);
   t.type(client, Redis);
   await client.set('key', 'value');
@@ -35,11 +35,10 @@ t.test('the error about a refused password does not contain it', async (t) => {
   const [redis, cluster] = await Promise.all([startRedis(), startCluster({ masters: 3 })]);
   t.teardown(() => Promise.all([redis.stop(), cluster.stop()]));
   const access = { tls: false, username: 'nobody', password: 'canary-password' };
-  const nodes = cluster.nodes.map(({ host, port }) => ({ host, port }));
   for (const location of [
-    { kind: 'standalone', host: redis.host, port: redis.port, db: 0, ...access },
-    { kind: 'cluster', nodes, ...access },
-  ] as RedisLocation[]) {
+    { ...redis.location, ...access },
+    { ...cluster.location, ...access },
+  ]) {
     const error = await new Promise<Error>((resolve) => {
       const client = connect(location, { timeoutMs: 1000, name: 'latchkey-test', onError: resolve });
       t.teardown(() => client.disconnect());
@@ -70,7 +69,7 @@ t.test('does not connect with TLS to a server that has none', async (t) => {
   t.teardown(() => redis.stop());
   const errors: Error[] = [];
   const client = connect(
-    { kind: 'standalone', host: redis.host, port: redis.port, db: 0, ...anonymous, tls: true },
+    { ...redis.location, tls: true },
     { timeoutMs: 300, name: 'x', onError: (error) => errors.push(error) },
   );
   t.teardown(() => client.disconnect());
@@ -96,9 +95,8 @@ t.test('does not connect with TLS to a server that has none', async (t) => {
 t.test('a command without a connection fails at once, and works when the server is back', async (t) => {
   const redis = await startRedis();
   t.teardown(() => redis.stop());
-  const port = redis.port;
   await redis.kill();
-  const client = open(t, { kind: 'standalone', host: redis.host, port, db: 0, ...anonymous });
+  const client = open(t, redis.location);
   const begun = Date.now();
   await waitUntilReady(client, 200);
   t.ok(Date.now() - begun >= 190, 'waiting for the connection ends after its timeout');
@@ -114,8 +112,7 @@ t.test('a command without a connection fails at once, and works when the server 
 t.test('connects to the master that Sentinel names', async (t) => {
   const sentinel = await startSentinel();
   t.teardown(() => sentinel.stop());
-  const sentinels = sentinel.sentinels.map(({ host, port }) => ({ host, port }));
-  const client = open(t, { kind: 'sentinel', sentinels, name: 'mymaster', db: 0, ...anonymous });
+  const client = open(t, sentinel.location);
   await waitUntilReady(client, 60_000);
   await client.set('key', 'value');
   t.equal(await sentinel.master.client().get('key'), 'value');
@@ -124,7 +121,7 @@ t.test('connects to the master that Sentinel names', async (t) => {
 t.test('connects to a Cluster and uses every node of it', async (t) => {
   const cluster = await startCluster({ masters: 3, args: ['--appendonly', 'no'] });
   t.teardown(() => cluster.stop());
-  const client = open(t, { kind: 'cluster', nodes: [cluster.nodes[0]!], ...anonymous });
+  const client = open(t, { ...cluster.location, nodes: cluster.location.nodes.slice(0, 1) });
   await waitUntilReady(client, 60_000);
   t.type(client, Cluster);
   for (let i = 0; i < 30; i++) await client.set(`key:${i}`, i);

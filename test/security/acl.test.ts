@@ -3,17 +3,17 @@ import t, { type Test } from 'tap';
 import { buildPublicApp } from '../../src/server/apps.js';
 import { loadConfig } from '../../src/server/config/load.js';
 import { connect, type RedisLocation, waitUntilReady } from '../../src/redis/connect.js';
-import { addUser, refusals, rulesOf } from '../support/acl.js';
+import { addUser, readRefusals, readRules } from '../support/acl.js';
+import { PASSWORD, TOKEN_KEY } from '../support/credentials.js';
 import { startCluster, startRedis, startSentinel } from '../support/redis.js';
 
-const PASSWORD = 'correct horse battery staple';
 const PREFIX = 'lk:';
 
-/** Every kind of request, through the app as it is started in production. */
-async function everyFlow(t: Test, location: RedisLocation): Promise<void> {
+/** Sends every kind of request to the public app, as it runs in production. */
+async function runEveryFlow(t: Test, location: RedisLocation): Promise<void> {
   const config = {
     ...loadConfig({ LOG_LEVEL: 'silent' }),
-    tokenKeys: ['a secret of at least thirty-two characters'] as [string],
+    tokenKeys: [TOKEN_KEY] as [string],
   };
   const clients = {
     lookups: connect(location, { timeoutMs: 2000, name: 'lookups', onError: () => undefined }),
@@ -62,36 +62,34 @@ async function everyFlow(t: Test, location: RedisLocation): Promise<void> {
   await send('POST', '/auth/refresh', 403, { refresh_token: replaced.refresh_token });
 }
 
-t.test('every flow runs as the user of users.acl, and nothing is refused', async (t) => {
+t.test('Redis refuses no flow that runs as the service’s user of users.acl', async (t) => {
   const redis = await startRedis();
   t.teardown(() => redis.stop());
   const admin = redis.client();
   const user = await addUser(admin, 'latchkey', PREFIX);
-  await everyFlow(t, { kind: 'standalone', host: redis.host, port: redis.port, db: 0, tls: false, ...user });
-  t.same(await refusals(admin), []);
+  await runEveryFlow(t, { ...redis.location, ...user });
+  t.same(await readRefusals(admin), []);
 });
 
-t.test('on a Cluster too', async (t) => {
+t.test('a Cluster refuses no flow that runs as the service’s user of users.acl', async (t) => {
   const cluster = await startCluster({ masters: 3 });
   t.teardown(() => cluster.stop());
   const admins = cluster.nodes.map((node) => node.client());
   const [user] = await Promise.all(admins.map((admin) => addUser(admin, 'latchkey', PREFIX)));
-  const nodes = cluster.nodes.map(({ host, port }) => ({ host, port }));
-  await everyFlow(t, { kind: 'cluster', nodes, tls: false, ...user! });
-  t.same((await Promise.all(admins.map(refusals))).flat(), []);
+  await runEveryFlow(t, { ...cluster.location, ...user! });
+  t.same((await Promise.all(admins.map(readRefusals))).flat(), []);
 });
 
-t.test('behind Sentinel too', async (t) => {
+t.test('a master behind Sentinel refuses no flow that runs as the service’s user of users.acl', async (t) => {
   const sentinel = await startSentinel();
   t.teardown(() => sentinel.stop());
   const admin = sentinel.master.client();
   const user = await addUser(admin, 'latchkey', PREFIX);
-  const sentinels = sentinel.sentinels.map(({ host, port }) => ({ host, port }));
-  await everyFlow(t, { kind: 'sentinel', sentinels, name: 'mymaster', db: 0, tls: false, ...user });
-  t.same(await refusals(admin), []);
+  await runEveryFlow(t, { ...sentinel.location, ...user });
+  t.same(await readRefusals(admin), []);
 });
 
-t.test('the service may not do what it does not need, nor touch the keys of others', async (t) => {
+t.test('the service’s user may run only the commands that the service needs, on its own keys only', async (t) => {
   const redis = await startRedis();
   t.teardown(() => redis.stop());
   const admin = redis.client();
@@ -127,10 +125,10 @@ t.test('the service may not do what it does not need, nor touch the keys of othe
     );
   }
   t.equal(await admin.get('other:key'), 'of another application');
-  t.ok((await refusals(admin)).length > 0, 'and Redis keeps a record of it');
+  t.ok((await readRefusals(admin)).length > 0, 'Redis logs the refusals');
 });
 
-t.test('the operator reads what explains a session, writes nothing, and sees no password', async (t) => {
+t.test('the operator’s user reads sessions, writes nothing, and reads no password hash', async (t) => {
   const redis = await startRedis();
   t.teardown(() => redis.stop());
   const admin = redis.client();
@@ -147,16 +145,16 @@ t.test('the operator reads what explains a session, writes nothing, and sees no 
   t.equal(await operator.get('lk:login:ada'), 'u');
   t.equal(await operator.ttl(`${p}session:s`), -1);
   t.ok((await operator.scan('0'))[1].length > 0);
-  t.same(await refusals(admin), []);
-  const refused = (act: Promise<unknown>, what: string) => t.rejects(act, { message: /NOPERM/ }, what);
-  await refused(operator.hgetall(`${p}user:u`), 'a user record');
-  await refused(operator.del(`${p}session:s`), 'an end of a session');
-  await refused(operator.set(`${p}ended:s`, 'x'), 'a write');
-  await refused(operator.eval('return 1', 0), 'a script');
-  await refused(operator.call('FLUSHALL'), 'an emptied Redis');
+  t.same(await readRefusals(admin), []);
+  const assertRefused = (act: Promise<unknown>, what: string) => t.rejects(act, { message: /NOPERM/ }, what);
+  await assertRefused(operator.hgetall(`${p}user:u`), 'a user record');
+  await assertRefused(operator.del(`${p}session:s`), 'ending a session');
+  await assertRefused(operator.set(`${p}ended:s`, 'x'), 'a write');
+  await assertRefused(operator.eval('return 1', 0), 'a script');
+  await assertRefused(operator.call('FLUSHALL'), 'FLUSHALL');
 });
 
-t.test('the file loads as it stands, and neither user is on before it is given a password', async (t) => {
+t.test('Redis loads users.acl unchanged, with both users off until they are given a password', async (t) => {
   const file = `${t.testdir()}/users.acl`;
   await copyFile(new URL('../../users.acl', import.meta.url), file);
   const loaded = await startRedis({ args: ['--aclfile', file] });
@@ -174,27 +172,27 @@ t.test('the file loads as it stands, and neither user is on before it is given a
   t.equal(await loaded.client({ username: 'latchkey', password: 'a secret' }).ping(), 'PONG');
 });
 
-t.test('the service is allowed no command that nothing of it uses', async (t) => {
+t.test('the service’s user is allowed no command that scripts, code and ioredis do not use', async (t) => {
   const inScripts = new Set(
-    [...(await sources('.lua')).matchAll(/redis\.p?call\('([A-Z]+)'/g)].map(([, name]) => name!.toLowerCase()),
+    [...(await readSources('.lua')).matchAll(/redis\.p?call\('([A-Z]+)'/g)].map(([, name]) => name!.toLowerCase()),
   );
-  const inCode = new Set([...(await sources('.ts')).matchAll(/\.([a-z]+)\(/g)].map(([, name]) => name));
-  const byTheClient = ['info', 'client', 'cluster', 'select', 'asking'];
-  const allowed = (await rulesOf('latchkey'))
+  const inCode = new Set([...(await readSources('.ts')).matchAll(/\.([a-z]+)\(/g)].map(([, name]) => name));
+  const usedByIoredis = ['info', 'client', 'cluster', 'select', 'asking'];
+  const allowed = (await readRules('latchkey'))
     .filter((rule) => rule.startsWith('+'))
     .map((rule) => rule.slice(1).split('|')[0]!);
   t.same(
-    allowed.filter((name) => !inScripts.has(name) && !inCode.has(name) && !byTheClient.includes(name)),
+    allowed.filter((name) => !inScripts.has(name) && !inCode.has(name) && !usedByIoredis.includes(name)),
     [],
   );
   t.same(
     [...inScripts].filter((name) => !allowed.includes(name)),
     [],
-    'and every command of its scripts',
+    'every command in a script is allowed',
   );
 });
 
-async function sources(extension: string): Promise<string> {
+async function readSources(extension: string): Promise<string> {
   const src = new URL('../../src/', import.meta.url);
   const names = (await readdir(src, { recursive: true })).filter((name) => name.endsWith(extension));
   return (await Promise.all(names.map((name) => readFile(new URL(name, src), 'utf8')))).join('\n');

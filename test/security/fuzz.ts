@@ -8,6 +8,7 @@ import { DEFAULT_LIFETIMES } from '../../src/options.js';
 import type { IssuedTokens } from '../../src/sessions/session.js';
 import { SessionStore } from '../../src/sessions/store.js';
 import { TokenKeys } from '../../src/sessions/token.js';
+import { TOKEN_KEY } from '../support/credentials.js';
 import { startRedis } from '../support/redis.js';
 import { type Answer, Document } from './document.js';
 import { type Credentials, type Generated, rawRequests, requestsOf } from './requests.js';
@@ -28,7 +29,6 @@ const MIB = 1024 * 1024;
 const GROWTH_MIB = 32;
 const PATIENCE_MS = 150;
 const HEAD = Buffer.from('HEAD ');
-const SECRET = 'a secret of at least thirty-two characters';
 const CLIENT_SECRET = 'a secret of the client';
 
 const redis = await startRedis();
@@ -37,7 +37,7 @@ const adminKey = generateAdminKey();
 const service = await startCopy(await workshop.without([]), {
   REDIS_URL: redis.url,
   REDIS_TIMEOUT: '30s',
-  TOKEN_KEYS: SECRET,
+  TOKEN_KEYS: TOKEN_KEY,
   OAUTH_CLIENTS: `public,client:${hash('sha256', CLIENT_SECRET, 'base64url')}`,
   ADMIN_KEYS: `fuzz:${digestAdminKey(adminKey)}:sessions:read+sessions:write+users:read+users:write`,
 });
@@ -47,7 +47,7 @@ const store = new SessionStore(
   { lookups: client, scripts: client },
   {
     keys,
-    tokenKeys: new TokenKeys([SECRET]),
+    tokenKeys: new TokenKeys([TOKEN_KEY]),
     lifetimes: DEFAULT_LIFETIMES,
     sessionsPerUser: 100,
     onBackgroundFault: (error) => console.error(error),

@@ -15,7 +15,7 @@ const redis = await startRedis();
 t.teardown(() => redis.stop());
 const service = spawnService(
   { REDIS_URL: redis.url, TOKEN_KEYS: 'a secret of at least thirty-two characters', TRUST_PROXY: '127.0.0.1' },
-  { asItIs: true },
+  { withoutCoverage: true },
 );
 t.teardown(() => service.end());
 const { url } = await service.ready();

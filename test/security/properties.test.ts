@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import t from 'tap';
 import { parseAccessToken, TokenKeys } from '../../src/sessions/token.js';
-import { holdToDocument } from '../support/conformance.js';
+import { checkResponses } from '../support/conformance.js';
+import { TOKEN_KEY } from '../support/credentials.js';
 import { bearer, browser, startService } from '../support/service.js';
 import type { OpenApi } from './document.js';
 import { requestsOf } from './requests.js';
@@ -17,7 +18,7 @@ const service = await startService(settings);
 t.teardown(() => service.close());
 
 t.test('token parsers take any bytes, and accept nothing but our own tokens to the letter', async (t) => {
-  const keys = new TokenKeys(['a secret of at least thirty-two characters']);
+  const keys = new TokenKeys([TOKEN_KEY]);
   const own = Array.from({ length: 4 }, () => keys.mint('a3f0')).flatMap(({ access, refresh }) => [
     access.token,
     refresh.token,
@@ -45,7 +46,7 @@ t.test('token parsers take any bytes, and accept nothing but our own tokens to t
 
 t.test('any JSON at every route is answered as its document says, and never with 5xx', async () => {
   const violations: string[] = [];
-  holdToDocument(service.app, (violation) => violations.push(violation));
+  checkResponses(service.app, (violation) => violations.push(violation));
   const tokens = await service.mint();
   const requests = requestsOf(
     (await service.get('/openapi.json')).json<OpenApi>(),

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { partitionOf } from '../../src/redis/keys.js';
 import { keysUnder } from '../support/audit.js';
+import { TOKEN_KEY } from '../support/credentials.js';
 import { rawRequest } from '../support/raw.js';
 import { startRedis, type StartOptions } from '../support/redis.js';
 import { until } from '../support/redis/waiting.js';
@@ -563,7 +564,7 @@ t.test('log injection: nobody writes a line of the log but the service', async (
       INTERNAL_PORT: '0',
       REDIS_URL: redis.url,
       REDIS_PREFIX: `${randomBytes(4).toString('hex')}:`,
-      TOKEN_KEYS: 'a secret of at least thirty-two characters',
+      TOKEN_KEYS: TOKEN_KEY,
     };
     const child = spawn(process.execPath, [join(directory, 'src/server/main.js')], {
       env,

@@ -5,25 +5,19 @@ import { Redis } from 'ioredis';
 import t from 'tap';
 import { partitionOf } from '../../src/redis/keys.js';
 import { TokenKeys } from '../../src/sessions/token.js';
+import { PASSWORD } from '../support/credentials.js';
+import { isRunning, readRedisProcessId } from '../support/processes.js';
 import { freePort, until } from '../support/redis/waiting.js';
-import { PASSWORD } from '../support/service.js';
 import { type ServiceProcess, spawnService } from '../support/service-process.js';
 
 const JSON_TYPE = { 'content-type': 'application/json' };
 const post = (url: string, body: object) =>
   fetch(url, { method: 'POST', headers: JSON_TYPE, body: JSON.stringify(body) });
 
-function isRunning(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-}
-
-async function redisProcess({ output }: ServiceProcess): Promise<number> {
+/** Finds the private Redis of a service. */
+async function findRedisProcess({ output }: ServiceProcess): Promise<number> {
   const client = new Redis(/Its own Redis: redis-cli -s (\S+)/.exec(output())![1]!);
-  const pid = Number(/process_id:(\d+)/.exec(await client.info('server'))?.[1]);
+  const pid = await readRedisProcessId(client);
   client.disconnect();
   return pid;
 }
@@ -57,14 +51,14 @@ t.test('by default the service runs a private Redis, and both end together', asy
   t.notMatch(second.output(), /^ {4}at /m, 'without a stack');
   t.equal((await session(url)).status, 200, 'the first service keeps running');
 
-  const pid = await redisProcess(first);
+  const pid = await findRedisProcess(first);
   t.equal(await first.end('SIGTERM'), 0);
   t.notOk(isRunning(pid));
 
   const again = spawnService(env);
   t.teardown(() => again.process.kill('SIGKILL'));
   t.equal((await session((await again.ready()).url)).status, 200, 'sessions survive a restart');
-  const newPid = await redisProcess(again);
+  const newPid = await findRedisProcess(again);
   process.kill(newPid, 'SIGKILL');
   t.equal(await again.exited, 1, 'the service exits when its private Redis crashes');
   t.match(again.output(), /redis-server was ended by SIGKILL/);
@@ -74,7 +68,7 @@ t.test('the private Redis ends when its service is killed', async (t) => {
   const directory = t.testdir();
   const service = spawnService({ DATA_DIRECTORY: directory });
   await service.ready();
-  const pid = await redisProcess(service);
+  const pid = await findRedisProcess(service);
   t.ok(isRunning(pid));
   t.equal(await service.end('SIGKILL'), 'SIGKILL');
   await until('redis-server is gone', async () => !isRunning(pid));
@@ -102,7 +96,6 @@ t.test('in production the service starts without its Redis, answers 503, and cre
   t.teardown(() => service.process.kill('SIGKILL'));
   const { url, internalUrl } = await service.ready();
 
-  // Its Redis is not there: it starts all the same, and says so.
   t.equal((await fetch(`${internalUrl}/livez`)).status, 200);
   t.equal((await fetch(`${internalUrl}/readyz`)).status, 503);
   const { access, refresh } = new TokenKeys([tokenKey]).mint(partitionOf('someone'));

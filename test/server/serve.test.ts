@@ -1,27 +1,14 @@
 import t from 'tap';
 import { loadConfig } from '../../src/server/config/load.js';
 import { serve } from '../../src/server/serve.js';
+import { PASSWORD, TOKEN_KEY } from '../support/credentials.js';
 import { startRedis } from '../support/redis.js';
-
-const PASSWORD = 'correct horse battery staple';
 
 t.test('a revocation that waits for replicas does not delay other requests', async (t) => {
   const redis = await startRedis();
   t.teardown(() => redis.stop());
   const env = { NODE_ENV: 'test', LOG_LEVEL: 'silent', PORT: '0', INTERNAL_PORT: '0', REVOCATION_REPLICAS: '1' };
-  const location = {
-    kind: 'standalone',
-    host: redis.host,
-    port: redis.port,
-    db: 0,
-    tls: false,
-    username: undefined,
-    password: undefined,
-  } as const;
-  const running = await serve(
-    { ...loadConfig(env), tokenKeys: ['a secret of at least thirty-two characters'] },
-    location,
-  );
+  const running = await serve({ ...loadConfig(env), tokenKeys: [TOKEN_KEY] }, redis.location);
   t.teardown(() => running.stop());
 
   async function post(path: string, body: object, token?: string) {

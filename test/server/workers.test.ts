@@ -2,25 +2,19 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
+import { TOKEN_KEY } from '../support/credentials.js';
+import { isRunning } from '../support/processes.js';
 import { until } from '../support/redis/waiting.js';
 import { type ServiceProcess, spawnService } from '../support/service-process.js';
 import { startRedis } from '../support/redis.js';
 
 const redis = await startRedis();
 t.teardown(() => redis.stop());
-const env = { WORKERS: '2', REDIS_URL: redis.url, TOKEN_KEYS: 'a secret of at least thirty-two characters' };
+const env = { WORKERS: '2', REDIS_URL: redis.url, TOKEN_KEYS: TOKEN_KEY };
 
 /** The ids of the processes that logged that they listen, in order. */
 function workersOf({ output }: ServiceProcess): number[] {
   return [...new Set([...output().matchAll(/"pid":(\d+)[^\n]*Server listening/g)].map((match) => Number(match[1])))];
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
 }
 
 t.test('several workers serve behind one port, a dead one is replaced, and all end together', async (t) => {

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { slotOf } from '../../src/redis/slot.js';
 import type { IssuedTokens } from '../../src/sessions/session.js';
-import { addUser, refusals } from '../support/acl.js';
+import { addUser, readRefusals } from '../support/acl.js';
 import { keysUnder } from '../support/audit.js';
 import { startCluster } from '../support/redis.js';
 import { newSubject, storeOn } from './fixture.js';
@@ -112,7 +112,7 @@ t.test('what has moved as a whole is found on its new node before the slot is th
   await s.finish();
   t.equal(await s.store.authenticate(s.tokens.pair.access.token), undefined);
   t.same(await s.all(), [s.endedKey(s.tokens.pair.refresh).slice(s.prefix.length)]);
-  t.same((await Promise.all(admins.map(refusals))).flat(), [], 'as the user of users.acl');
+  t.same((await Promise.all(admins.map(readRefusals))).flat(), [], 'as the user of users.acl');
 });
 
 /** Every key of both nodes, with its value. */

@@ -6,7 +6,7 @@ type Client = Redis | Cluster;
 /** Lists the keys that begin with `prefix`, on every master, sorted. */
 export async function keysUnder(client: Client, prefix: string): Promise<string[]> {
   const nodes = client instanceof Cluster ? client.nodes('master') : [client];
-  const names = await Promise.all(nodes.map((node) => scanned(node, prefix)));
+  const names = await Promise.all(nodes.map((node) => scanKeys(node, prefix)));
   return names.flat().sort();
 }
 
@@ -41,7 +41,7 @@ export function watchExpiries(client: Client, prefix: string, { everyMs = 100 } 
   };
 }
 
-async function scanned(node: Redis, prefix: string): Promise<string[]> {
+async function scanKeys(node: Redis, prefix: string): Promise<string[]> {
   const found = new Set<string>();
   const pattern = `${prefix.replace(/[*?[\]\\]/g, '\\$&')}*`;
   let cursor = '0';

@@ -38,6 +38,6 @@ export async function movableClock(directory: string): Promise<MovableClock> {
 async function writeInstant(file: string, ms: bigint): Promise<void> {
   const bytes = Buffer.alloc(8);
   bytes.writeBigInt64LE(ms);
-  // In place: a new or truncated file would take the page away from the process that has mapped it.
+  // Write in place: replacing or truncating the file would unmap the page from the running process.
   await writeFile(file, bytes, { flag: 'r+' }).catch(() => writeFile(file, bytes));
 }

@@ -11,46 +11,46 @@ interface Document {
   paths: Record<string, Record<string, { responses: Record<string, Response> }>>;
 }
 
-/** Who is told about an app: the last one that asked. */
-const tellers = new WeakMap<FastifyInstance, (violation: string) => void>();
+/** The current listener for each app's violations. */
+const listeners = new WeakMap<FastifyInstance, (violation: string) => void>();
 
 /**
- * Holds every answer of an app against its own OpenAPI document: that the status is documented, the content type
- * and the body are what the document says, and the documented headers are there. What has no document is not judged,
- * nor what it leaves out on purpose, such as pages.
+ * Checks every response of an app against its OpenAPI document: its status is documented, its content type and body
+ * match the document, and the documented headers are present. Apps without a document are not checked, nor are routes
+ * that the document hides, such as pages.
  *
- * @param tell is told, in a sentence, of each answer that does not conform.
+ * @param onViolation Called with a sentence for each response that does not conform. Replaces an earlier listener.
  */
-export function holdToDocument(app: FastifyInstance, tell: (violation: string) => void): void {
-  const isHeld = tellers.has(app);
-  tellers.set(app, tell);
-  if (isHeld) return;
-  let judge: ReturnType<typeof judgeOf> | undefined;
+export function checkResponses(app: FastifyInstance, onViolation: (violation: string) => void): void {
+  const isChecked = listeners.has(app);
+  listeners.set(app, onViolation);
+  if (isChecked) return;
+  let findViolation: ReturnType<typeof createResponseCheck> | undefined;
   app.addHook('onSend', async (request, reply, payload) => {
     if (!app.hasDecorator('swagger')) return;
-    judge ??= judgeOf(app.swagger() as unknown as Document);
-    const violation = judge(request, reply, payload);
+    findViolation ??= createResponseCheck(app.swagger() as unknown as Document);
+    const violation = findViolation(request, reply, payload);
     if (violation === undefined) return;
-    tellers.get(app)!(
+    listeners.get(app)!(
       `${request.method} ${request.routeOptions.url ?? request.url} answered ${reply.statusCode}: ${violation}`,
     );
   });
 }
 
-/** Checks every app that this process makes against its document; the process fails if an answer does not conform. */
-export function holdEveryAppToItsDocument(): void {
+/** Checks the responses of every app in this process; the process fails if one does not conform to its document. */
+export function checkResponsesOfEveryApp(): void {
   const violations = new Set<string>();
   subscribe('fastify.initialization', (message) => {
-    holdToDocument((message as { fastify: FastifyInstance }).fastify, (violation) => violations.add(violation));
+    checkResponses((message as { fastify: FastifyInstance }).fastify, (violation) => violations.add(violation));
   });
   process.once('exit', () => {
     if (violations.size === 0) return;
-    console.error(['Answers that do not conform to openapi.json:', ...violations].join('\n- '));
+    console.error(['Responses that do not conform to openapi.json:', ...violations].join('\n- '));
     process.exitCode = 1;
   });
 }
 
-function judgeOf(document: Document) {
+function createResponseCheck(document: Document) {
   const ajv = new Ajv2020({ strict: false, validateFormats: false });
   ajv.addSchema(document, 'openapi.json');
   const validators = new Map<string, ValidateFunction>();
@@ -73,10 +73,10 @@ function judgeOf(document: Document) {
   ): string | undefined => {
     const [type = ''] = String(reply.getHeader('content-type') ?? '').split(';');
     const invalid = (validate: ValidateFunction) => {
-      if (typeof payload !== 'string') return 'the body is no text';
+      if (typeof payload !== 'string') return 'the body is not text';
       return validate(JSON.parse(payload)) ? undefined : ajv.errorsText(validate.errors, { dataVar: 'body' });
     };
-    // What no route answers: a path that is not there, or a path that is no path.
+    // No route answered: the path is unknown or malformed.
     if (is404 || routeOptions.url === undefined) {
       return type === 'application/problem+json'
         ? invalid(validatorAt('components', 'schemas', 'Problem'))
@@ -89,7 +89,7 @@ function judgeOf(document: Document) {
     const response = document.paths[path]?.[verb]?.responses[reply.statusCode];
     if (!response) return 'the status is not documented';
     for (const name of Object.keys(response.headers ?? {}))
-      if (!reply.hasHeader(name)) return `the header ${name} is not there`;
+      if (!reply.hasHeader(name)) return `the header ${name} is missing`;
     if (reply.statusCode === 204) return undefined;
     if (!response.content)
       return payload === undefined || payload === null || payload === '' ? undefined : 'no body is documented';

@@ -1,4 +1,4 @@
-import { holdEveryAppToItsDocument } from './conformance.js';
+import { checkResponsesOfEveryApp } from './conformance.js';
 
-// Loaded into every test by tap's `node-arg`.
-holdEveryAppToItsDocument();
+// tap's `node-arg` loads this into every test.
+checkResponsesOfEveryApp();

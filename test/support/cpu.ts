@@ -1,4 +1,4 @@
-/** The processor time that work takes, in milliseconds: the same on a busy machine, unlike the time that passes. */
+/** Measures the processor time of `work` in milliseconds, which a busy machine does not change. */
 export function cpuMs(work: () => void): number {
   const before = process.cpuUsage();
   work();
@@ -11,8 +11,8 @@ let ticks = 0;
 setInterval(() => ticks++, TICK_MS).unref();
 
 /**
- * The time that this process has been awake, in milliseconds: a clock for deadlines that this process keeps.
- * It stands still while a busy machine does not let the process run.
+ * Returns for how long this process has been able to run, in milliseconds. Use it to check deadlines that this
+ * process keeps: it stops while a busy machine does not schedule the process.
  */
 export function awakeMs(): number {
   return ticks * TICK_MS;

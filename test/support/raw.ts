@@ -2,12 +2,12 @@ import { connect } from 'node:net';
 
 export interface RawReply {
   status: number;
-  /** Names in lower case. */
+  /** By lower-case name. */
   headers: Record<string, string>;
   body: string;
 }
 
-/** Sends raw bytes to a server, and reads its first answer until the connection closes or `patienceMs` are over. */
+/** Sends raw bytes to a server and reads its response until the connection closes or is idle for `patienceMs`. */
 export async function rawRequest(
   url: string,
   bytes: string | Buffer,

@@ -8,28 +8,28 @@ import { Keys } from '../../src/redis/keys.js';
 import type { IssuedTokens, IssueRequest } from '../../src/sessions/session.js';
 import { SessionStore } from '../../src/sessions/store.js';
 import { TokenKeys } from '../../src/sessions/token.js';
-import { addUser, refusals } from './acl.js';
+import { addUser, readRefusals } from './acl.js';
+import { PASSWORD, TOKEN_KEY } from './credentials.js';
 import { startRedis, type TestRedis } from './redis.js';
 import { until } from './redis/waiting.js';
 
 export const ACCESS_COOKIE = '__Host-Http-latchkey';
 export const REFRESH_COOKIE = '__Http-latchkey-refresh';
-export const PASSWORD = 'correct horse battery staple';
-const SECRET = 'a secret of at least thirty-two characters';
+export { PASSWORD } from './credentials.js';
 
-/** The service on a real Redis of its own as the user of users.acl, both listeners open on ports of their own. */
+/** The service, on its own real Redis as the user of users.acl, with both listeners open on free ports. */
 export interface TestService {
   app: FastifyInstance;
   internal: FastifyInstance;
   url: string;
   internalUrl: string;
   redis: TestRedis;
-  /** A client that looks behind the service. */
+  /** A Redis client with full access, for the test. */
   client: Redis;
   config: AppConfig;
   keys: Keys;
   store: SessionStore;
-  /** A request to the public app, without a network. */
+  /** Sends a request to the public app without a network. */
   inject: (request: InjectOptions) => Promise<LightMyRequestResponse>;
   post: (
     url: string,
@@ -37,15 +37,15 @@ export interface TestService {
     headers?: Record<string, string>,
   ) => Promise<LightMyRequestResponse>;
   get: (url: string, headers?: Record<string, string>) => Promise<LightMyRequestResponse>;
-  /** Registers a user of a name that nobody has. */
+  /** Registers a user, by default under a new random name. */
   register: (username?: string) => Promise<{ subject: string; username: string }>;
-  /** Begins a session without hashing a password. */
+  /** Starts a session without a login, which would take a password hash. */
   mint: (subject?: string, request?: Partial<IssueRequest>) => Promise<IssuedTokens>;
-  /** Lets `ms` go by for the pair of a session that is current. */
+  /** Makes the current pair of a session `ms` older. */
   age: (tokens: IssuedTokens, ms: number) => Promise<void>;
   /** Waits until the current pair of a session is confirmed. */
   untilConfirmed: (tokens: IssuedTokens) => Promise<void>;
-  /** Acts between two steps of a request: when Redis has run a command that holds all of `words`. */
+  /** Calls `act` between two steps of a request: when Redis has run a command that contains all of `words`. */
   afterCommand: (words: string[], act: () => Promise<unknown>) => Promise<void>;
   close: () => Promise<void>;
 }
@@ -57,14 +57,11 @@ export async function startService(
   const redis = given ?? (await startRedis({ clock }));
   const prefix = `${randomBytes(4).toString('hex')}:`;
   const env = { NODE_ENV: 'test', LOG_LEVEL: 'silent', REDIS_PREFIX: prefix };
-  const config: AppConfig = { ...loadConfig(env), tokenKeys: [SECRET], ...overrides };
+  const config: AppConfig = { ...loadConfig(env), tokenKeys: [TOKEN_KEY], ...overrides };
   const client = redis.client();
   const user = await addUser(client, 'latchkey', config.redisPrefix);
   const clientNamed = (name: string) =>
-    connect(
-      { kind: 'standalone', host: redis.host, port: redis.port, db: 0, tls: false, ...user },
-      { timeoutMs: config.redisTimeoutMs, name, onError: () => undefined },
-    );
+    connect({ ...redis.location, ...user }, { timeoutMs: config.redisTimeoutMs, name, onError: () => undefined });
   const clients = { lookups: clientNamed('lookups'), scripts: clientNamed('scripts') };
   await Promise.all(Object.values(clients).map((each) => waitUntilReady(each, 60_000)));
   const app = await buildPublicApp(config, clients, onEvent);
@@ -104,7 +101,7 @@ export async function startService(
     get: (path, headers = {}) => inject({ method: 'GET', url: path, headers }),
     async register(username = `user-${randomBytes(6).toString('hex')}`) {
       const reply = await post('/auth/register', { username, password: PASSWORD });
-      if (reply.statusCode !== 201) throw new Error(`Registering answered ${reply.statusCode} ${reply.body}`);
+      if (reply.statusCode !== 201) throw new Error(`POST /auth/register answered ${reply.statusCode} ${reply.body}`);
       return reply.json<{ subject: string; username: string }>();
     },
     mint: (subject = randomBytes(16).toString('base64url'), request = {}) =>
@@ -140,7 +137,7 @@ export async function startService(
       redis.resume();
       const refused =
         client.status === 'ready'
-          ? (await refusals(client)).filter((each) => each.startsWith(`${user.username}:`))
+          ? (await readRefusals(client)).filter((each) => each.startsWith(`${user.username}:`))
           : [];
       if (!given) await redis.stop();
       else client.disconnect();
@@ -149,12 +146,12 @@ export async function startService(
   };
 }
 
-/** How a bearer client shows its access token. */
+/** Builds the header with which a bearer client presents its access token. */
 export function bearer({ pair }: IssuedTokens): { authorization: string } {
   return { authorization: `Bearer ${pair.access.token}` };
 }
 
-/** What a browser sends of ours: its cookies, from a page of this very origin. */
+/** Builds the headers of a same-origin browser request that carries our cookies. */
 export function browser(
   { pair }: IssuedTokens,
   only?: 'access' | 'refresh',
@@ -169,11 +166,11 @@ export function browser(
 interface SetCookie {
   name: string;
   value: string;
-  /** By their lower-case names. */
+  /** By lower-case name. */
   attributes: Record<string, string>;
 }
 
-/** The cookies that an answer sets, as they stand in its headers. */
+/** Parses the `Set-Cookie` headers of a response. */
 export function setCookies(reply: Pick<LightMyRequestResponse, 'headers'>): SetCookie[] {
   return [reply.headers['set-cookie'] ?? []].flat().map((header) => {
     const [pair, ...attributes] = header.split('; ').map((part) => part.split('='));
@@ -186,7 +183,7 @@ export function setCookies(reply: Pick<LightMyRequestResponse, 'headers'>): SetC
   });
 }
 
-/** A browser's cookies, as far as ours go: kept until they are taken back, the refresh cookie only for its path. */
+/** Our cookies in a browser: kept until a response removes them, and sent only to paths that they are for. */
 export class CookieJar {
   readonly #cookies = new Map<string, SetCookie>();
 

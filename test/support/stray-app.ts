@@ -3,7 +3,7 @@ import Fastify from 'fastify';
 import { publicDocumentation } from '../../src/http/openapi/descriptions.js';
 import { registerOpenApi } from '../../src/http/openapi/document.js';
 
-// An app that answers what it did not document: what the test run makes of it is tested.
+// An app that sends a status it does not document; a test checks that the process fails.
 const app = Fastify();
 await registerOpenApi(app, publicDocumentation);
 app.get('/', { schema: { summary: 'A test', response: { 204: Type.Null() } } }, (_request, reply) =>

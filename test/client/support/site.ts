@@ -4,10 +4,9 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { Redis } from 'ioredis';
 import { latchkey, type LatchkeyOptions } from '../../../src/plugin.js';
 import { keysUnder } from '../../support/audit.js';
+import { PASSWORD, TOKEN_KEY } from '../../support/credentials.js';
 import { startRedis, type TestRedis } from '../../support/redis.js';
 
-export const PASSWORD = 'correct horse battery staple';
-const SECRET = 'a secret of at least thirty-two characters';
 const REDIS_TIMEOUT_MS = 3_000;
 
 /** A web app with sessions, and an API that needs one, on its own Redis. */
@@ -42,7 +41,7 @@ export async function startSite(
   const app = Fastify({ forceCloseConnections: true });
   await app.register(latchkey, {
     redis: serving,
-    tokenKeys: [SECRET],
+    tokenKeys: [TOKEN_KEY],
     redisPrefix,
     onEvent: () => undefined,
     ...options,

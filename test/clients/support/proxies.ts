@@ -7,11 +7,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Test } from 'tap';
+import { freePort, HOST, until } from '../../support/redis/waiting.js';
 import { ACCESS_COOKIE, bearer, browser, setCookies, startService } from '../../support/service.js';
 
 const EXAMPLES = new URL('../../../examples/forward-auth/', import.meta.url);
 const NAVIGATION = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' };
-const HOST = '127.0.0.1';
 
 export interface Proxy {
   /** The command, and the Debian package that has it. */
@@ -66,7 +66,7 @@ export async function holdToForwardAuth(t: Test, proxy: Proxy): Promise<void> {
     await service.close();
     await rm(directory, { recursive: true, force: true });
   });
-  await listening(port, child, () => output);
+  await waitUntilListening(port, child, () => output);
 
   /** `headers` as pairs, so that a name can be there twice and is sent as it is written. */
   function ask(
@@ -253,27 +253,17 @@ async function startApp(seen: Seen[]): Promise<Server> {
   return server;
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, HOST);
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-async function listening(port: number, child: ChildProcess, output: () => string): Promise<void> {
-  for (const deadline = Date.now() + 20_000; Date.now() < deadline; await wait(50)) {
-    if (child.exitCode !== null) break;
+async function waitUntilListening(port: number, child: ChildProcess, output: () => string): Promise<void> {
+  await until('the proxy listens', async () => {
+    if (child.exitCode !== null) throw new Error(`The proxy ended with ${child.exitCode}:\n${output()}`);
     const socket = connect(port, HOST);
     const connected = await once(socket, 'connect').then(
       () => true,
       () => false,
     );
     socket.destroy();
-    if (connected) return;
-  }
-  throw new Error(`It does not listen:\n${output()}`);
+    return connected;
+  });
 }
 
 async function ended(child: ChildProcess): Promise<void> {

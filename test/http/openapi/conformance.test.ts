@@ -8,7 +8,7 @@ import { publicDocumentation } from '../../../src/http/openapi/descriptions.js';
 import { errorHandler, sendProblem } from '../../../src/http/kit/error-handler.js';
 import { registerOpenApi } from '../../../src/http/openapi/document.js';
 import { Problem } from '../../../src/http/kit/problem.js';
-import { holdToDocument } from '../../support/conformance.js';
+import { checkResponses } from '../../support/conformance.js';
 
 const run = promisify(execFile);
 const STRAY = fileURLToPath(new URL('../../support/stray-app.ts', import.meta.url));
@@ -23,7 +23,7 @@ const Reply = Type.Unsafe<unknown>({
 t.test('an answer that does not conform to the OpenAPI document is detected', async (t) => {
   const violations: string[] = [];
   const app = Fastify({ frameworkErrors: (error, request, reply) => void errorHandler(error, request, reply) });
-  holdToDocument(app, (violation) => violations.push(violation));
+  checkResponses(app, (violation) => violations.push(violation));
   app
     .setErrorHandler(errorHandler)
     .setNotFoundHandler((_request, reply) => sendProblem(reply, new Problem('not_found')));
@@ -64,11 +64,11 @@ t.test('an answer that does not conform to the OpenAPI document is detected', as
   t.equal(await found({ body: { id: 1 } }), 'GET /things/:id answered 200: body/id must be string');
   t.match(await found({ body: { id: '1', password: 'x' } }), 'must NOT have additional properties');
   t.match(await found({ body: {} }), "must have required property 'id'");
-  t.match(await found({ body: Buffer.from('{}') }), 'the body is no text');
+  t.match(await found({ body: Buffer.from('{}') }), 'the body is not text');
   t.match(await found({ status: 202, body: { id: '1' } }), 'the status is not documented');
   t.match(await found({ type: 'text/html', body: '<p>' }), 'the content type text/html is not documented');
   t.match(await found({ status: 303, body: { id: '1' }, location: '/' }), 'no body is documented');
-  t.match(await found({ status: 303 }), 'the header location is not there');
+  t.match(await found({ status: 303 }), 'the header location is missing');
   t.match(await found({ error: new Problem('reauthentication_required') }), 'the status is not documented');
   t.match(
     await found({ error: new Problem('insufficient_user_authentication') }),
@@ -82,7 +82,7 @@ t.test('an answer that does not conform to the OpenAPI document is detected', as
 t.test('an unknown path must be answered with a problem', async (t) => {
   const violations: string[] = [];
   const app = Fastify();
-  holdToDocument(app, (violation) => violations.push(violation));
+  checkResponses(app, (violation) => violations.push(violation));
   await registerOpenApi(app, publicDocumentation);
   await app.inject('/nowhere');
   t.same(violations, ['GET /nowhere answered 404: its content type is application/json']);
@@ -91,7 +91,7 @@ t.test('an unknown path must be answered with a problem', async (t) => {
 t.test('an app without an OpenAPI document is not checked', async (t) => {
   const violations: string[] = [];
   const app = Fastify();
-  holdToDocument(app, (violation) => violations.push(violation));
+  checkResponses(app, (violation) => violations.push(violation));
   t.equal((await app.inject('/nowhere')).statusCode, 404);
   t.same(violations, []);
 });
@@ -99,6 +99,6 @@ t.test('an app without an OpenAPI document is not checked', async (t) => {
 t.test('an answer that does not conform makes the test process fail', async (t) => {
   await t.rejects(run(process.execPath, [...process.execArgv, STRAY]), {
     code: 1,
-    stderr: /Answers that do not conform to openapi.json:\n- GET \/ answered 418: the status is not documented/,
+    stderr: /Responses that do not conform to openapi.json:\n- GET \/ answered 418: the status is not documented/,
   });
 });

@@ -9,6 +9,7 @@ import { Redis } from 'ioredis';
 import t from 'tap';
 import { startEmbeddedRedis } from '../../../src/redis/embedded/embedded-redis.js';
 import { DataDirectoryInUseError, EmbeddedRedisError } from '../../../src/redis/embedded/redis-process.js';
+import { isRunning, readRedisProcessId } from '../../support/processes.js';
 import { until } from '../../support/redis/waiting.js';
 
 const configFile = fileURLToPath(new URL('../../../redis.conf', import.meta.url));
@@ -20,18 +21,6 @@ function connectTo(path: string): Redis {
   const client = new Redis({ path, retryStrategy: null });
   client.on('error', () => undefined);
   return client;
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-}
-
-async function readProcessId(client: Redis): Promise<number> {
-  return Number(/process_id:(\d+)/.exec(await client.info('server'))?.[1]);
 }
 
 t.test('keeps its data over a stop and a start, on a socket that only the owner can use', async (t) => {
@@ -84,7 +73,7 @@ t.test('reports a crash, and releases the data directory', async (t) => {
   const directory = t.testdir();
   const redis = await start(directory);
   const client = connectTo(redis.socketPath);
-  process.kill(await readProcessId(client), 'SIGKILL');
+  process.kill(await readRedisProcessId(client), 'SIGKILL');
   const error = await redis.exited;
   t.type(error, EmbeddedRedisError);
   t.match(error?.message, /SIGKILL/);
@@ -117,7 +106,7 @@ t.test('hides the environment of the service, which may contain secrets, from re
   process.env.TOKEN_KEYS_OF_THE_SERVICE = 'secret';
   const redis = await start(t.testdir());
   const client = connectTo(redis.socketPath);
-  const { stdout } = await run('cat', [`/proc/${await readProcessId(client)}/environ`]);
+  const { stdout } = await run('cat', [`/proc/${await readRedisProcessId(client)}/environ`]);
   t.notMatch(stdout, 'TOKEN_KEYS_OF_THE_SERVICE');
   client.disconnect();
   await redis.stop();
@@ -135,7 +124,7 @@ t.test('ends redis-server, with its data safe, when the service is killed', asyn
   );
   const [socketPath] = (await once(service.stdout.setEncoding('utf8'), 'data')) as [string];
   const client = connectTo(socketPath);
-  const pid = await readProcessId(client);
+  const pid = await readRedisProcessId(client);
   await client.set('kept', 'yes');
   service.kill('SIGKILL');
   await until('redis-server is gone', async () => !isRunning(pid));

@@ -1,4 +1,5 @@
 import { Cluster, type Redis } from 'ioredis';
+import type { RedisLocation } from '../../../src/redis/connect.js';
 import { REPLICATE_AT_ONCE, startAll, startRedis, type StartOptions, type TestRedis } from './server.js';
 import { freePort, until } from './waiting.js';
 
@@ -7,12 +8,14 @@ export interface TestCluster {
   nodes: TestRedis[];
   /** What REDIS_URL takes: every node, comma-separated. */
   urls: string;
-  /** A client, closed by `stop`. */
+  /** What `connect` takes to reach the Cluster as the default user. */
+  location: Extract<RedisLocation, { kind: 'cluster' }>;
+  /** Creates a client, closed by `stop`. */
   cluster: (options?: ConstructorParameters<typeof Cluster>[1]) => Cluster;
   stop: () => Promise<void>;
 }
 
-/** Starts a real Redis Cluster: `masters` that share the slots, each with so many `replicas` (0 by default). */
+/** Starts a real Redis Cluster of `masters` that share the slots, each with `replicas` (0 by default). */
 export async function startCluster(size: { masters: number; replicas?: number } & StartOptions): Promise<TestCluster> {
   const { masters, replicas = 0, args = [], ...options } = size;
   const nodes = await startAll(masters * (1 + replicas), async () => {
@@ -30,14 +33,13 @@ export async function startCluster(size: { masters: number; replicas?: number } 
     await stop();
     throw error;
   }
+  const addresses = nodes.map(({ host, port }) => ({ host, port }));
   return {
     nodes,
     urls: nodes.map((node) => node.url).join(','),
+    location: { kind: 'cluster', nodes: addresses, tls: false, username: undefined, password: undefined },
     cluster(clusterOptions) {
-      const cluster = new Cluster(
-        nodes.map(({ host, port }) => ({ host, port })),
-        clusterOptions,
-      );
+      const cluster = new Cluster(addresses, clusterOptions);
       cluster.on('error', () => undefined);
       clusters.push(cluster);
       return cluster;
@@ -74,7 +76,7 @@ async function formCluster(nodes: TestRedis[], masters: number): Promise<void> {
     if (index < masters) continue;
     await call(client, 'REPLICATE', String(await call(clients[index % masters] as Redis, 'MYID')));
   }
-  // A replica is listed once its master's first ping has reached it and word of that has gone round.
+  // A replica is listed only after its master has pinged it and the other nodes have heard of it.
   await until('every node lists every replica', async () => {
     const views = await Promise.all(clients.map((client) => call(client, 'SLOTS') as Promise<unknown[][]>));
     return views.every((ranges) => ranges.flatMap((range) => range.slice(2)).length === nodes.length);

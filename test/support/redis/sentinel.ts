@@ -1,4 +1,5 @@
 import { Redis } from 'ioredis';
+import type { RedisLocation } from '../../../src/redis/connect.js';
 import {
   REPLICATE_AT_ONCE,
   startAll,
@@ -12,20 +13,22 @@ import { HOST, until } from './waiting.js';
 export interface TestSentinel {
   /** What REDIS_URL takes. */
   url: string;
+  /** What `connect` takes to reach the current master as the default user. */
+  location: Extract<RedisLocation, { kind: 'sentinel' }>;
   master: TestRedis;
   replica: TestRedis;
   sentinels: TestRedis[];
-  /** A client of whichever is the master, closed by `stop`. */
+  /** Creates a client of the current master, closed by `stop`. */
   client: (options?: ClientOptions) => Redis;
   stop: () => Promise<void>;
 }
 
-/** Starts a master, a replica, and three Sentinels that fail over about two seconds after the master is gone. */
+/** Starts a master, a replica, and three Sentinels that fail over about two seconds after the master stops. */
 export async function startSentinel(options: StartOptions = {}): Promise<TestSentinel> {
   const args = [...REPLICATE_AT_ONCE, ...(options.args ?? [])];
   const master = await startRedis({ ...options, args });
   const replica = await startRedis({ ...options, args: [...args, '--replicaof', HOST, String(master.port)] });
-  const sentinels = await startAll(3, () => startWatching(master.port));
+  const sentinels = await startAll(3, () => startOneSentinel(master.port));
   const servers = [...sentinels, replica, master];
   const addresses = sentinels.map(({ host, port }) => ({ host, port }));
   const clients: Redis[] = [];
@@ -50,6 +53,15 @@ export async function startSentinel(options: StartOptions = {}): Promise<TestSen
   }
   return {
     url: `redis+sentinel://${addresses.map(({ host, port }) => `${host}:${port}`).join(',')}/mymaster`,
+    location: {
+      kind: 'sentinel',
+      sentinels: addresses,
+      name: 'mymaster',
+      db: 0,
+      tls: false,
+      username: undefined,
+      password: undefined,
+    },
     master,
     replica,
     sentinels,
@@ -63,7 +75,7 @@ export async function startSentinel(options: StartOptions = {}): Promise<TestSen
   };
 }
 
-async function startWatching(masterPort: number): Promise<TestRedis> {
+async function startOneSentinel(masterPort: number): Promise<TestRedis> {
   const sentinel = await startRedis({ config: false, args: ['--sentinel'] });
   const client = sentinel.client();
   await client.call('SENTINEL', 'MONITOR', 'mymaster', HOST, masterPort, 2);

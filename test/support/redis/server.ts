@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Redis, type RedisOptions } from 'ioredis';
+import type { RedisLocation } from '../../../src/redis/connect.js';
 import { RedisProcess } from '../../../src/redis/embedded/redis-process.js';
 import { findRedisServer } from '../../../src/redis/embedded/find-server.js';
 import { movableClock, type MovableClock } from '../clock.js';
@@ -11,7 +12,7 @@ import { freePort, HOST } from './waiting.js';
 
 const CONFIG = fileURLToPath(new URL('../../../redis.conf', import.meta.url));
 
-/** What a replicated server needs to be in step within a second instead of ten. */
+/** Settings with which a replica is in sync within a second instead of ten. */
 export const REPLICATE_AT_ONCE = ['--repl-diskless-sync-delay', '0', '--repl-ping-replica-period', '1'];
 
 export interface StartOptions {
@@ -19,14 +20,14 @@ export interface StartOptions {
   args?: string[];
   /** Gives it a clock that only `moveClock` moves; needs a C compiler. */
   clock?: boolean;
-  /** False gives it an empty file in place of the repository's redis.conf. */
+  /** False replaces the repository's redis.conf by an empty file. */
   config?: boolean;
 }
 
-/** ioredis has types of its own for the kind of replies. */
+/** Without the option that changes the types of replies. */
 export type ClientOptions = Omit<RedisOptions, 'replyMapping'>;
 
-/** Starts a real redis-server in a directory of its own; it is gone with `stop`, or with this process. */
+/** Starts a real redis-server in its own directory. It ends with `stop` or with this process. */
 export async function startRedis(options: StartOptions = {}): Promise<TestRedis> {
   const directory = await mkdtemp(join(tmpdir(), 'latchkey-test-'));
   try {
@@ -58,10 +59,16 @@ export class TestRedis {
     return `redis://${this.host}:${this.port}`;
   }
 
+  /** What `connect` takes to reach this server as the default user. */
+  get location(): Extract<RedisLocation, { kind: 'standalone' }> {
+    const { host, port } = this;
+    return { kind: 'standalone', host, port, db: 0, tls: false, username: undefined, password: undefined };
+  }
+
   async start(): Promise<void> {
     const server = await findRedisServer({ log: () => undefined });
     const env = { ...server.env, ...this.#clock?.env };
-    const configFile = await this.#configFile();
+    const configFile = await this.#copyConfig();
     for (let attempt = 1; ; attempt++) {
       const port = this.port || (await freePort());
       const own = [configFile, '--port', String(port), '--bind', HOST, '--dir', this.directory];
@@ -72,17 +79,17 @@ export class TestRedis {
         this.port = port;
         return;
       } catch (error) {
-        // Somebody took the port between our looking and redis-server's binding.
+        // Another process took the port before redis-server could bind it.
         if (attempt === 5 || !String(error).includes('Address already in use')) throw error;
         await sleep(50);
       }
     }
   }
 
-  /** A client of this server, closed by `stop`. */
+  /** Creates a client of this server, closed by `stop`. */
   client(options: ClientOptions = {}): Redis {
     const client = new Redis({ host: HOST, port: this.port, ...options });
-    // Tests take servers away on purpose; ioredis would print each lost connection.
+    // Tests stop servers on purpose; without a listener, ioredis prints each lost connection.
     client.on('error', () => undefined);
     this.#clients.push(client);
     return client;
@@ -94,20 +101,20 @@ export class TestRedis {
     await rm(this.directory, { recursive: true, force: true });
   }
 
-  /** Ends the server as a crash would. */
+  /** Kills the server, as a crash would. */
   async kill(): Promise<void> {
     this.#process?.signal('SIGKILL');
     await this.#process?.exited;
     this.#process = undefined;
   }
 
-  /** Starts the server again on its port and its data, after `kill` or from running. */
+  /** Starts the server again on the same port and data, whether it runs or was killed. */
   async restart(): Promise<void> {
     await this.#end();
     await this.start();
   }
 
-  /** Stops answering, with every connection open, until `resume`. */
+  /** Stops the server from answering until `resume`; connections stay open. */
   pause(): void {
     this.#process?.signal('SIGSTOP');
   }
@@ -116,14 +123,14 @@ export class TestRedis {
     this.#process?.signal('SIGCONT');
   }
 
-  /** Moves the clock of a server that was started with `clock` forward by `ms`. */
+  /** Moves the clock forward by `ms`. The server must have been started with `clock`. */
   async moveClock(ms: number): Promise<void> {
     if (!this.#clock) throw new Error('Start this Redis with { clock: true }');
     await this.#clock.move(ms);
   }
 
-  /** A copy, because a failover makes Sentinel send CONFIG REWRITE; it stays, as it would, through a restart. */
-  async #configFile(): Promise<string> {
+  /** Copies redis.conf once, because Sentinel sends CONFIG REWRITE at a failover. The copy survives restarts. */
+  async #copyConfig(): Promise<string> {
     const file = join(this.directory, 'redis.conf');
     const content = this.#options.config === false ? '' : await readFile(CONFIG);
     await writeFile(file, content, { flag: 'wx' }).catch(() => undefined);
@@ -137,7 +144,7 @@ export class TestRedis {
   }
 }
 
-/** Starts several at once; if one fails, none is left running. */
+/** Starts several servers at once. If one fails, the others are stopped. */
 export async function startAll(count: number, start: () => Promise<TestRedis>): Promise<TestRedis[]> {
   const outcomes = await Promise.allSettled(Array.from({ length: count }, start));
   const started = outcomes.filter((outcome) => outcome.status === 'fulfilled').map((outcome) => outcome.value);

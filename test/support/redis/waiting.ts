@@ -7,7 +7,7 @@ export const HOST = '127.0.0.1';
  * Polls until `isMet` returns true.
  *
  * @param what The condition in words, for the error.
- * @throws when it is not met within `timeoutMs`, which is long enough for a busy machine.
+ * @throws when it is not met within `timeoutMs`, which by default is long enough for a busy machine.
  */
 export async function until(
   what: string,
@@ -16,12 +16,13 @@ export async function until(
 ): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!(await isMet())) {
-    if (performance.now() > deadline) throw new Error(`Waited for ${timeoutMs / 1000} s, but not: ${what}`);
+    if (performance.now() > deadline)
+      throw new Error(`Waited for ${timeoutMs / 1000} s, but this did not happen: ${what}`);
     await sleep(everyMs);
   }
 }
 
-/** A loopback port that was free a moment ago. */
+/** Finds a loopback port that is free now. */
 export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((listening) => server.listen(0, HOST, listening));
