@@ -6,35 +6,37 @@ import Provider from 'oidc-provider';
 
 export const CLIENT = { clientId: 'latchkey', clientSecret: 'a-secret-that-only-the-two-know' };
 
-/** What the provider can say of how strongly its users log in. */
+/** The authentication context class that the provider can state in an ID token. */
 export const ACR = 'urn:two-factors';
 
 export interface TestProvider {
   readonly issuer: string;
-  /** Says who uses what it needs to know of the client; the provider starts with it. */
+  /** Registers the client. The provider answers nothing before that. */
   configure(client: { redirectUris: string[]; backchannelLogoutUri: string; postLogoutUri?: string }): void;
   /**
-   * Follows a browser from the authorization request to the callback, as the user `login`, whose ID token has this
-   * `acr`, if any.
+   * Logs in as the user `login`, from the authorization request on, in a new browser.
+   *
+   * @param acr the `acr` of the ID token, if it shall have one.
+   * @returns the URL of the callback that the browser is sent to.
    */
   authorize(url: string, login: string, acr?: string): Promise<string>;
-  /** Logs the browser of the last `authorize` out there, and gives where it is sent then. */
+  /** Logs the browser of the last `authorize` out at the provider. Returns the URL that it is redirected to. */
   logout(url?: string): Promise<string | null>;
-  /** What it signs its tokens with. */
+  /** The private key that it signs its tokens with. */
   readonly signingKey: CryptoKey;
   close(): Promise<void>;
 }
 
-/** A real provider, whose users log in by saying their name. */
+/** Starts a real provider. Its users log in with their name alone. */
 export async function startProvider(): Promise<TestProvider> {
   const { privateKey: signingKey } = await generateKeyPair('RS256', { extractable: true });
   const jwk = { ...(await exportJWK(signingKey)), alg: 'RS256', use: 'sig' };
   let provider: Provider | undefined;
   let attesting: { accountId: string; acr: string } | undefined;
   const server: Server = createServer((request, response) => {
-    const answer = provider!.callback();
+    const handle = provider!.callback();
     if (request.method !== 'POST' || !request.url!.startsWith('/interaction/') || attesting === undefined)
-      return void answer(request, response);
+      return void handle(request, response);
     const login = attesting;
     attesting = undefined;
     void provider!.interactionFinished(request, response, { login });
@@ -44,8 +46,8 @@ export async function startProvider(): Promise<TestProvider> {
   const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   let jar = new Map<string, string>();
 
-  /** One request of a browser; redirects are not followed. */
-  async function ask(url: string, body?: URLSearchParams): Promise<Response> {
+  /** Sends one request of the browser, and does not follow redirects. */
+  async function request(url: string, body?: URLSearchParams): Promise<Response> {
     const cookie = [...jar].map(([name, value]) => `${name}=${value}`).join('; ');
     const response = await fetch(url, {
       method: body ? 'POST' : 'GET',
@@ -80,14 +82,14 @@ export async function startProvider(): Promise<TestProvider> {
         ],
         jwks: { keys: [jwk] },
         acrValues: [ACR],
-        cookies: { keys: ['a key of the provider'] },
+        cookies: { keys: ['a cookie key of the provider'] },
         claims: { acr: null, sid: null, auth_time: null, iss: null, openid: ['sub'] },
         features: {
           backchannelLogout: { enabled: true },
           rpInitiatedLogout: { enabled: postLogoutUri !== undefined },
           devInteractions: { enabled: true },
         },
-        // Its own options keep it from calling an address of this machine.
+        // The provider's own fetch refuses loopback addresses.
         fetch: (url, { method, headers, body } = {}) =>
           fetch(url, { ...(method && { method }), ...(headers && { headers }), ...(body && { body }) }),
       });
@@ -95,13 +97,13 @@ export async function startProvider(): Promise<TestProvider> {
     async authorize(url, login, acr) {
       jar = new Map();
       attesting = acr === undefined ? undefined : { accountId: login, acr };
-      let response = await ask(url);
+      let response = await request(url);
       for (let step = 0; step < 12; step++) {
         const location = response.headers.get('location');
         const next = location === null ? undefined : new URL(location, issuer);
         if (next && next.origin !== issuer) return next.href;
         if (next) {
-          response = await ask(next.href);
+          response = await request(next.href);
           continue;
         }
         const page = await response.text();
@@ -109,14 +111,14 @@ export async function startProvider(): Promise<TestProvider> {
         const prompt = /name="prompt" value="([^"]+)"/.exec(page)?.[1];
         if (action === undefined || prompt === undefined)
           throw new Error(`The provider answered ${response.status}: ${page}`);
-        response = await ask(new URL(action, issuer).href, new URLSearchParams({ prompt, login, password: 'any' }));
+        response = await request(new URL(action, issuer).href, new URLSearchParams({ prompt, login, password: 'any' }));
       }
-      throw new Error('The provider never comes to an end');
+      throw new Error('The provider never redirects to the callback');
     },
     async logout(url = `${issuer}/session/end`) {
-      const page = await (await ask(url)).text();
+      const page = await (await request(url)).text();
       const xsrf = /name="xsrf" value="([^"]+)"/.exec(page)?.[1] ?? '';
-      const ended = await ask(`${issuer}/session/end/confirm`, new URLSearchParams({ xsrf, logout: 'yes' }));
+      const ended = await request(`${issuer}/session/end/confirm`, new URLSearchParams({ xsrf, logout: 'yes' }));
       return ended.headers.get('location');
     },
     async close() {

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import t from 'tap';
+import { readRedisTime } from '../../../src/redis/clock.js';
 import { formPoster, GERMAN, textOf } from '../pages/support.js';
+import { timeInRedis } from '../../support/redis/expiry.js';
 import { ACCESS_COOKIE, bearer, browser, CookieJar, PASSWORD, setCookies } from '../../support/service.js';
 import {
   provider,
@@ -15,8 +17,13 @@ import {
   pathOf,
   logIn,
   sessionOf,
-  refused,
+  assertLoginRefused,
 } from './support.js';
+
+/** Mints a session whose login is too old for adding or removing a login method. */
+async function mintWithOldLogin(subject: string) {
+  return service.mint(subject, { authenticatedAt: (await readRedisTime(client)) - 121_000 });
+}
 
 t.test('the account page links an account', async (t) => {
   const { subject } = await service.register();
@@ -42,14 +49,13 @@ t.test('the account page links an account', async (t) => {
 
   await client.del(keys.access(own.pair.access.partition, own.pair.access.digest));
   const renewed = await get(href, browser(own, 'refresh'));
-  t.equal(renewed.headers.location, onward.headers.location, 'after the access token expired too');
+  t.equal(renewed.headers.location, onward.headers.location, 'the link works with an expired access token');
   t.equal(setCookies(renewed)[0]!.name, ACCESS_COOKIE);
-  const [seconds] = await client.time();
-  const old = await service.mint(subject, { authenticatedAt: Number(seconds) * 1000 - 121_000 });
+  const old = await mintWithOldLogin(subject);
   t.equal(
     (await get(href, browser(old))).headers.location,
     '/login?reason=insufficient_user_authentication&to=%2Fauth%2Flink%2Fcorp',
-    'and from there back',
+    'after a new login the user comes back to the link',
   );
   t.equal((await get(href)).headers.location, '/login?reason=missing&to=%2Fauth%2Flink%2Fcorp');
   t.equal((await get('/auth/link/nobody', browser(own))).statusCode, 404);
@@ -64,8 +70,7 @@ t.test('the account page removes a linked account', async (t) => {
   const link = /name="link" value="([\w-]{43})"/.exec(body)![1]!;
   const remove = (headers: Record<string, string>, id = link) =>
     formPoster(service)('/auth/form/unlink', { link: id }, headers);
-  const [seconds] = await client.time();
-  const old = await service.mint(subject, { authenticatedAt: Number(seconds) * 1000 - 121_000 });
+  const old = await mintWithOldLogin(subject);
   t.equal(
     (await remove(browser(old))).headers.location,
     '/login?reason=insufficient_user_authentication&to=%2Faccount',
@@ -76,8 +81,12 @@ t.test('the account page removes a linked account', async (t) => {
   t.equal(removed.headers.location, '/account?done=unlinked');
   t.match(textOf(await get('/account?done=unlinked', browser(own))), 'The account is no longer linked');
   t.notMatch((await get('/account', browser(own))).body, 'name="link"');
-  t.not((await sessionOf((await logIn('removed@corp')).reply)).subject, subject, 'it is somebody new from then on');
-  t.match((await post('/auth/login', { username, password: PASSWORD })).statusCode, 200);
+  t.not(
+    (await sessionOf((await logIn('removed@corp')).reply)).subject,
+    subject,
+    'a removed account logs in as a new user',
+  );
+  t.equal((await post('/auth/login', { username, password: PASSWORD })).statusCode, 200);
 
   const { reply } = await logIn('provider-only');
   const cookies = new CookieJar();
@@ -100,20 +109,21 @@ t.test(
     const unlink = (id: string, headers = bearer(own) as Record<string, string>) =>
       service.inject({ method: 'DELETE', url: `/auth/links/${id}`, headers });
     t.same(await linked(), []);
-    await logIn('first@corp', { query: '?link=1', headers: browser(own) });
+    const { from, to } = await timeInRedis(client, () =>
+      logIn('first@corp', { query: '?link=1', headers: browser(own) }),
+    );
     await logIn('second@corp', { query: '?link=1', headers: browser(own) });
     const [first, second] = (await linked()) as [{ id: string; provider: string; linked_at: number }, { id: string }];
     t.match(first, { id: /^[\w-]{43}$/, provider: 'corp' });
-    t.ok(Math.abs(first.linked_at - Date.now() / 1000) < 60);
+    t.ok(first.linked_at >= Math.floor(from / 1000) && first.linked_at <= to / 1000);
     t.not(second.id, first.id);
 
     const began = (await logIn('first@corp')).reply;
     t.equal((await sessionOf(began)).status, 200);
     const stranger = await service.mint();
-    t.equal((await unlink(first.id, bearer(stranger))).statusCode, 404, 'nobody else unlinks it');
+    t.equal((await unlink(first.id, bearer(stranger))).statusCode, 404, 'another user cannot unlink it');
     t.equal((await unlink(first.id, { ...browser(own), 'sec-fetch-site': 'cross-site' })).statusCode, 403);
-    const [seconds] = await client.time();
-    const old = await service.mint(subject, { authenticatedAt: Number(seconds) * 1000 - 121_000 });
+    const old = await mintWithOldLogin(subject);
     t.match((await unlink(first.id, bearer(old))).json(), { code: 'insufficient_user_authentication' });
     t.match((await unlink(first.id, bearer(old))).headers['www-authenticate'], 'max_age="120"');
     t.equal((await linked()).length, 2);
@@ -127,10 +137,10 @@ t.test(
       [second.id],
     );
     t.equal((await sessionOf(began)).status, 401);
-    t.equal((await get('/auth/session', bearer(own))).statusCode, 200, 'the session that asked goes on');
+    t.equal((await get('/auth/session', bearer(own))).statusCode, 200, 'the requesting session goes on');
     t.not((await sessionOf((await logIn('first@corp')).reply)).subject, subject);
     t.equal((await unlink(first.id)).statusCode, 404);
-    t.equal((await unlink(second.id)).statusCode, 204, 'the password is left');
+    t.equal((await unlink(second.id)).statusCode, 204, 'the last account can be unlinked if the user has a password');
     t.equal(await client.exists(keys.links(subject)), 0);
   },
 );
@@ -144,29 +154,28 @@ t.test('refuses to unlink the only way to log in', async (t) => {
   t.equal((await sessionOf((await logIn('only@corp')).reply)).status, 200);
 });
 
-t.test('refuses to link with a login at the provider that is older than the request to link', async (t) => {
+t.test('refuses to link an account with a login at the provider that is older than the request to link', async (t) => {
   const { subject } = await service.register();
   const own = browser(await service.mint(subject));
-  const begun = await start('?link=1', own);
+  const { result: begun, from, to } = await timeInRedis(client, () => start('?link=1', own));
   const state = new URL(begun.headers.location!).searchParams.get('state')!;
   const key = keys.loginAttempt(createHash('sha256').update(state).digest('base64url'));
   const back = await provider.authorize(begun.headers.location!, 'thief@corp');
   const attempt = JSON.parse((await client.get(key))!);
-  t.ok(Math.abs(attempt.link.begunAt - Date.now()) < 60_000);
+  t.ok(attempt.link.begunAt >= from && attempt.link.begunAt <= to);
   await client.set(
     key,
     JSON.stringify({ ...attempt, link: { subject, begunAt: attempt.link.begunAt + 120_000 } }),
     'KEEPTTL',
   );
-  refused(t, await get(pathOf(back), { cookie: `${cookieOf(begun)}; ${own.cookie}` }));
+  assertLoginRefused(t, await get(pathOf(back), { cookie: `${cookieOf(begun)}; ${own.cookie}` }));
   t.match(events.at(-1), { event: 'account_link', outcome: 'failure', reason: 'old_login', subject });
   t.not((await sessionOf((await logIn('thief@corp')).reply)).subject, subject);
 });
 
 t.test('links an account for a user who has just logged in; both logins then lead to the same subject', async (t) => {
   t.equal((await start('?link=1')).statusCode, 401);
-  const [seconds] = await client.time();
-  const old = await service.mint('joan', { authenticatedAt: Number(seconds) * 1000 - 121_000 });
+  const old = await mintWithOldLogin('joan');
   t.match((await start('?link=1', bearer(old))).json(), { code: 'insufficient_user_authentication' });
 
   const { subject } = await service.register('joan');
@@ -174,22 +183,26 @@ t.test('links an account for a user who has just logged in; both logins then lea
   const { begun, reply } = await logIn('joan@corp', { query: '?link=1', headers: own });
   t.equal(new URL(begun.headers.location!).searchParams.get('prompt'), 'login');
   t.equal(reply.headers.location, '/account');
-  t.same(setCookies(reply), [], 'the session is the one that there was');
+  t.same(setCookies(reply), [], 'linking issues no session');
   t.match(events.at(-1), { event: 'account_link', outcome: 'success', subject });
   t.match(await sessionOf((await logIn('joan@corp')).reply), { subject, username: 'joan' });
 
   const stranger = browser(await service.mint());
-  refused(t, (await logIn('joan@corp', { query: '?link=1', headers: stranger })).reply);
+  assertLoginRefused(t, (await logIn('joan@corp', { query: '?link=1', headers: stranger })).reply);
   t.match(events.at(-1), { event: 'account_link', outcome: 'failure', reason: 'linked_to_another' });
-  t.equal((await sessionOf((await logIn('joan@corp')).reply)).subject, subject, 'it still is hers');
+  t.equal(
+    (await sessionOf((await logIn('joan@corp')).reply)).subject,
+    subject,
+    'the account stays linked to the first user',
+  );
 });
 
-t.test('refuses to link for anybody but the user who asked for it', async (t) => {
+t.test('refuses to link an account for anybody but the user who asked for it', async (t) => {
   const begun = await start('?link=1', browser(await service.mint()));
   const back = pathOf(await provider.authorize(begun.headers.location!, 'katherine'));
-  refused(t, await get(back, { cookie: `${cookieOf(begun)}; ${browser(await service.mint()).cookie}` }));
+  assertLoginRefused(t, await get(back, { cookie: `${cookieOf(begun)}; ${browser(await service.mint()).cookie}` }));
   const other = await start('?link=1', browser(await service.mint()));
-  refused(
+  assertLoginRefused(
     t,
     await get(pathOf(await provider.authorize(other.headers.location!, 'katherine')), { cookie: cookieOf(other) }),
     'authentication_required',

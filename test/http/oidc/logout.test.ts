@@ -21,16 +21,16 @@ t.test('sends a browser to log out at the provider, and from there to the login 
 
 t.test('a logout on the account page leads on to the provider that the session began with', async (t) => {
   const form = formPoster(service);
-  for (const [scope, only] of [
+  for (const [scope, present] of [
     ['session', undefined],
     ['all', undefined],
-    ['session', 'the refresh token'],
+    ['session', 'only the refresh token'],
   ] as const) {
     const { reply } = await logIn('dorothy');
     const { session_id: id, subject, data } = await sessionOf(reply);
     const jar = new CookieJar();
     jar.keep(reply);
-    if (only) {
+    if (present) {
       const { access, previous } = await client.hgetall(keys.session(partitionOf(subject), id));
       for (const digest of [access, previous]) if (digest) await client.del(keys.access(partitionOf(subject), digest));
     }
@@ -51,16 +51,16 @@ t.test('a logout on the account page leads on to the provider that the session b
     (await form('/auth/form/logout', { scope: 'others' }, jar.headers('/auth/form/logout'))).headers.location,
     '/account?done=others_ended',
   );
-  for (const [oidc, leads] of [
+  for (const [oidc, refresh] of [
     [{ provider: 'corp' }, '0;url=/auth/oidc/corp/logout'],
-    [{ provider: 'of old' }, undefined],
+    [{ provider: 'removed' }, undefined],
   ] as const) {
     const own = await service.mint('dorothy', {
       identity: { subject: 'dorothy', methods: ['federated'], data: { oidc } },
     });
     const reply = await form('/auth/form/logout', { scope: 'session' }, { ...browser(own), ...GERMAN });
-    t.equal(reply.headers.refresh, leads);
-    if (leads) t.match(textOf(reply), 'Sie sind abgemeldet. Auch bei corp abmelden');
+    t.equal(reply.headers.refresh, refresh, oidc.provider);
+    if (refresh) t.match(textOf(reply), 'Sie sind abgemeldet. Auch bei corp abmelden');
     else t.equal(reply.headers.location, '/login?reason=logged_out&to=%2Faccount');
   }
 });

@@ -30,16 +30,19 @@ t.teardown(async () => {
 });
 export const { get, post, client, keys } = service;
 
+/** The Host header of requests to the service. */
 export const host = new URL(service.url).host;
+/** Begins a login with a provider. */
 export const start = (query = '', headers = {}, name = 'corp') =>
   get(`/auth/oidc/${name}${query}`, { host, ...headers });
+/** The cookies that a reply sets, as a Cookie header. */
 export const cookieOf = (reply: LightMyRequestResponse) =>
   setCookies(reply)
     .map(({ name, value }) => `${name}=${value}`)
     .join('; ');
 export const pathOf = (url: string) => new URL(url).pathname + new URL(url).search;
 
-/** A whole login, up to the answer of the callback. */
+/** Logs in at the provider `corp`, up to and including the callback. */
 export async function logIn(
   login: string,
   { query = '', headers = {}, acr }: { query?: string; headers?: Record<string, string>; acr?: string } = {},
@@ -50,21 +53,28 @@ export async function logIn(
   return { begun, back, cookie, reply: await get(pathOf(back), { cookie }) };
 }
 
+/** The session of the access cookie that a reply sets, with headers that authenticate as it. */
 export const sessionOf = async (reply: LightMyRequestResponse) => {
   const access = setCookies(reply).find(({ name }) => name === ACCESS_COOKIE)!.value;
   const answer = await get('/auth/session', { authorization: `Bearer ${access}` });
   return { status: answer.statusCode, headers: { authorization: `Bearer ${access}` }, ...answer.json() };
 };
 
-export const refused = (t: Test, reply: LightMyRequestResponse, code = 'provider_login_failed', to?: string) => {
+/** Asserts that a callback redirected to the login page with this reason, and set no cookie. */
+export const assertLoginRefused = (
+  t: Test,
+  reply: LightMyRequestResponse,
+  code = 'provider_login_failed',
+  to?: string,
+) => {
   t.equal(reply.statusCode, 303);
   t.equal(reply.headers.location, `/login?${new URLSearchParams({ reason: code, ...(to && { to }) }).toString()}`);
   t.same(setCookies(reply), []);
 };
 
-export const EVENT = 'http://schemas.openid.net/event/backchannel-logout';
+export const LOGOUT_EVENT = 'http://schemas.openid.net/event/backchannel-logout';
 
-/** A logout token of mary's, save for what is changed; signed by the provider unless another key is given. */
+/** A valid logout token for the user mary with some claims changed; `undefined` leaves a claim out. */
 export function logoutToken(
   changes: Record<string, unknown>,
   { key = provider.signingKey, typ = 'logout+jwt' } = {},
@@ -77,13 +87,14 @@ export function logoutToken(
     exp: now + 120,
     jti: randomBytes(8).toString('hex'),
     sub: 'mary',
-    events: { [EVENT]: {} },
+    events: { [LOGOUT_EVENT]: {} },
     ...changes,
   };
   return new SignJWT(JSON.parse(JSON.stringify(claims))).setProtectedHeader({ alg: 'RS256', typ }).sign(key);
 }
 
-export const logOut = (token: string, name = 'corp') =>
+/** Sends a logout token to the back-channel logout endpoint of a provider. */
+export const sendLogoutToken = (token: string, name = 'corp') =>
   post(`/auth/oidc/${name}/backchannel`, new URLSearchParams({ logout_token: token }).toString(), {
     'content-type': 'application/x-www-form-urlencoded',
   });
