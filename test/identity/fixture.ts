@@ -10,7 +10,7 @@ import type { RedisClient } from '../../src/redis/script.js';
 
 export const PASSWORD = 'correct horse battery staple';
 
-/** Counts the hashes it computes, for the tests that a failure costs what a success costs. */
+/** Counts the hashes that it computes, to test that failures cost as much as successes. */
 export class CountingHasher extends PasswordHasher {
   jobs = 0;
 
@@ -25,7 +25,7 @@ export class CountingHasher extends PasswordHasher {
   }
 }
 
-/** Users under a prefix of their own. */
+/** A directory, registration and passwords that share a new key prefix. */
 export function usersOn(
   client: RedisClient,
   {
@@ -44,7 +44,7 @@ export function usersOn(
   };
 }
 
-/** The three steps of a registration, to be taken one at a time, as by a process that may die after any of them. */
+/** The three steps of a registration, to run one at a time, like a process that may crash after any of them. */
 export function registrationSteps(
   client: RedisClient,
   { keys, username, passwordHash = 'none' }: { keys: Keys; username: string; passwordHash?: string },
@@ -62,7 +62,7 @@ export function registrationSteps(
   };
 }
 
-/** A connection that runs `before` ahead of each script: another process gets in between. */
+/** A connection that runs `before` ahead of each script, as if another process got in between. */
 export class InterruptedRedis extends Redis {
   before: (key: string) => Promise<unknown> = () => Promise.resolve();
 

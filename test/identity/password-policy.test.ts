@@ -6,7 +6,7 @@ import { cpuMs } from '../support/cpu.js';
 const username = 'ada@example.org';
 const refusedAs = (reason: string) => ({ code: 'password_not_allowed', reason });
 
-/** A password that no rule but that of length can mind: characters at random, of many scripts. */
+/** A password that is only limited by its length: seemingly random Chinese characters. */
 function unremarkable(length: number): string {
   return Array.from({ length }, (_, i) => String.fromCodePoint(0x4e00 + ((i * 7919 + i * i * 31) % 20_000))).join('');
 }

@@ -12,7 +12,7 @@ const client = redis.client();
 const hasher = new CountingHasher({ queueLimit: 1000 });
 const password = PASSWORD;
 
-/** Users under a prefix of their own, on this connection. */
+/** Users under a new key prefix. */
 function fresh({ connection = client, ...options }: { connection?: Redis; minimumLength?: number } = {}) {
   return usersOn(connection, { hasher, ...options });
 }

@@ -25,7 +25,7 @@ const hasher = new CountingHasher({ queueLimit: 1000 });
 const password = PASSWORD;
 const passwordHash = await hasher.hash(password);
 
-/** Users under a prefix of their own, on this connection. */
+/** Users under a new key prefix. */
 function fresh({ connection = client, ...options }: { connection?: Redis; minimumLength?: number } = {}) {
   return usersOn(connection, { hasher, ...options });
 }
@@ -112,33 +112,30 @@ t.test('a registration that crashes after any step does not block the username',
     t.ok(await registration.register({ username: 'zoë', password }), 'the name is free at once');
   });
 
-  t.test(
-    'a registration that crashes after claiming the name leaves the name free once the record has expired',
-    async (t) => {
-      const { keys, directory, registration, passwords } = fresh();
-      const dead = steps(keys, 'zoë');
-      await dead.create();
-      t.match(await dead.claim(), { outcome: 'claimed' });
-      await t.rejects(
-        registration.register({ username: 'zoë', password }),
-        UsernameTakenError,
-        'the other registration may still be confirmed',
-      );
-      t.strictSame(
-        await passwords.verify({ username: 'zoë', password }),
-        { verified: false, subject: dead.subject },
-        'an unconfirmed user cannot log in',
-      );
-      t.strictSame(await passwords.verifySubject(dead.subject, password), { verified: false, subject: dead.subject });
-      t.equal(await directory.get(dead.subject), undefined);
-      await client.pexpire(dead.user, 0);
-      const { subject } = await registration.register({ username: 'zoë', password });
-      t.equal(await client.get(keys.login('zoë')), subject);
-      t.match(await dead.confirm(), { outcome: 'expired' }, 'the first registration can no longer be confirmed');
-      t.equal(await client.exists(dead.user), 0);
-      t.match(await passwords.verify({ username: 'zoë', password }), { verified: true, subject });
-    },
-  );
+  t.test('a registration that crashes after claiming the name frees it when the record expires', async (t) => {
+    const { keys, directory, registration, passwords } = fresh();
+    const dead = steps(keys, 'zoë');
+    await dead.create();
+    t.match(await dead.claim(), { outcome: 'claimed' });
+    await t.rejects(
+      registration.register({ username: 'zoë', password }),
+      UsernameTakenError,
+      'the other registration may still be confirmed',
+    );
+    t.strictSame(
+      await passwords.verify({ username: 'zoë', password }),
+      { verified: false, subject: dead.subject },
+      'an unconfirmed user cannot log in',
+    );
+    t.strictSame(await passwords.verifySubject(dead.subject, password), { verified: false, subject: dead.subject });
+    t.equal(await directory.get(dead.subject), undefined);
+    await client.pexpire(dead.user, 0);
+    const { subject } = await registration.register({ username: 'zoë', password });
+    t.equal(await client.get(keys.login('zoë')), subject);
+    t.match(await dead.confirm(), { outcome: 'expired' }, 'the first registration can no longer be confirmed');
+    t.equal(await client.exists(dead.user), 0);
+    t.match(await passwords.verify({ username: 'zoë', password }), { verified: true, subject });
+  });
 
   t.test('a registration that crashes after confirming the record leaves a user who can log in', async (t) => {
     const { keys, passwords } = fresh();
@@ -180,52 +177,50 @@ t.test('of two registrations that find the same abandoned username only one gets
   t.strictSame(await first.claim(dead.subject), { outcome: 'held', subject: second.subject });
 });
 
-t.test(
-  'however the steps of two registrations interleave, at most one user is confirmed under the username',
-  async (t) => {
-    // 'x' is the moment when a's record expires; each order is one way to interleave a's steps, b's steps and it.
-    const orders = (a: string, b: string): string[] =>
-      a === '' || b === ''
-        ? [a + b]
-        : [...orders(a.slice(1), b).map((o) => a[0]! + o), ...orders(a, b.slice(1)).map((o) => b[0]! + o)];
-    const all = new Set(orders('123', 'abc').flatMap((order) => [order, ...orders(order, 'x')]));
-    for (const order of all) {
-      const { keys, registration } = fresh();
-      const [one, two] = [steps(keys, 'zoë'), steps(keys, 'zoë')];
-      const alive = { one: true, two: true };
-      const claim = async (who: typeof one) => {
-        let gone = '';
-        for (;;) {
-          const reply = await who.claim(gone);
-          if (reply.outcome === 'claimed') return true;
-          if (await client.exists(keys.user(reply['subject']!))) return (await client.del(who.user)) < 0;
-          gone = reply['subject']!;
-        }
-      };
-      const acts: Record<string, () => Promise<unknown>> = {
-        '1': () => one.create(),
-        a: () => two.create(),
-        '2': async () => (alive.one = await claim(one)),
-        b: async () => (alive.two = await claim(two)),
-        '3': async () => (alive.one &&= (await one.confirm()).outcome === 'confirmed'),
-        c: async () => (alive.two &&= (await two.confirm()).outcome === 'confirmed'),
-        x: async () => (await client.pttl(one.user)) > 0 && client.del(one.user),
-      };
-      for (const step of order) await acts[step]!();
-      const confirmed = [...(alive.one ? [one] : []), ...(alive.two ? [two] : [])];
-      if (confirmed.length > 1) t.fail(`${order}: both`);
-      const holder = await client.get(keys.login('zoë'));
-      if (confirmed[0] && confirmed[0].subject !== holder) t.fail(`${order}: confirmed without the name`);
-      if (confirmed.length === 0) {
-        // Nobody has it: then the name is free, at the latest when what is pending has expired.
-        for (const { user } of [one, two]) if ((await client.pttl(user)) > 0) await client.del(user);
-        if (!(await registration.register({ username: 'zoë', password }).catch(() => undefined)))
-          t.fail(`${order}: blocked`);
+t.test('in every interleaving of two registrations of a username at most one is confirmed', async (t) => {
+  // '123' and 'abc' are the steps of the two registrations, 'x' is the expiry of the first one's record.
+  // Each order is one way to interleave them.
+  const orders = (a: string, b: string): string[] =>
+    a === '' || b === ''
+      ? [a + b]
+      : [...orders(a.slice(1), b).map((o) => a[0]! + o), ...orders(a, b.slice(1)).map((o) => b[0]! + o)];
+  const all = new Set(orders('123', 'abc').flatMap((order) => [order, ...orders(order, 'x')]));
+  for (const order of all) {
+    const { keys, registration } = fresh();
+    const [one, two] = [steps(keys, 'zoë'), steps(keys, 'zoë')];
+    const alive = { one: true, two: true };
+    const claim = async (who: typeof one) => {
+      let gone = '';
+      for (;;) {
+        const reply = await who.claim(gone);
+        if (reply.outcome === 'claimed') return true;
+        if (await client.exists(keys.user(reply['subject']!))) return (await client.del(who.user)) < 0;
+        gone = reply['subject']!;
       }
+    };
+    const acts: Record<string, () => Promise<unknown>> = {
+      '1': () => one.create(),
+      a: () => two.create(),
+      '2': async () => (alive.one = await claim(one)),
+      b: async () => (alive.two = await claim(two)),
+      '3': async () => (alive.one &&= (await one.confirm()).outcome === 'confirmed'),
+      c: async () => (alive.two &&= (await two.confirm()).outcome === 'confirmed'),
+      x: async () => (await client.pttl(one.user)) > 0 && client.del(one.user),
+    };
+    for (const step of order) await acts[step]!();
+    const confirmed = [...(alive.one ? [one] : []), ...(alive.two ? [two] : [])];
+    if (confirmed.length > 1) t.fail(`${order}: both were confirmed`);
+    const holder = await client.get(keys.login('zoë'));
+    if (confirmed[0] && confirmed[0].subject !== holder) t.fail(`${order}: confirmed without the name`);
+    if (confirmed.length === 0) {
+      // Nobody has the name, so it must be free once the pending records have expired.
+      for (const { user } of [one, two]) if ((await client.pttl(user)) > 0) await client.del(user);
+      if (!(await registration.register({ username: 'zoë', password }).catch(() => undefined)))
+        t.fail(`${order}: blocked`);
     }
-    t.equal(all.size, 20 * 7 + 20);
-  },
-);
+  }
+  t.equal(all.size, 20 * 7 + 20);
+});
 
 t.test('a registration that loses the username while hashing deletes its record', async (t) => {
   const connection = interrupted();

@@ -6,7 +6,7 @@ import type { RedisClient } from '../../src/redis/script.js';
 import { startCluster, startRedis } from '../support/redis.js';
 import { registrationSteps, usersOn } from './fixture.js';
 
-/** Users without passwords, under a prefix of their own. */
+/** Users without passwords, under a new key prefix that contains a pattern. */
 async function withUsers(client: RedisClient, usernames: readonly string[]) {
   const { keys, directory } = usersOn(client, { prefix: `${randomBytes(6).toString('hex')}[*]:` });
   await Promise.all(

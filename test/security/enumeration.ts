@@ -5,11 +5,12 @@ import { startRedis, type TestRedis } from '../support/redis.js';
 import { startCopy } from './running-copy.js';
 import { type Copy, type Edit, Workshop } from './weakened.js';
 
-// Whether the time that a failed login takes tells why it failed. `--long` for 5,000 of each kind and the tight bound.
+// Measures whether the response time of a failed login reveals why it failed. `--long` takes 5,000 samples of each kind
+// and applies the tight bound.
 
 const isLong = process.argv.includes('--long');
 const SAMPLES = isLong ? 5_000 : 150;
-/** How far from 0.5 the area under the ROC curve may be: beyond it, time tells two kinds apart. */
+/** The largest distance from 0.5 of the area under the ROC curve (AUC). Beyond it, time distinguishes two kinds. */
 const BOUND = isLong ? 0.02 : 0.13;
 const CONTROL_SAMPLES = 100;
 const PASSWORD = 'correct horse battery staple';
@@ -23,7 +24,7 @@ const UNKNOWN_WITHOUT_A_HASH: Edit = [
 type Kind = 'unknown user' | 'wrong password' | 'disabled account' | 'locked account' | 'locked name of nobody';
 type Samples = Partial<Record<Kind, number[]>>;
 
-/** Failures that must not be told apart, and the failed logins after which a name is locked for the rest of the run. */
+/** Failures that must be indistinguishable, and the failed logins that lock a name for the rest of the run. */
 interface Group {
   kinds: readonly Kind[];
   failuresPerAccount: number;
@@ -40,7 +41,10 @@ const REGISTERED = new Set<Kind>(['wrong password', 'disabled account', 'locked 
 
 const USERS = 20;
 
-/** Milliseconds that each kind of failure took, one request after the other in a random order; and how many different answers there were. */
+/**
+ * Measures how long each kind of failure takes, in milliseconds, one request after the other in random order, and
+ * collects the different responses.
+ */
 async function measure(
   copy: Copy,
   redis: TestRedis,
@@ -70,7 +74,7 @@ async function measure(
           reply.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
           reply.on('end', () => {
             const { date: _, ...headers } = reply.headers;
-            // The seconds that a name is still locked for run down, whoever has it.
+            // Retry-After counts down, so it differs between responses.
             const shown = JSON.stringify(headers).replace(/("retry-after":)"\d+"/, '$1"…"');
             resolve({ status: reply.statusCode!, text: shown + text, ms: performance.now() - began });
           });
@@ -79,7 +83,7 @@ async function measure(
       outgoing.on('error', reject).end(JSON.stringify(body));
     });
   try {
-    // Names of one length, so that nothing but what they are tells them apart.
+    // All names have the same length, so that only the kind of failure differs.
     const names = Object.fromEntries(
       kinds.map((kind) => [kind, Array.from({ length: USERS }, () => `user-${randomBytes(6).toString('hex')}`)]),
     ) as Record<Kind, string[]>;
@@ -96,11 +100,11 @@ async function measure(
     }
     const took: Samples = {};
     const answers = new Set<string>();
-    // At first each name fails once, which locks those that are to be locked.
+    // First, fail once for each name, which locks the names of the kinds that are locked.
     for (let round = -USERS; round < samples; round++) {
       for (const kind of shuffled(kinds)) {
         const username = names[kind].at(round % USERS)!;
-        // To a disabled account even the right password is wrong.
+        // A disabled account fails even with the right password.
         const { status, text, ms } = await post('/auth/login', {
           username,
           password: kind === 'disabled account' ? PASSWORD : WRONG,
@@ -125,7 +129,10 @@ function shuffled<T>(values: readonly T[]): T[] {
     .map(({ value }) => value);
 }
 
-/** The chance that a value of `a` is greater than one of `b`, ties counted half: the area under the ROC curve (Mann-Whitney U). */
+/**
+ * The area under the ROC curve (Mann-Whitney U): the probability that a value of `a` is greater than one of `b`, where
+ * ties count half.
+ */
 function areaUnderCurve(a: readonly number[], b: readonly number[]): number {
   const all = [...a.map((value) => ({ value, isA: true })), ...b.map((value) => ({ value, isA: false }))].sort(
     (x, y) => x.value - y.value,
@@ -142,7 +149,7 @@ function areaUnderCurve(a: readonly number[], b: readonly number[]): number {
 
 const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
 
-/** How far the two kinds that are told apart best are from a coin toss. */
+/** Prints the samples. Returns the largest distance of the AUC of two kinds from 0.5. */
 function compare(title: string, { took }: { took: Samples }): number {
   console.log(title);
   const kinds = Object.entries(took);
@@ -164,20 +171,20 @@ const check = (holds: boolean, what: string) => {
   console.log(`${holds ? 'ok    ' : 'FAILED'} ${what}`);
   isSound &&= holds;
 };
-const within = `AUC within 0.5 ± ${BOUND}${isLong ? '' : ' (the short form; --long takes 5,000 of each and ± 0.02)'}`;
+const bound = `AUC within 0.5 ± ${BOUND}${isLong ? '' : ' (the short form; --long takes 5,000 of each and ± 0.02)'}`;
 try {
   const service = await workshop.without([]);
   for (const [title, group] of [
-    ['A login that is refused', REFUSED],
-    ['A login that is not looked at', LOCKED],
+    ['A failed login', REFUSED],
+    ['A login to a locked name', LOCKED],
   ] as const) {
     const measured = await measure(service, redis, group, SAMPLES);
-    const apart = compare(title, measured);
-    check(measured.answers.size === 1, `one answer for each of them (${measured.answers.size})`);
-    check(apart <= BOUND, within);
+    const distance = compare(title, measured);
+    check(measured.answers.size === 1, `all responses are the same (${measured.answers.size} distinct)`);
+    check(distance <= BOUND, bound);
   }
   const weakened = await measure(await workshop.without([UNKNOWN_WITHOUT_A_HASH]), redis, REFUSED, CONTROL_SAMPLES);
-  check(compare('The control: an unknown user is answered without a hash', weakened) > BOUND, 'is caught');
+  check(compare('Control: no hash for an unknown user', weakened) > BOUND, 'the control is detected');
 } finally {
   await redis.stop();
   await workshop.clean();

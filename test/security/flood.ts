@@ -11,14 +11,14 @@ import { isMainThread, parentPort, Worker, workerData } from 'node:worker_thread
 export interface Login {
   username: string;
   password: string;
-  /** Where it comes from, as a proxy says. */
+  /** The client address that a proxy forwards. */
   address: string;
 }
 
 interface Flood {
-  /** What is sent at the same moment. */
+  /** Sent at the same moment. */
   logins: readonly Login[];
-  /** The access token that is checked meanwhile. */
+  /** The access token to check meanwhile. */
   access: string;
 }
 
@@ -31,27 +31,28 @@ interface Checks {
 }
 
 export interface FloodResult {
-  /** How many logins were answered with which status. */
+  /** The number of logins by the status of their response. */
   statuses: Record<number, number>;
   checks: Checks;
 }
 
 /**
- * Logs in many times at once, over real connections, and checks an access token every 5 ms until all are answered. Who
- * floods is elsewhere as a rule: here it is a process of its own, which leaves the cores to whoever else wants them.
+ * Sends many logins at the same moment over real connections, and checks an access token every 5 ms until all logins
+ * are answered. The logins come from a separate process with low priority, because real attackers use other machines'
+ * cores.
  */
 export async function flood({ url }: { url: string }, { logins, access }: Flood): Promise<FloodResult> {
-  // In a thread of its own, so that it measures the service and not how busy this one is.
+  // In a separate thread, so that it measures the service and not how busy this thread is.
   const checker = new Worker(new URL(import.meta.url), { workerData: { url, access }, execArgv: process.execArgv });
   const flooder = fork(fileURLToPath(import.meta.url));
   setPriority(flooder.pid!, constants.priority.PRIORITY_LOW);
-  const [checks, told] = [messagesOf(checker), messagesOf(flooder)];
+  const [checks, reports] = [messagesOf(checker), messagesOf(flooder)];
   flooder.send({ url, logins });
-  await told.next();
+  await reports.next();
 
   await checks.next();
   flooder.send('now');
-  const statuses = (await told.next()) as Record<number, number>;
+  const statuses = (await reports.next()) as Record<number, number>;
   const result = checks.next() as Promise<Checks>;
   checker.postMessage('stop');
   const checked = await result;
@@ -65,22 +66,22 @@ function messagesOf(source: EventEmitter) {
   return {
     async next(): Promise<unknown> {
       const { value, done } = await messages.next();
-      if (done) throw new Error('It ended before it was told to');
+      if (done) throw new Error('The process exited early');
       return (value as unknown[])[0];
     },
   };
 }
 
-/** In the process that floods: connects, waits for a word, sends all at the same moment and tells the statuses. */
-async function floodWhenTold(): Promise<void> {
-  const words = messagesOf(process);
-  const { url, logins } = (await words.next()) as { url: string; logins: Login[] };
+/** Runs in the separate process: connects, waits for a message, sends all logins and reports the statuses. */
+async function floodOnMessage(): Promise<void> {
+  const messages = messagesOf(process);
+  const { url, logins } = (await messages.next()) as { url: string; logins: Login[] };
   const { hostname, port } = new URL(url);
-  const requests = logins.map((login) => requestOf(login, hostname));
-  const sockets = await Promise.all(logins.map(() => connected(hostname, Number(port))));
+  const requests = logins.map((login) => buildLogin(login, hostname));
+  const sockets = await Promise.all(logins.map(() => openSocket(hostname, Number(port))));
   process.send!('connected');
-  await words.next();
-  // As little work as can be, on cores that the service runs on too.
+  await messages.next();
+  // Do as little as possible, because the service runs on the same cores.
   const answers = sockets.map((socket) =>
     once(socket, 'data').then(([answer]) => Number((answer as Buffer).toString('latin1', 9, 12))),
   );
@@ -90,7 +91,7 @@ async function floodWhenTold(): Promise<void> {
   process.send!(statuses);
 }
 
-function requestOf({ address, ...credentials }: Login, host: string): string {
+function buildLogin({ address, ...credentials }: Login, host: string): string {
   const body = JSON.stringify({ ...credentials, transport: 'bearer' });
   const lines = [
     `host: ${host}`,
@@ -101,13 +102,13 @@ function requestOf({ address, ...credentials }: Login, host: string): string {
   return `POST /auth/login HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n${body}`;
 }
 
-async function connected(host: string, port: number): Promise<Socket> {
+async function openSocket(host: string, port: number): Promise<Socket> {
   const socket = connect(port, host).setNoDelay();
   await once(socket, 'connect');
   return socket;
 }
 
-function statusOf(agent: Agent, url: string, headers: Record<string, string>): Promise<number> {
+function getStatus(agent: Agent, url: string, headers: Record<string, string>): Promise<number> {
   return new Promise((resolve, reject) => {
     get(url, { headers, agent }, (reply) => reply.resume().on('end', () => resolve(reply.statusCode!))).on(
       'error',
@@ -123,7 +124,7 @@ async function checkUntilStopped({ url, access }: { url: string; access: string 
   let stopped = false;
   const check = async () => {
     const began = performance.now();
-    const status = await statusOf(agent, `${url}/auth/session`, { authorization: `Bearer ${access}` });
+    const status = await getStatus(agent, `${url}/auth/session`, { authorization: `Bearer ${access}` });
     took.push(performance.now() - began);
     if (status !== 200) failed++;
   };
@@ -132,7 +133,7 @@ async function checkUntilStopped({ url, access }: { url: string; access: string 
   parentPort!.once('message', () => (stopped = true)).postMessage(undefined);
   const running: Promise<void>[] = [];
   while (!stopped) {
-    // Whether the last one was answered or not: who waits for it would not see how long others would have waited.
+    // Do not wait for the last response: that would hide how long other clients would have waited.
     running.push(check());
     await sleep(5);
   }
@@ -144,4 +145,4 @@ async function checkUntilStopped({ url, access }: { url: string; access: string 
 }
 
 if (!isMainThread) parentPort!.postMessage(await checkUntilStopped(workerData as { url: string; access: string }));
-else if (process.argv[1] === fileURLToPath(import.meta.url)) await floodWhenTold();
+else if (process.argv[1] === fileURLToPath(import.meta.url)) await floodOnMessage();
