@@ -5,7 +5,7 @@ const COMMON: ReadonlySet<string> = new Set([...LIST.slice(LIST.indexOf('\n\n'))
 const MAX_WORD_LENGTH = Math.max(...[...COMMON].map((word) => word.length));
 const MIN_WORD_LENGTH = 3;
 
-/** Rows and diagonals of Latin and Cyrillic keyboards, in both directions. */
+/** Neighbouring keys of Latin and Cyrillic keyboards, in both directions. */
 const KEYBOARD_WALKS = [
   '1234567890-=',
   '!@#$%^&*()_+',
@@ -45,7 +45,8 @@ const MAX_COMMON_COST = 8;
  *
  * Splits the password into pieces in the cheapest way. A point is about four bits: a common password costs 3 points,
  * a year 2, a sequence, a keyboard walk or any other character 1, a word from the context nothing. A password that
- * costs at most 8 points, or at most half its length, is common.
+ * repeats one text costs as much as that text, plus 1. A password is common if it costs at most 8 points and at most
+ * half a point for each character.
  *
  * @param password Folded (NFKC and lower case).
  * @param context Folded words that an attacker knows, such as the username.
@@ -59,6 +60,7 @@ export function isCommon(password: string, context: readonly string[]): boolean 
   return costsAtMost(characters, known, limit);
 }
 
+/** Whether some split of the characters into pieces costs at most `limit` points. */
 function costsAtMost(characters: readonly string[], context: readonly (readonly string[])[], limit: number): boolean {
   const costs: number[] = [0, ...characters.map(() => Infinity)];
   characters.forEach((_, start) => {

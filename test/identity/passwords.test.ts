@@ -42,10 +42,10 @@ t.test('a failed login does not say why it failed and always costs one hash', as
     'disabled user, wrong password': { username: 'disabled', password: 'wrong' },
     'user without a password': { username: 'federated', password },
     'name whose user is gone': { username: 'abandoned', password },
-    'name that is another user’s': { username: 'astray', password },
-    'name that nobody can have': { username: 'a\u0000b', password },
-    'password that nobody can have': { username: 'zoë', password: 'x'.repeat(1025) },
-    'password that is no Unicode': { username: 'zoë', password: '\ud800' },
+    'name of a user with another name': { username: 'astray', password },
+    'invalid name': { username: 'a\u0000b', password },
+    'invalid password': { username: 'zoë', password: 'x'.repeat(1025) },
+    'malformed password': { username: 'zoë', password: '\ud800' },
     'empty password': { username: 'zoë', password: '' },
   };
   for (const [why, input] of Object.entries(failures)) {

@@ -21,7 +21,7 @@ const UNKNOWN_WITHOUT_A_HASH: Edit = [
   'false',
 ];
 
-type Kind = 'unknown user' | 'wrong password' | 'disabled account' | 'locked account' | 'locked name of nobody';
+type Kind = 'unknown user' | 'wrong password' | 'disabled account' | 'locked account' | 'locked unknown user';
 type Samples = Partial<Record<Kind, number[]>>;
 
 /** Failures that must be indistinguishable, and the failed logins that lock a name for the rest of the run. */
@@ -36,7 +36,7 @@ const REFUSED: Group = {
   failuresPerAccount: 1_000_000,
   status: 401,
 };
-const LOCKED: Group = { kinds: ['locked account', 'locked name of nobody'], failuresPerAccount: 1, status: 429 };
+const LOCKED: Group = { kinds: ['locked account', 'locked unknown user'], failuresPerAccount: 1, status: 429 };
 const REGISTERED = new Set<Kind>(['wrong password', 'disabled account', 'locked account']);
 
 const USERS = 20;
