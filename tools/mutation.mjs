@@ -17,7 +17,7 @@ const DOCUMENTED = 'test/docs/openapi.test.ts';
  * search. Every change to a file that is loaded by all tests runs all of them, so tests that take long are left out.
  */
 const PARTS = {
-  sessions: ['test/sessions/{data,update,token,store,cluster}.test.ts'],
+  sessions: ['test/sessions/{data,update,token,store,authenticator,out-of-memory,durability,cluster}.test.ts'],
   identity: [
     'test/identity/{network,password-policy,username,password-hasher,directory,registration,passwords}.test.ts',
     'test/http/oidc/*.test.ts',

@@ -13,45 +13,45 @@ await client.ping();
 
 testSessionStore(t, client);
 
-t.test('lookups of one event-loop turn are gathered for each owner of slots', async (t) => {
+t.test('the lookups of one event-loop turn are sent as one pipeline to each node of a Cluster', async (t) => {
   const s = storeOn(client);
   t.teardown(() => s.store.close());
   const servers = nodes.map((node) => node.client());
   const logins = await Promise.all(Array.from({ length: 300 }, () => s.login(newSubject())));
 
-  const gathered = async () => {
+  const areGathered = async () => {
     const before = await Promise.all(servers.map(readsOf));
     const principals = await Promise.all(logins.map(({ pair }) => s.store.authenticate(pair.access.token)));
     const after = await Promise.all(servers.map(readsOf));
     t.same(
       principals,
       logins.map(({ principal }) => principal),
-      'each is told what is its own',
+      'each lookup gets its own principal',
     );
     const commands = after.map(({ gets }, i) => gets - before[i]!.gets);
     t.equal(
       commands.reduce((sum, count) => sum + count),
       300,
-      'one read for each',
+      'one GET for each lookup',
     );
     t.ok(
       commands.every((count) => count > 50),
-      `on every owner: ${commands.join(', ')}`,
+      `every node serves some: ${commands.join(', ')}`,
     );
     const reads = after.map(({ reads }, i) => reads - before[i]!.reads);
-    t.comment(`${reads.join(', ')} reads of the sockets`);
-    // Beside the pipeline itself, the INFO of this test and what keeps the Cluster’s connections.
+    t.comment(`socket reads: ${reads.join(', ')}`);
+    // Apart from the pipeline, a node reads the INFO of this test and messages of the Cluster.
     return reads.every((count) => count <= 8);
   };
-  await until('they are gathered', gathered);
+  await until('the lookups are gathered', areGathered);
   t.same(await findKeysWithoutExpiry(client, s.prefix), []);
 });
 
-t.test('a slot that has moved is found where it is', async (t) => {
+t.test('a lookup finds a slot that has moved to another node', async (t) => {
   const s = storeOn(client);
   const logins = await Promise.all(Array.from({ length: 60 }, () => s.login()));
   const known = [...client.slots];
-  // As if all slots had been with the next node when the client last asked.
+  // The client believes that each slot belongs to the next node.
   const owners = [...new Set(known.map((slot) => slot[0]!))];
   const misled = known.map((slot) => [owners[(owners.indexOf(slot[0]!) + 1) % owners.length]!]);
   client.slots = misled;
@@ -60,21 +60,23 @@ t.test('a slot that has moved is found where it is', async (t) => {
     principals,
     logins.map(({ principal }) => principal),
   );
-  await until('ioredis has learned it', async () => client.slots.every((slot, i) => slot[0] === known[i]![0]));
+  await until('ioredis knows the owners again', async () => client.slots.every((slot, i) => slot[0] === known[i]![0]));
 });
 
-t.test('under a prefix of ioredis’ own too', async (t) => {
+t.test('sessions work on a Cluster client that has a key prefix', async (t) => {
   const prefixed = cluster({ keyPrefix: 'of the host:' });
   const s = storeOn(prefixed);
   const { pair, principal } = await s.login();
   t.same(await s.store.authenticate(pair.access.token), principal);
   t.equal(await client.exists(`of the host:${s.accessKey(pair)}`), 1);
   const mark = s.keys.mark(pair.access.partition);
+  for (const key of [mark, `of the host:${mark}`]) await client.set(key, 'before');
   await t.rejects(waitForReplicas(prefixed, mark, { replicas: 1, timeoutMs: 1 }), { code: 'unavailable' });
-  t.equal(await client.exists(`of the host:${mark}`), 1);
+  t.equal(await client.get(mark), 'before');
+  t.not(await client.get(`of the host:${mark}`), 'before', 'the mark is written with the prefix');
 });
 
-t.test('without a Cluster at hand, every read is answered with a fault', async (t) => {
+t.test('authenticate rejects as unavailable while no node of the Cluster is connected', async (t) => {
   const lost = cluster({ slotsRefreshTimeout: 200, clusterRetryStrategy: () => 50, enableOfflineQueue: false });
   const s = storeOn(lost);
   await t.rejects(
@@ -86,6 +88,7 @@ t.test('without a Cluster at hand, every read is answered with a fault', async (
   await t.rejects(s.store.authenticate(s.tokenKeys.mint('0000').access.token), { code: 'unavailable' }, 'closed');
 });
 
+/** How many GET commands and socket reads a node has served. */
 async function readsOf(server: ReturnType<(typeof nodes)[number]['client']>) {
   const info = await server.info('all');
   const number = (pattern: RegExp) => Number(pattern.exec(info)?.[1] ?? 0);

@@ -13,8 +13,8 @@ const [user] = await Promise.all(admins.map((admin) => addUser(admin, 'latchkey'
 const client = cluster({ retryDelayOnTryAgain: 1, redisOptions: { ...user } });
 await client.ping();
 
-/** A session whose slot is being moved, of which these keys have moved so far: what a resharding does, stopped on its way. */
-async function halfMoved(moved: (keys: Moving) => string[]) {
+/** Logs in, then moves the slot of the session to another node but stops after the keys that `moved` selects. */
+async function startMove(moved: (keys: Moving) => string[]) {
   const s = storeOn(client);
   const subject = newSubject();
   const tokens = await s.login(subject);
@@ -33,11 +33,11 @@ async function halfMoved(moved: (keys: Moving) => string[]) {
   await target.call('CLUSTER', 'SETSLOT', slot, 'IMPORTING', fromId!);
   await source.call('CLUSTER', 'SETSLOT', slot, 'MIGRATING', toId!);
   const move = async (names: string[]) => {
-    for (const name of names) await source.migrate(to.host, to.port, name, 0, 5_000);
+    for (const name of names) await source.migrate(to.host, to.port, name, 0, 60_000);
   };
   await move(moved(keys));
 
-  /** Moves what is left, and then the slot itself. */
+  /** Moves the remaining keys and then the slot itself. */
   const finish = async () => {
     await move(await keysUnder(source, s.prefix));
     for (const node of [target, source]) await node.call('CLUSTER', 'SETSLOT', slot, 'NODE', toId!);
@@ -53,48 +53,52 @@ interface Moving {
   readonly access: string;
 }
 
-type Moved = Awaited<ReturnType<typeof halfMoved>>;
+type Moved = Awaited<ReturnType<typeof startMove>>;
 
 const unavailable = { code: 'unavailable' };
 const idOf = ({ pair }: IssuedTokens) => pair.refresh.sessionId;
 
-t.test('what a move tears apart is neither ended by halves nor acknowledged', async (t) => {
+t.test('an operation on a session whose keys are on two nodes fails and changes nothing', async (t) => {
   const states: Record<string, (keys: Moving) => string[]> = {
     'the set has moved': ({ set }) => [set],
     'the session has moved': ({ session }) => [session],
-    'its access key has moved': ({ access }) => [access],
-    'all but the set': ({ session, access }) => [session, access],
-    'all but the session': ({ set, access }) => [set, access],
-    'all but the access key': ({ set, session }) => [set, session],
+    'the access key has moved': ({ access }) => [access],
+    'all but the set have moved': ({ session, access }) => [session, access],
+    'all but the session have moved': ({ set, access }) => [set, access],
+    'all but the access key have moved': ({ set, session }) => [set, session],
   };
   const operations: Record<string, (s: Moved) => Promise<unknown>> = {
-    'one ends': (s) => s.store.revoke(s.subject, idOf(s.tokens), 'revoked'),
-    'all end': (s) => s.store.revokeAll(s.subject, { reason: 'revoked' }),
-    'it is refreshed': (s) => s.rotate(s.tokens.pair.refresh),
-    'its data changes': (s) => s.store.update(s.subject, idOf(s.tokens), { theme: 'dark' }),
+    revoke: (s) => s.store.revoke(s.subject, idOf(s.tokens), 'revoked'),
+    revokeAll: (s) => s.store.revokeAll(s.subject, { reason: 'revoked' }),
+    rotate: (s) => s.rotate(s.tokens.pair.refresh),
+    update: (s) => s.store.update(s.subject, idOf(s.tokens), { theme: 'dark' }),
   };
   for (const [state, moved] of Object.entries(states)) {
     for (const [operation, run] of Object.entries(operations)) {
-      const s = await halfMoved(moved);
+      const s = await startMove(moved);
       const before = await contents(s);
-      // What it has nothing to do with may be elsewhere.
-      const refused = operation !== 'its data changes' || !['the set has moved', 'all but the set'].includes(state);
+      // An update does not use the set, so that may be on the other node.
+      const refused = operation !== 'update' || !['the set has moved', 'all but the set have moved'].includes(state);
       if (refused) {
         await t.rejects(run(s), unavailable, `${state}: ${operation}`);
-        t.same(await contents(s), before, 'and nothing has changed');
+        t.same(await contents(s), before, `${state}: ${operation} changes nothing`);
       }
       await s.finish();
-      t.match(await s.store.authenticate(s.tokens.pair.access.token), { subject: s.subject }, 'the session lives on');
-      await t.resolves(run(s), 'and once the slot has moved, it is done');
+      t.match(
+        await s.store.authenticate(s.tokens.pair.access.token),
+        { subject: s.subject },
+        `${state}: the session is alive after ${operation}`,
+      );
+      await t.resolves(run(s), `${operation} succeeds once the slot has moved`);
     }
   }
 });
 
-t.test('a session that nobody has used for a while is no exception', async (t) => {
-  const s = await halfMoved(({ set }) => [set]);
+t.test('a session without an access key is neither lost nor left out of a list while its slot moves', async (t) => {
+  const s = await startMove(({ set }) => [set]);
   await s.source.del(s.names.access);
   await t.rejects(s.store.revokeAll(s.subject, { reason: 'revoked' }), unavailable);
-  await t.rejects(s.store.list(s.subject), unavailable, 'nor is it left out of a list');
+  await t.rejects(s.store.list(s.subject), unavailable, 'list does not leave the session out');
   await s.finish();
   t.equal((await s.store.list(s.subject)).length, 1);
   t.same(await s.store.revokeAll(s.subject, { reason: 'revoked' }), [idOf(s.tokens)]);
@@ -102,8 +106,8 @@ t.test('a session that nobody has used for a while is no exception', async (t) =
   t.equal((await s.rotate(s.tokens.pair.refresh)).outcome, 'ended');
 });
 
-t.test('what has moved as a whole is found on its new node before the slot is there', async (t) => {
-  const s = await halfMoved(({ set, session, access }) => [set, session, access]);
+t.test('a session whose keys have all moved works on its new node before the slot is assigned to it', async (t) => {
+  const s = await startMove(({ set, session, access }) => [set, session, access]);
   t.match(await s.store.authenticate(s.tokens.pair.access.token), { subject: s.subject });
   t.equal((await s.store.list(s.subject)).length, 1);
   const rotation = await s.rotate(s.tokens.pair.refresh);
@@ -112,10 +116,10 @@ t.test('what has moved as a whole is found on its new node before the slot is th
   await s.finish();
   t.equal(await s.store.authenticate(s.tokens.pair.access.token), undefined);
   t.same(await s.all(), [s.endedKey(s.tokens.pair.refresh).slice(s.prefix.length)]);
-  t.same((await Promise.all(admins.map(readRefusals))).flat(), [], 'as the user of users.acl');
+  t.same((await Promise.all(admins.map(readRefusals))).flat(), [], 'the ACL of users.acl allows every command');
 });
 
-/** Every key of both nodes, with its value. */
+/** Every key on both nodes with its value. */
 async function contents({ source, target, prefix }: Moved) {
   const values: unknown[] = [];
   for (const node of [source, target]) {
