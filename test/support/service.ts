@@ -43,6 +43,8 @@ export interface TestService {
   mint: (subject?: string, request?: Partial<IssueRequest>) => Promise<IssuedTokens>;
   /** Makes the current pair of a session `ms` older. */
   age: (tokens: IssuedTokens, ms: number) => Promise<void>;
+  /** The status of `GET /auth/session` with an access token: 200 while it is valid, 401 afterwards. */
+  sessionStatus: (tokens: IssuedTokens) => Promise<number>;
   /** Waits until the current pair of a session is confirmed. */
   untilConfirmed: (tokens: IssuedTokens) => Promise<void>;
   /** Calls `act` between two steps of a request: when Redis has run a command that contains all of `words`. */
@@ -117,6 +119,7 @@ export async function startService(
         if (at !== null) await client.hset(key, field, String(Number(at) - ms));
       }
     },
+    sessionStatus: async (tokens) => (await inject({ url: '/auth/session', headers: bearer(tokens) })).statusCode,
     untilConfirmed: ({ pair: { refresh } }) =>
       until(
         'the pair is confirmed',

@@ -40,7 +40,7 @@ t.test(
       const reply = await continueTo('/a b?c=d&e#f', headers);
       t.equal(reply.statusCode, 303);
       t.equal(reply.headers.location, `/login?reason=${reason}&to=%2Fa%2520b%3Fc%3Dd%26e%23f`);
-      t.same(setCookies(reply), [], 'no cookie is taken away');
+      t.same(setCookies(reply), [], 'no cookie is cleared');
     }
   },
 );

@@ -12,14 +12,14 @@ t.test('a registered user can log in', async (t) => {
   t.equal(reply.statusCode, 201);
   t.match(reply.json(), { username: 'ada.lovelace', subject: /^[\w-]{22}$/ });
   t.same(Object.keys(reply.json()), ['subject', 'username']);
-  t.same(setCookies(reply), [], 'but is not logged in');
+  t.same(setCookies(reply), [], 'registering does not log in');
   t.equal((await post('/auth/login', { username: 'ada.lovelace', password: PASSWORD })).statusCode, 200);
-  t.equal(await client.pttl(keys.user(reply.json().subject)), -1, 'the record stays');
+  t.equal(await client.pttl(keys.user(reply.json().subject)), -1, 'the record never expires');
   t.match(await client.hget(keys.user(reply.json().subject), 'password'), /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
 });
 
 t.test('a taken username is 409, regardless of case', async (t) => {
-  await register('grace');
+  t.equal((await register('grace')).statusCode, 201);
   for (const name of ['grace', 'GRACE', ' grace', 'ｇｒａｃｅ']) {
     const reply = await register(name);
     t.equal(reply.statusCode, 409);
@@ -34,18 +34,18 @@ t.test('concurrent registrations of one username succeed once', async (t) => {
   t.equal(await client.get(keys.login('raced-for')), winner.subject);
   const users = (await keysUnder(client, service.config.redisPrefix)).filter((key) => key.includes(':user:'));
   const names = await Promise.all(users.map((key) => client.hget(key, 'username')));
-  t.equal(names.filter((name) => name === 'raced-for').length, 1, 'and no record of another is left');
+  t.equal(names.filter((name) => name === 'raced-for').length, 1, 'the attempts that failed leave no record');
 });
 
 t.test('a password that is not allowed is 422 with the reason', async (t) => {
-  const refused = {
+  const passwords = {
     too_short: 'fourteen chars',
     too_long: 'long '.repeat(205),
     malformed: `\ud800${PASSWORD}`,
     too_common: 'passwordpassword',
     is_username: 'a-username-of-some-length',
   };
-  for (const [reason, password] of Object.entries(refused)) {
+  for (const [reason, password] of Object.entries(passwords)) {
     const reply = await register('a-username-of-some-length', password);
     t.equal(reply.statusCode, 422, reason);
     t.match(reply.json(), { code: 'password_not_allowed', reason });
