@@ -23,7 +23,7 @@ const service = spawnService({
   REDIS_URL: redis.url,
   TOKEN_KEYS: tokenKey,
   REFRESH_GRACE: '10ms',
-  REDIS_TIMEOUT: '300ms',
+  REDIS_TIMEOUT: '2s',
 });
 t.teardown(() => service.process.kill('SIGKILL'));
 const { url, internalUrl } = await service.ready();

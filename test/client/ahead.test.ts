@@ -6,14 +6,17 @@ import { type Site, startSite } from './support/site.js';
 
 const REFRESH_OK = 'POST /auth/refresh 200';
 let site: Site;
+/** A site whose access tokens outlive the test, however slow the machine is. */
+let patientSite: Site;
 
 t.before(async () => {
   site = await startSite({ accessLifetimeMs: 2_500, refreshGraceMs: 500 });
+  patientSite = await startSite();
 });
-t.teardown(() => site.close());
+t.teardown(() => Promise.all([site.close(), patientSite.close()]));
 
-function openBrowser(t: Test): Browser {
-  const browser = new Browser(site);
+function openBrowser(t: Test, at = site): Browser {
+  const browser = new Browser(at);
   t.teardown(() => browser.close());
   return browser;
 }
@@ -37,14 +40,19 @@ function simulatePage(t: Test): Page {
 }
 
 t.test('one tab renews the access token before it expires, for all tabs', async (t) => {
-  const browser = openBrowser(t);
+  const site = await startSite({ accessLifetimeMs: 6_000, refreshGraceMs: 500 });
+  t.teardown(() => site.close());
+  const browser = openBrowser(t, site);
   const tabs = Array.from({ length: 10 }, () => browser.open({ refreshAhead: 1 }));
   const user = await site.register();
   await tabs[0]!.login(user);
   await until('it is renewed twice', async () => (await site.generation(user.subject)) >= 3);
-  for (const tab of tabs) t.equal((await tab.fetch(`${browser.url}/api/echo`)).status, 200);
+  const answers = await Promise.all(tabs.map((tab) => tab.fetch(`${browser.url}/api/echo`)));
+  for (const { status } of answers) t.equal(status, 200);
   t.equal(browser.count('GET /api/echo 401'), 0, 'no request has met an expired token');
-  t.ok(browser.count(REFRESH_OK) < 2 * 10, `${browser.count(REFRESH_OK)} refreshes`);
+  const refreshes = browser.count(REFRESH_OK);
+  const renewals = (await site.generation(user.subject)) - 1;
+  t.ok(refreshes < renewals * 10, `${refreshes} refreshes for ${renewals} renewals`);
 });
 
 t.test('no tab renews ahead without the option, after close or after a logout', async (t) => {
@@ -63,22 +71,30 @@ t.test('no tab renews ahead without the option, after close or after a logout', 
   t.equal(browser.count(REFRESH_OK) + ended.count(REFRESH_OK), 0);
 });
 
-t.test('a hidden tab renews a due access token when it is shown', async (t) => {
+t.test('a tab that is shown does not renew an access token that is not due', async (t) => {
+  const page = simulatePage(t);
+  const browser = openBrowser(t, patientSite);
+  const tab = browser.open({ refreshAhead: true });
+  await tab.login(await patientSite.register());
+  page.show('hidden');
+  page.show('visible');
+  await sleep(100);
+  t.equal(browser.count(REFRESH_OK), 0);
+});
+
+t.test('a hidden tab renews a due access token when it is shown, not earlier', async (t) => {
   const page = simulatePage(t);
   const browser = openBrowser(t);
   const user = await site.register();
   await browser.open().login(user);
+  page.show('hidden');
   const tab = browser.open({ refreshAhead: true });
   t.ok(await tab.session());
-  page.show('hidden');
-  page.show('visible');
-  await sleep(100);
-  t.equal(browser.count(REFRESH_OK), 0, 'it is not due yet');
-  page.show('hidden');
+  const before = browser.count(REFRESH_OK);
   await sleep(2_600);
-  t.equal(browser.count(REFRESH_OK), 0);
+  t.equal(browser.count(REFRESH_OK), before, 'a hidden tab renews nothing');
   page.show('visible');
-  await until('it is renewed', async () => browser.count(REFRESH_OK) === 1);
+  await until('it is renewed', async () => browser.count(REFRESH_OK) === before + 1);
   tab.close();
   page.show('visible');
 });
@@ -93,7 +109,7 @@ t.test('a failed renewal ahead of time signs nobody out and is retried when the 
     lost++;
     throw new TypeError('The network is gone');
   };
-  await until('it has failed', async () => lost === 1);
+  await until('it has failed', async () => lost > 0);
   browser.onAnswer = undefined;
   page.show('visible');
   await until('it is renewed', async () => browser.count(REFRESH_OK) === 1);

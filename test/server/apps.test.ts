@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import t from 'tap';
-import { bearer, startService } from '../support/service.js';
+import { bearer, PASSWORD, startService } from '../support/service.js';
 
 const service = await startService();
 t.teardown(() => service.close());
@@ -22,11 +22,7 @@ t.test('X-Forwarded-For is used only from a trusted proxy', async (t) => {
   const addressOf = async (behind: typeof service) => {
     const { username } = await behind.register();
     const headers = { 'x-forwarded-for': '198.51.100.7, 203.0.113.9' };
-    const login = await behind.post(
-      '/auth/login',
-      { username, password: 'correct horse battery staple', transport: 'bearer' },
-      headers,
-    );
+    const login = await behind.post('/auth/login', { username, password: PASSWORD, transport: 'bearer' }, headers);
     const { sessions } = (
       await behind.get('/auth/sessions', { authorization: `Bearer ${login.json().access_token}` })
     ).json();
@@ -49,16 +45,16 @@ t.test('a closing app answers pending requests, and an unused connection does no
   const { hostname, port } = new URL(closing.url);
   const silent = connect(Number(port), hostname);
   await once(silent, 'connect');
-  silent.on('error', () => undefined);
+  let received = '';
+  silent.on('data', (chunk) => (received += chunk.toString())).on('error', () => undefined);
   const login = fetch(`${closing.url}/auth/login`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ username, password: 'correct horse battery staple' }),
+    body: JSON.stringify({ username, password: PASSWORD }),
   });
   await once(closing.app.server, 'request');
-  const before = performance.now();
   await closing.close();
-  t.ok(performance.now() - before < 10_000);
+  t.equal(received, '', 'the unused connection is closed before it times out with a 408');
   t.equal((await login).status, 200);
 });
 

@@ -1,13 +1,16 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { mock } from 'node:test';
 import t from 'tap';
 import { closeStalledConnections } from '../../src/server/slow-readers.js';
+import { until } from '../support/redis/waiting.js';
 
 const TIMEOUT_MS = 1_000;
 
 t.test('a connection whose client does not read its response is closed; idle and reading ones stay open', async (t) => {
+  mock.timers.enable({ apis: ['setInterval'] });
+  t.teardown(() => mock.timers.reset());
   const server = createServer((_request, response) => response.end(Buffer.alloc(16 * 1024 * 1024)));
   closeStalledConnections(server, TIMEOUT_MS);
   server.listen(0, '127.0.0.1');
@@ -25,11 +28,14 @@ t.test('a connection whose client does not read its response is closed; idle and
 
   const connections = () =>
     new Promise((resolve, reject) => server.getConnections((error, count) => (error ? reject(error) : resolve(count))));
-  for (let waited = 0; waited < 50 && (await connections()) !== 1; waited++) await sleep(100);
-  t.equal(await connections(), 1, 'the connection that does not read is closed');
-  await sleep(2 * TIMEOUT_MS);
-  t.ok(received > 16 * 1024 * 1024, 'the other client has the whole response');
-  t.notOk(reader.destroyed, 'the other connection is open');
+  await until('the reading client has the whole response', () => received > 16 * 1024 * 1024);
+  await until('the connection that does not read is closed', async () => {
+    mock.timers.tick(TIMEOUT_MS);
+    return (await connections()) === 1;
+  });
+  mock.timers.tick(2 * TIMEOUT_MS);
+  t.equal(await connections(), 1, 'the connection that is idle after its response stays open');
+  t.notOk(reader.destroyed);
   reader.destroy();
   deaf.destroy();
 });
