@@ -16,8 +16,8 @@ const LIFETIMES = {
   sessionLifetimeMs: 90 * 24 * HOUR,
 };
 const GRACE = LIFETIMES.refreshGraceMs;
-/** A message arrives within this time, or never. */
-const LONGEST_WAY = GRACE / 2 - 1;
+/** A message arrives within this time or is lost. */
+const MAX_DELAY = GRACE / 2 - 1;
 
 export interface Scenario {
   seed: number;
@@ -25,19 +25,21 @@ export interface Scenario {
   messages: number;
   failovers?: boolean;
   thief?: boolean;
-  /** Rules that are weakened. */
+  /** Changes to the scripts that weaken a rule. */
   changes?: readonly Change[];
 }
 
 export interface Outcome {
-  /** What broke a promise, in words. */
+  /** Descriptions of broken promises. */
   violations: string[];
   rotations: number;
+  /** Refreshes that were answered with a pair that was issued before. */
   repeated: number;
+  /** Rotations that a failover lost and a refresh repeated. */
   redone: number;
   failovers: number;
-  /** Sessions that ended because a token came back. */
-  foundOut: number;
+  /** Sessions that ended because a spent token came back. */
+  reuses: number;
 }
 
 interface Holder {
@@ -47,8 +49,8 @@ interface Holder {
 }
 
 /**
- * Browser tabs with one cookie jar, on a network that loses messages and delays them, so that answers overtake one
- * another; a Redis that fails over and loses its last writes; and a thief who once copied the refresh token.
+ * Simulates browser tabs that share a cookie jar, on a network that loses and delays messages, so that responses
+ * overtake one another. Redis may fail over and lose its last writes, and a thief may have copied the refresh token.
  * The same seed gives the same run.
  */
 export async function simulate(
@@ -59,8 +61,8 @@ export async function simulate(
   const s = storeOn(client, { prefix: 'sim:', ...LIFETIMES });
   const random = randomNumbers(seed);
   const chance = (probability: number) => random() < probability;
-  const upTo = (ms: number) => Math.floor(random() * ms);
-  const result: Outcome = { violations: [], rotations: 0, repeated: 0, redone: 0, failovers: 0, foundOut: 0 };
+  const randomBelow = (ms: number) => Math.floor(random() * ms);
+  const result: Outcome = { violations: [], rotations: 0, repeated: 0, redone: 0, failovers: 0, reuses: 0 };
 
   let arrived = 0;
   try {
@@ -71,36 +73,36 @@ export async function simulate(
   return result;
 
   async function oneSession(): Promise<void> {
-    const begun = client.now;
+    const startedAt = client.now;
     const { pair, principal } = await s.login();
     const jar: Holder = { name: 'tab', pair, accessExpiresAt: principal.expiresAt };
-    /** When each generation was made, and first used. */
-    const made = new Map([[1, begun]]);
-    const used = new Map([[1, begun]]);
-    const events: { at: number; happen: () => Promise<void> | void }[] = [];
-    let over = false;
+    /** When each generation was created, and when it was first used. */
+    const madeAt = new Map([[1, startedAt]]);
+    const usedAt = new Map([[1, startedAt]]);
+    const events: { at: number; act: () => Promise<void> | void }[] = [];
+    let isOver = false;
 
-    const after = (ms: number, happen: () => Promise<void> | void) => {
+    const after = (ms: number, act: () => Promise<void> | void) => {
       const at = client.now + ms;
       let index = events.length;
       while (index > 0 && events[index - 1]!.at < at) index--;
-      events.splice(index, 0, { at, happen });
+      events.splice(index, 0, { at, act });
     };
-    const losing = thief ? 0.05 : 0.15;
-    /** Over the network: in time, or never. */
-    const send = (happen: () => Promise<void> | void, lost: () => void) => {
-      if (chance(losing)) after(2 * GRACE, lost);
-      else after(chance(0.5) ? upTo(200) : upTo(LONGEST_WAY), happen);
+    const lossRate = thief ? 0.05 : 0.15;
+    /** Sends a message that arrives within MAX_DELAY, or is lost, which its sender notices later. */
+    const send = (act: () => Promise<void> | void, lost: () => void) => {
+      if (chance(lossRate)) after(2 * GRACE, lost);
+      else after(chance(0.5) ? randomBelow(200) : randomBelow(MAX_DELAY), act);
     };
     const pause = () => {
       const kind = random();
-      if (kind < 0.35) return upTo(2 * SECOND);
-      if (kind < 0.8) return upTo(2 * LIFETIMES.accessLifetimeMs);
-      return kind < 0.98 ? upTo(HOUR) : upTo(20 * HOUR);
+      if (kind < 0.35) return randomBelow(2 * SECOND);
+      if (kind < 0.8) return randomBelow(2 * LIFETIMES.accessLifetimeMs);
+      return kind < 0.98 ? randomBelow(HOUR) : randomBelow(20 * HOUR);
     };
-    const reaches = async () => {
+    const reachServer = async () => {
       arrived++;
-      if (failovers) await client.remember();
+      if (failovers) await client.takeSnapshot();
     };
 
     const request = (holder: Holder) => {
@@ -108,16 +110,16 @@ export async function simulate(
       if (holder.accessExpiresAt <= client.now || chance(0.1)) return refresh(holder);
       send(
         async () => {
-          await reaches();
+          await reachServer();
           const passed = (await s.store.authenticate(pair.access.token)) !== undefined;
           await s.store.close();
-          if (passed) use(pair.refresh.generation);
+          if (passed) recordUse(pair.refresh.generation);
           send(
-            () => (passed ? rest(holder) : refresh(holder)),
-            () => rest(holder),
+            () => (passed ? pauseThenRequest(holder) : refresh(holder)),
+            () => pauseThenRequest(holder),
           );
         },
-        () => rest(holder),
+        () => pauseThenRequest(holder),
       );
     };
 
@@ -125,90 +127,91 @@ export async function simulate(
       const presented = holder.pair.refresh;
       send(
         async () => {
-          await reaches();
+          await reachServer();
           const known = Number(await client.hget(s.sessionKey(presented), 'generation'));
           const rotation = await s.rotate(presented);
           if (presented.generation > known && 'pair' in rotation) result.redone++;
           judge(holder, presented.generation, rotation);
-          if (!('pair' in rotation)) return finish(rotation);
+          if (!('pair' in rotation)) return endSession(rotation);
           const { pair, principal } = rotation;
-          if (!made.has(pair.refresh.generation)) made.set(pair.refresh.generation, client.now);
-          use(presented.generation);
+          if (!madeAt.has(pair.refresh.generation)) madeAt.set(pair.refresh.generation, client.now);
+          recordUse(presented.generation);
           if (rotation.outcome === 'rotated') result.rotations++;
           else result.repeated++;
           send(
             () => {
-              // Unchanged writes the access cookie only.
+              // The service writes only the access cookie when the pair is unchanged.
               holder.pair = {
                 access: pair.access,
                 refresh: rotation.outcome === 'unchanged' ? holder.pair.refresh : pair.refresh,
               };
               holder.accessExpiresAt = principal.expiresAt;
               if (chance(0.8)) request(holder);
-              else rest(holder);
+              else pauseThenRequest(holder);
             },
-            () => (chance(0.7) ? refresh(holder) : rest(holder)),
+            () => (chance(0.7) ? refresh(holder) : pauseThenRequest(holder)),
           );
         },
-        () => (chance(0.7) ? refresh(holder) : rest(holder)),
+        () => (chance(0.7) ? refresh(holder) : pauseThenRequest(holder)),
       );
     };
 
-    const use = (generation: number) => {
-      if (!used.has(generation)) used.set(generation, client.now);
+    const recordUse = (generation: number) => {
+      if (!usedAt.has(generation)) usedAt.set(generation, client.now);
     };
-    const rest = (holder: Holder) => after(pause(), () => request(holder));
+    const pauseThenRequest = (holder: Holder) => after(pause(), () => request(holder));
 
     const judge = (holder: Holder, generation: number, { outcome }: Rotation) => {
-      const successorUsed = used.get(generation + 1);
-      const closedFor = successorUsed === undefined ? -1 : client.now - successorUsed - GRACE;
+      const successorUsedAt = usedAt.get(generation + 1);
+      const closedFor = successorUsedAt === undefined ? -1 : client.now - successorUsedAt - GRACE;
       const signedOut = outcome === 'ended' || outcome === 'reused';
-      const told = `seed ${seed}, ${holder.name}, generation ${generation}: ${outcome}`;
-      if (!thief && signedOut) result.violations.push(`${told}: an innocent user was signed out`);
-      if (thief && !signedOut && closedFor >= 0) result.violations.push(`${told}: a token came back unnoticed`);
-      const forgotten = client.now - (made.get(generation + 1) ?? client.now) >= LIFETIMES.refreshRetryWindowMs;
-      if (thief && signedOut && closedFor < 0 && !forgotten)
-        result.violations.push(`${told}: nobody did anything wrong`);
+      const what = `seed ${seed}, ${holder.name}, generation ${generation}: ${outcome}`;
+      if (!thief && signedOut) result.violations.push(`${what}: an innocent user was signed out`);
+      if (thief && !signedOut && closedFor >= 0) result.violations.push(`${what}: a spent token was accepted`);
+      const isRetryWindowOver =
+        client.now - (madeAt.get(generation + 1) ?? client.now) >= LIFETIMES.refreshRetryWindowMs;
+      if (thief && signedOut && closedFor < 0 && !isRetryWindowOver)
+        result.violations.push(`${what}: an honest refresh ended the session`);
     };
 
-    const finish = async ({ outcome }: Rotation) => {
-      over = true;
+    const endSession = async ({ outcome }: Rotation) => {
+      isOver = true;
       if (outcome !== 'reused') return;
-      result.foundOut++;
-      const left = (await s.all()).filter((key) => key.includes(':ended:') === false);
+      result.reuses++;
+      const left = await s.liveKeys();
       if (left.length > 0) result.violations.push(`seed ${seed}: left behind ${left.join()}`);
     };
 
-    const tabs = 1 + upTo(6);
-    for (let i = 0; i < tabs; i++) after(upTo(LIFETIMES.accessLifetimeMs), () => request(jar));
+    const tabs = 1 + randomBelow(6);
+    for (let i = 0; i < tabs; i++) after(randomBelow(LIFETIMES.accessLifetimeMs), () => request(jar));
     if (failovers) {
       const failOver = async () => {
-        await client.loseWritesOf(upTo(LONGEST_WAY));
+        await client.loseWrites(randomBelow(MAX_DELAY));
         result.failovers++;
-        after(upTo(20 * MINUTE), failOver);
+        after(randomBelow(20 * MINUTE), failOver);
       };
-      after(GRACE + upTo(20 * MINUTE), failOver);
+      after(GRACE + randomBelow(20 * MINUTE), failOver);
     }
     if (thief) {
-      after(upTo(HOUR), () => {
+      after(randomBelow(HOUR), () => {
         const stolen: Holder = { ...jar, name: 'thief' };
-        after(chance(0.5) ? upTo(GRACE) : pause(), () => refresh(stolen));
+        after(chance(0.5) ? randomBelow(GRACE) : pause(), () => refresh(stolen));
       });
     }
 
-    // A thief is found out within days; innocents go on for weeks.
-    const end = begun + (thief ? 3 : 20) * 24 * HOUR;
-    while (!over && events.length > 0 && arrived < messages) {
-      const { at, happen } = events.pop()!;
+    // A theft is detected within days; without one, a session is watched for weeks.
+    const end = startedAt + (thief ? 3 : 20) * 24 * HOUR;
+    while (!isOver && events.length > 0 && arrived < messages) {
+      const { at, act } = events.pop()!;
       if (at > end) break;
       await client.moveTo(Math.max(at, client.now));
-      await happen();
+      await act();
     }
     await client.moveTo(client.now + LIFETIMES.sessionLifetimeMs);
   }
 }
 
-/** Mulberry32: small, and the same everywhere. */
+/** Mulberry32, a small random number generator that gives the same numbers on every machine. */
 function randomNumbers(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
