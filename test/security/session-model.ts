@@ -6,6 +6,7 @@ import type { EndedReason } from '../../src/sessions/session.js';
 import { StaleCredentialError } from '../../src/sessions/errors.js';
 import type { TokenPair } from '../../src/sessions/token.js';
 import { keysUnder, findKeysWithoutExpiry } from '../support/audit.js';
+import { backdateRotation } from '../sessions/fixture.js';
 import type { TestService } from '../support/service.js';
 
 const HOUR = 3_600_000;
@@ -14,20 +15,20 @@ const ADDRESS = '192.0.2.1';
 interface Session {
   subject: string;
   sessionId: string;
-  /** Every pair that it has had, the current one last. */
+  /** Every pair that was issued for it, the current one last. */
   pairs: TokenPair[];
-  /** Indexes into `pairs` of the access tokens that work. */
+  /** Indexes into `pairs` of the access tokens that are valid. */
   access: Set<number>;
-  /** Milliseconds since it was rotated and since its pair was confirmed. */
+  /** Milliseconds since its last rotation, and since its current pair was confirmed. */
   rotatedFor?: number;
   confirmedFor?: number | undefined;
-  /** Why it ended, or that it expired. */
-  over?: EndedReason | 'expired';
+  /** Why it ended; undefined while it is alive. */
+  ended?: EndedReason | 'expired';
 }
 
 const partitions = new Set<string>();
 
-/** A subject in a partition that no model had before, so that whatever lies there is this model's. */
+/** A subject in a partition that no other model uses, so that every key there belongs to this model. */
 function newSubject(end: string): string {
   for (;;) {
     const subject = randomBytes(8).toString('hex') + end;
@@ -39,7 +40,7 @@ function newSubject(end: string): string {
   }
 }
 
-/** What sessions should be, by the contract and not by the code. */
+/** What the sessions should be according to the documented rules, written without the source. */
 export class Model {
   readonly subjects = [newSubject(''), newSubject(':{}é')];
   /** The stored credential of each subject. */
@@ -48,7 +49,7 @@ export class Model {
   hasUsers = false;
 
   living(subject?: string): Session[] {
-    return this.sessions.filter((session) => !session.over && (subject === undefined || session.subject === subject));
+    return this.sessions.filter((session) => !session.ended && (subject === undefined || session.subject === subject));
   }
 
   /** Whether a session's current pair may not have reached its client yet. */
@@ -60,32 +61,32 @@ export class Model {
     return rotatedFor !== undefined && rotatedFor < refreshRetryWindowMs;
   }
 
-  static end(session: Session, over: NonNullable<Session['over']>): void {
-    session.over = over;
+  static end(session: Session, ended: NonNullable<Session['ended']>): void {
+    session.ended = ended;
     session.access.clear();
   }
 }
 
 type Act = (model: Model, service: TestService) => Promise<void>;
 
-/** Compares every key in Redis with those that the model knows. */
+/** Compares the keys in Redis with those that the model expects. */
 async function audit({ sessions, subjects }: Model, { client, keys, config }: TestService): Promise<void> {
   const expected = subjects.map((subject) => keys.user(subject));
-  for (const { sessionId, subject, pairs, access, over } of sessions) {
+  for (const { sessionId, subject, pairs, access, ended } of sessions) {
     const { partition } = pairs[0]!.refresh;
     for (const index of access) expected.push(keys.access(partition, pairs[index]!.access.digest));
-    if (over === undefined) expected.push(keys.session(partition, sessionId), keys.sessions(subject));
-    else if (over !== 'expired') expected.push(keys.ended(partition, sessionId), keys.endings(subject));
+    if (ended === undefined) expected.push(keys.session(partition, sessionId), keys.sessions(subject));
+    else if (ended !== 'expired') expected.push(keys.ended(partition, sessionId), keys.endings(subject));
   }
   const own = new Set(subjects.map(partitionOf));
-  const all = await keysUnder(client, config.redisPrefix);
+  const names = await keysUnder(client, config.redisPrefix);
   assert.deepEqual(
-    all.filter((key) => own.has(/\{(\w+)\}/.exec(key)?.[1] ?? '')),
+    names.filter((key) => own.has(/\{(\w+)\}/.exec(key)?.[1] ?? '')),
     [...new Set(expected)].sort(),
   );
   assert.deepEqual(await findKeysWithoutExpiry(client, config.redisPrefix), []);
   for (const subject of subjects) {
-    const living = sessions.filter((session) => session.subject === subject && !session.over);
+    const living = sessions.filter((session) => session.subject === subject && !session.ended);
     const members = living.flatMap(({ sessionId, pairs, access }) => [
       `session:${sessionId}`,
       ...[...access].map((index) => `access:${pairs[index]!.access.digest}`),
@@ -119,7 +120,7 @@ class Command implements fc.AsyncCommand<Model, TestService> {
   }
 }
 
-/** Acts on one of the sessions, living or over, if there is any. */
+/** Acts on one of the sessions, alive or ended, if there is one. */
 function onSession(
   act: (session: Session, model: Model, service: TestService) => Promise<void>,
 ): (which: number) => Act {
@@ -135,7 +136,7 @@ const issue =
     const subject = model.subjects[who]!;
     const replaced =
       supersedes === undefined ? undefined : model.sessions[supersedes % Math.max(1, model.sessions.length)];
-    const credential = stale ? 'hash of before' : model.credentials.get(subject)!;
+    const credential = stale ? 'an older hash' : model.credentials.get(subject)!;
     const issuing = store.issue({
       identity: { subject, methods: ['pwd'] },
       credential,
@@ -144,7 +145,7 @@ const issue =
     });
     if (stale) return assert.rejects(issuing, StaleCredentialError);
     const { pair, principal } = await issuing;
-    if (replaced && !replaced.over && replaced.subject === subject) Model.end(replaced, 'superseded');
+    if (replaced && !replaced.ended && replaced.subject === subject) Model.end(replaced, 'superseded');
     model.sessions.push({ subject, sessionId: principal.sessionId, pairs: [pair], access: new Set([0]) });
   };
 
@@ -169,14 +170,14 @@ const rotate = (back: number, times: number) =>
       Array.from({ length: times }, () => store.rotate(session.pairs[index]!.refresh, { address: ADDRESS })),
     );
     for (const rotation of outcomes) {
-      if (session.over) {
+      if (session.ended) {
         assert.equal(rotation.outcome, 'ended');
-        assert.equal(rotation.reason, session.over === 'expired' ? 'unknown' : session.over);
+        assert.equal(rotation.reason, session.ended === 'expired' ? 'unknown' : session.ended);
         continue;
       }
       const latest = session.pairs.length - 1;
       const isOpen = Model.isOpen(session, config);
-      const gives = (outcome: string, pair: TokenPair) => {
+      const assertRepeats = (outcome: string, pair: TokenPair) => {
         assert.equal(rotation.outcome, outcome);
         if (rotation.outcome === 'ended' || rotation.outcome === 'reused') return;
         assert.equal(rotation.pair.refresh.token, pair.refresh.token);
@@ -190,10 +191,10 @@ const rotate = (back: number, times: number) =>
         session.rotatedFor = 0;
         session.confirmedFor = undefined;
       } else if (index === latest) {
-        gives('unchanged', session.pairs[latest]!);
+        assertRepeats('unchanged', session.pairs[latest]!);
         session.confirmedFor ??= 0;
       } else if (index === latest - 1 && isOpen) {
-        gives('retried', session.pairs[latest]!);
+        assertRepeats('retried', session.pairs[latest]!);
       } else {
         assert.equal(rotation.outcome, 'reused');
         Model.end(session, 'reused');
@@ -203,12 +204,8 @@ const rotate = (back: number, times: number) =>
 
 const age = (ms: number) =>
   onSession(async (session, _model, { client, keys }) => {
-    if (session.over) return;
-    const key = keys.session(session.pairs[0]!.refresh.partition, session.sessionId);
-    for (const field of ['rotatedAt', 'confirmedAt']) {
-      const at = await client.hget(key, field);
-      if (at !== null) await client.hset(key, field, String(Number(at) - ms));
-    }
+    if (session.ended) return;
+    await backdateRotation(client, keys.session(session.pairs[0]!.refresh.partition, session.sessionId), ms);
     if (session.rotatedFor !== undefined) session.rotatedFor += ms;
     if (session.confirmedFor !== undefined) session.confirmedFor += ms;
   });
@@ -216,12 +213,12 @@ const age = (ms: number) =>
 const revoke = onSession(async (session, { subjects }, { store }) => {
   const other = subjects.find((subject) => subject !== session.subject)!;
   assert.equal(await store.revoke(other, session.sessionId, 'revoked'), false);
-  assert.equal(await store.revoke(session.subject, session.sessionId, 'revoked'), !session.over);
-  if (!session.over) Model.end(session, 'revoked');
+  assert.equal(await store.revoke(session.subject, session.sessionId, 'revoked'), !session.ended);
+  if (!session.ended) Model.end(session, 'revoked');
 });
 
 const revokeOthers = onSession(async (session, model, { store }) => {
-  if (session.over) return;
+  if (session.ended) return;
   const others = model.living(session.subject).filter((each) => each !== session);
   const ended = await store.revokeAll(session.subject, {
     reason: 'logged_out_elsewhere',
@@ -232,7 +229,7 @@ const revokeOthers = onSession(async (session, model, { store }) => {
 });
 
 const logOut = onSession(async (session, model, { store }) => {
-  if (session.over) return;
+  if (session.ended) return;
   await store.revokeAll(session.subject, {
     reason: 'logged_out_elsewhere',
     own: { sessionId: session.sessionId, reason: 'logged_out' },
@@ -246,7 +243,7 @@ const changePassword =
   async (model, { store }) => {
     const subject = model.subjects[who]!;
     const replacement = `hash ${randomBytes(4).toString('hex')}`;
-    const verified = stale ? 'hash of before' : model.credentials.get(subject)!;
+    const verified = stale ? 'an older hash' : model.credentials.get(subject)!;
     const changing = store.revokeAll(subject, { reason: 'password_changed', credential: { verified, replacement } });
     if (stale) return assert.rejects(changing, StaleCredentialError);
     await changing;
@@ -254,10 +251,10 @@ const changePassword =
     for (const session of model.living(subject)) Model.end(session, 'password_changed');
   };
 
-/** What the clock does, done at once: keys go, and the set forgets them. */
-const expire = (wholly: boolean) =>
+/** Deletes the access keys of a session, or all its keys, together with their members of the set, as expiry does. */
+const expire = (entirely: boolean) =>
   onSession(async (session, _model, { client, keys }) => {
-    if (session.over) return;
+    if (session.ended) return;
     const { partition } = session.pairs[0]!.refresh;
     for (const index of session.access) {
       const { digest } = session.pairs[index]!.access;
@@ -265,7 +262,7 @@ const expire = (wholly: boolean) =>
       await client.zrem(keys.sessions(session.subject), `access:${digest}`);
     }
     session.access.clear();
-    if (!wholly) return;
+    if (!entirely) return;
     await client.del(keys.session(partition, session.sessionId));
     await client.zrem(keys.sessions(session.subject), `session:${session.sessionId}`);
     Model.end(session, 'expired');
@@ -274,7 +271,7 @@ const expire = (wholly: boolean) =>
 const which = fc.nat(20);
 const who = fc.nat(1);
 
-/** Weighted by how often each stands here. */
+/** A command that is listed more often is run more often. */
 export const sessionCommands: fc.Arbitrary<fc.AsyncCommand<Model, TestService>>[] = [
   fc
     .tuple(who, fc.option(which, { nil: undefined, freq: 1 }), fc.nat(9))
@@ -303,5 +300,5 @@ export const sessionCommands: fc.Arbitrary<fc.AsyncCommand<Model, TestService>>[
   fc
     .tuple(who, fc.boolean())
     .map(([user, stale]) => new Command(`changePassword(${user}, ${stale})`, changePassword(user, stale))),
-  fc.tuple(which, fc.boolean()).map(([n, wholly]) => new Command(`expire(${n}, ${wholly})`, expire(wholly)(n))),
+  fc.tuple(which, fc.boolean()).map(([n, entirely]) => new Command(`expire(${n}, ${entirely})`, expire(entirely)(n))),
 ];
