@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { text } from 'node:stream/consumers';
+import { text as readText } from 'node:stream/consumers';
 import t from 'tap';
 import { watchExpiries } from '../support/audit.js';
 import { until } from '../support/redis/waiting.js';
 import { startRedis } from '../support/redis.js';
 import { ACCESS_COOKIE, REFRESH_COOKIE } from '../support/service.js';
 import { spawnService } from '../support/service-process.js';
-import { Canaries, dumped, filesOf } from './canaries.js';
+import { Canaries, dumpKeys, readFiles } from './canaries.js';
 
 const PREFIX = 'lk:';
 const canaries = new Canaries();
@@ -36,7 +36,7 @@ monitor.on('monitor', (_time: string, command: string[]) => monitored.push(comma
 const audit = watchExpiries(client, PREFIX, { everyMs: 50 });
 let audited: string[] | undefined;
 
-/** Every body that must not hold a token: of failures, and of the cookie transport. */
+/** Bodies that must not contain a token: those of failures and of the cookie transport. */
 const bodies: string[] = [];
 const statuses = new Set<number>();
 
@@ -58,15 +58,15 @@ async function ask(
     headers: { ...(json !== undefined && { 'content-type': 'application/json' }), ...headers },
     ...(json !== undefined && { body: json }),
   });
-  const answered = await reply.text();
+  const text = await reply.text();
   const pairs = reply.headers.getSetCookie().map((cookie) => cookie.split(';')[0]!.split('='));
   const cookies = Object.fromEntries(pairs) as Record<string, string>;
   const isJson = /json/.test(reply.headers.get('content-type') ?? '');
-  const fields = (isJson ? JSON.parse(answered) : {}) as Record<string, string>;
+  const fields = (isJson ? JSON.parse(text) : {}) as Record<string, string>;
   statuses.add(reply.status);
   for (const token of [fields.access_token, fields.refresh_token, ...Object.values(cookies)])
     if (token) canaries.token(token);
-  if (reply.status >= 400 || !fields.access_token) bodies.push(`${answered}\n${reply.headers.get('location') ?? ''}`);
+  if (reply.status >= 400 || !fields.access_token) bodies.push(`${text}\n${reply.headers.get('location') ?? ''}`);
   return { status: reply.status, json: fields, cookies };
 }
 
@@ -85,7 +85,7 @@ const username = 'canary-user';
 const logIn = (transport: 'cookie' | 'bearer', pass = password) =>
   post('/auth/login', { username, password: pass, transport });
 
-async function everythingThatWorks() {
+async function sendWhatSucceeds() {
   await post('/auth/register', { username, password });
   const { json } = await logIn('bearer');
   await ask('GET', '/auth/session', { headers: bearer(json.access_token) });
@@ -109,7 +109,7 @@ async function everythingThatWorks() {
   await post('/auth/logout', undefined, jar(last));
 }
 
-async function everythingThatFails() {
+async function sendWhatFails() {
   const { json } = await logIn('bearer');
   const { cookies } = await logIn('cookie');
   const wrong = canaries.password();
@@ -146,15 +146,15 @@ async function everythingThatFails() {
   await post('/auth/logout', { scope: refresh }, bearer(access));
   await post('/auth/refresh', undefined, { cookie: `${REFRESH_COOKIE}=${refresh}`, 'sec-fetch-site': 'cross-site' });
 
-  // Reuse, past the grace period.
+  // Reuse after the grace period.
   const second = (await post('/auth/refresh', { refresh_token: refresh })).json;
   await ask('GET', '/auth/session', { headers: bearer(second.access_token) });
-  await until('it is confirmed', async () => !(await dumped(client)).includes('"unconfirmed":true'));
+  await until('it is confirmed', async () => !(await dumpKeys(client)).includes('"unconfirmed":true'));
   await new Promise((resolve) => setTimeout(resolve, 50));
   await post('/auth/refresh', { refresh_token: refresh });
   await post('/auth/refresh', { refresh_token: second.refresh_token });
 
-  // What is no HTTP.
+  // Malformed HTTP.
   const { hostname, port } = new URL(url);
   for (const words of [
     `POST /auth/login HTTP/1.1\r\nhost: x\r\ncontent-length: oops\r\nauthorization: Bearer ${access}\r\n\r\n${wrong}`,
@@ -163,12 +163,12 @@ async function everythingThatFails() {
     const socket = connect(Number(port), hostname);
     await once(socket, 'connect');
     socket.write(words);
-    bodies.push(await text(socket));
+    bodies.push(await readText(socket));
   }
 }
 
-/** Secrets in every place that a documented route could look at. */
-async function everyRoute() {
+/** Sends secrets to every documented route, in each place that it could read. */
+async function sendToEveryRoute() {
   for (const base of [url, internalUrl]) {
     const { paths } = (await ask('GET', '/openapi.json', { base })).json as unknown as {
       paths: Record<string, Record<string, unknown>>;
@@ -189,7 +189,7 @@ async function everyRoute() {
   }
 }
 
-async function everyFault() {
+async function causeEveryFault() {
   const { json } = await logIn('bearer');
   const { subject } = json.session as unknown as { subject: string };
   const [sessions] = (await client.keys(`${PREFIX}*:sessions:${subject}`)) as [string];
@@ -218,15 +218,15 @@ async function everyFault() {
   await client.config('SET', 'maxmemory', 0);
   audited = await audit();
   redis.pause();
-  await everyRequestOf(again);
+  await sendEveryRequest(again);
   redis.resume();
   await redis.kill();
-  await everyRequestOf(again);
+  await sendEveryRequest(again);
   await redis.restart();
   await until('Redis is back', async () => (await fetch(`${internalUrl}/readyz`)).status === 200);
 }
 
-async function everyRequestOf({ access_token, refresh_token }: Record<string, string>) {
+async function sendEveryRequest({ access_token, refresh_token }: Record<string, string>) {
   await ask('GET', '/auth/session', { headers: bearer(access_token) });
   await post('/auth/refresh', { refresh_token });
   await post('/auth/logout', { refresh_token });
@@ -234,23 +234,23 @@ async function everyRequestOf({ access_token, refresh_token }: Record<string, st
   await post('/auth/register', { username: 'late', password });
 }
 
-t.test('everything is done that can be, at the most talkative log level', { timeout: 280_000 }, async (t) => {
-  await everythingThatWorks();
-  await everythingThatFails();
-  await everyRoute();
-  await everyFault();
+t.test('every kind of success, failure and fault occurs at log level trace', { timeout: 280_000 }, async (t) => {
+  await sendWhatSucceeds();
+  await sendWhatFails();
+  await sendToEveryRoute();
+  await causeEveryFault();
   for (const status of [200, 201, 204, 303, 400, 401, 403, 404, 409, 413, 415, 422, 500, 503])
     t.ok(statuses.has(status), `${status} was answered`);
 });
 
-t.test('every key but the user’s had an expiry, at every moment', async (t) => {
+t.test('every key but users and login names had an expiry at all times', async (t) => {
   t.same(audited, []);
 });
 
-t.test('no token, password or key, whole or in part, is anywhere', async (t) => {
-  // Both forms of the append-only file: the commands, and what a rewrite makes of them.
-  const asCommands = await filesOf(redis.directory);
-  t.ok(asCommands.includes(`${PREFIX}login:${username}`), 'the append-only file was read');
+t.test('no token, password or key is logged, answered or stored, whole or in part', async (t) => {
+  // Search the append-only file as commands and after a rewrite.
+  const asCommands = await readFiles(redis.directory);
+  t.ok(asCommands.includes(`${PREFIX}login:${username}`), 'the append-only file is searched');
   await client.call('BGREWRITEAOF');
   await until('it is rewritten', async () =>
     /aof_rewrite_in_progress:0\r[^]*aof_rewrite_scheduled:0/.test(await client.info('persistence')),
@@ -259,23 +259,23 @@ t.test('no token, password or key, whole or in part, is anywhere', async (t) => 
   const places = {
     'the log': service.output(),
     'the bodies of failures and of the cookie transport': bodies.join('\n'),
-    'the keys and values in Redis': await dumped(client),
-    // A name is looked up as it is, even if it is a password in the wrong field; nothing of it is kept.
+    'the keys and values in Redis': await dumpKeys(client),
+    // The login name is looked up as entered, even if it is a password, but not stored.
     'the commands sent to Redis': monitored.filter((command) => !command.startsWith(`get ${PREFIX}login:`)).join('\n'),
     'the append-only file': asCommands,
-    'the append-only file, rewritten': await filesOf(redis.directory),
+    'the append-only file, rewritten': await readFiles(redis.directory),
   };
   for (const [place, content] of Object.entries(places)) {
     t.ok(content.length > 1_000, `${place}: ${content.length} characters`);
-    t.equal(canaries.foundIn(content), undefined, place);
+    t.equal(canaries.findIn(content), undefined, place);
   }
 });
 
-t.test('nor is the hash of a password logged or answered', async (t) => {
+t.test('no password hash is logged or answered', async (t) => {
   t.notMatch(service.output() + bodies.join('\n'), /\$argon2|19456/);
 });
 
-t.test('what is there is found: each kind of canary, in each place that is searched', async (t) => {
+t.test('the search finds each kind of canary in each place', async (t) => {
   const planted = new Canaries();
   const token = `lkr_${randomBytes(126).toString('base64url')}`;
   planted.token(token);
@@ -292,12 +292,13 @@ t.test('what is there is found: each kind of canary, in each place that is searc
     JSON.stringify([...bytes]),
     bytes.toString('latin1'),
   ]) {
-    t.type(planted.foundIn(`{"level":30,"msg":"${part}"}`), 'string');
+    t.type(planted.findIn(`{"level":30,"msg":"${part}"}`), 'string');
   }
   for (const shorter of [body.slice(40, 51), secret.slice(3, 10), body.slice(0, 30)])
-    t.equal(planted.foundIn(`{"msg":"${shorter}"}`), undefined);
+    t.equal(planted.findIn(`{"msg":"${shorter}"}`), undefined);
 
   await client.set(`planted:${body.slice(40, 52)}`, 'x', 'PX', 60_000);
   await client.hset('planted', 'field', secret.slice(0, 8));
-  for (const place of [await dumped(client), await filesOf(redis.directory)]) t.type(planted.foundIn(place), 'string');
+  for (const place of [await dumpKeys(client), await readFiles(redis.directory)])
+    t.type(planted.findIn(place), 'string');
 });

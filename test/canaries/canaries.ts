@@ -4,45 +4,45 @@ import { join } from 'node:path';
 import type { Redis } from 'ioredis';
 import { keysUnder } from '../support/audit.js';
 
-/** Characters of a token that may nowhere be found together: 72 of its bits. */
+/** How many consecutive characters of a token must not be found: 72 bits. */
 const TOKEN_PART = 12;
 const PASSWORD_PART = 8;
-/** Where the secret begins in what follows the prefix; the bytes before it are in key names too. */
+/** Where the secret begins after the prefix. The bytes before it may be found, because key names contain them. */
 const SECRET_AT = { lka_: 3, lkr_: 35 };
 const BYTES_PART = 9;
 
-/** What must never be found, in every spelling that it could be kept in; each part is searched for by itself. */
+/** Secrets that must not be found: every part of them, in every encoding in which it could be stored. */
 export class Canaries {
   readonly #parts = new Map<number, Set<string>>();
 
-  /** A password of random characters, so that no part of it is anything else. */
+  /** Creates a random password and adds it. Random, so that no part of it occurs by chance. */
   password(): string {
     const password = randomBytes(24).toString('base64url');
     this.#add(password, PASSWORD_PART);
-    this.#addSpelled(Buffer.from(password));
+    this.#addBytes(Buffer.from(password));
     return password;
   }
 
-  /** A token that was issued. */
+  /** Adds an issued token. */
   token(token: string): void {
     const body = token.slice(4);
     const secretAt = SECRET_AT[token.slice(0, 4) as keyof typeof SECRET_AT];
     this.#add(body.slice(secretAt), TOKEN_PART);
-    this.#addSpelled(Buffer.from(body.slice(secretAt)));
+    this.#addBytes(Buffer.from(body.slice(secretAt)));
     const bytes = Buffer.from(body, 'base64url');
     this.#add(bytes.toString('base64').slice(secretAt), TOKEN_PART);
     const secret = bytes.subarray(Math.ceil((secretAt * 3) / 4));
     this.#add(secret.toString('latin1'), BYTES_PART);
-    this.#addSpelled(secret);
+    this.#addBytes(secret);
   }
 
-  /** Any other secret. */
+  /** Adds another secret. */
   secret(text: string): void {
     this.#add(text, TOKEN_PART);
   }
 
-  /** The first part of a canary that stands in the text, with what stands around it; undefined if none does. */
-  foundIn(text: string): string | undefined {
+  /** Finds the first part of a secret in a text and returns it with its surroundings; undefined if there is none. */
+  findIn(text: string): string | undefined {
     for (const [length, parts] of this.#parts) {
       for (let at = 0; at + length <= text.length; at++) {
         if (parts.has(text.slice(at, at + length))) return text.slice(Math.max(0, at - 60), at + length + 60);
@@ -51,8 +51,8 @@ export class Canaries {
     return undefined;
   }
 
-  /** In hexadecimal, and as JSON writes a Buffer. */
-  #addSpelled(bytes: Buffer): void {
+  /** Adds bytes in hexadecimal and as a Buffer in JSON. */
+  #addBytes(bytes: Buffer): void {
     this.#add(bytes.toString('hex'), 2 * BYTES_PART);
     for (let at = 0; at + BYTES_PART <= bytes.length; at++)
       this.#addPart([...bytes.subarray(at, at + BYTES_PART)].join(','));
@@ -68,14 +68,14 @@ export class Canaries {
   }
 }
 
-/** Every key with its value, as text. */
-export async function dumped(client: Redis): Promise<string> {
+/** Reads every key with its value, as text. */
+export async function dumpKeys(client: Redis): Promise<string> {
   const keys = await keysUnder(client, '');
-  const values = await Promise.all(keys.map(async (key) => `${key} ${await valueOf(client, key)}`));
+  const values = await Promise.all(keys.map(async (key) => `${key} ${await readValue(client, key)}`));
   return values.join('\n');
 }
 
-async function valueOf(client: Redis, key: string): Promise<string> {
+async function readValue(client: Redis, key: string): Promise<string> {
   switch (await client.type(key)) {
     case 'string':
       return String(await client.get(key));
@@ -94,8 +94,8 @@ async function valueOf(client: Redis, key: string): Promise<string> {
   }
 }
 
-/** Every file below a directory, byte for byte. */
-export async function filesOf(directory: string): Promise<string> {
+/** Reads every file below a directory, byte by byte, as text. */
+export async function readFiles(directory: string): Promise<string> {
   const entries = await readdir(directory, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile());
   const contents = await Promise.all(files.map((file) => readFile(join(file.parentPath, file.name), 'latin1')));

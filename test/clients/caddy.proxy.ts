@@ -1,10 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import { holdToForwardAuth } from './support/proxies.js';
+import { testForwardAuth } from './support/proxies.js';
 
-await holdToForwardAuth(t, {
-  name: 'caddy',
+await testForwardAuth(t, {
+  command: 'caddy',
   package: 'caddy',
   example: 'Caddyfile',
   async start(directory, configuration) {

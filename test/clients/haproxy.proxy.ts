@@ -1,10 +1,10 @@
 import { copyFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import { holdToForwardAuth } from './support/proxies.js';
+import { testForwardAuth } from './support/proxies.js';
 
-await holdToForwardAuth(t, {
-  name: 'haproxy',
+await testForwardAuth(t, {
+  command: 'haproxy',
   package: 'haproxy',
   example: 'haproxy.cfg',
   async start(directory, configuration) {

@@ -1,10 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import { holdToForwardAuth } from './support/proxies.js';
+import { testForwardAuth } from './support/proxies.js';
 
-await holdToForwardAuth(t, {
-  name: 'nginx',
+await testForwardAuth(t, {
+  command: 'nginx',
   package: 'nginx',
   example: 'nginx.conf',
   async start(directory, configuration) {

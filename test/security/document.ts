@@ -16,7 +16,7 @@ export interface Answer {
   body: string;
 }
 
-/** What an OpenAPI document says about answers that have arrived. */
+/** Checks responses against an OpenAPI document. */
 export class Document {
   readonly openApi: OpenApi;
   readonly #ajv = new Ajv2020({ strict: false, validateFormats: false });
@@ -27,12 +27,12 @@ export class Document {
     this.#ajv.addSchema(openApi, 'openapi.json');
   }
 
-  static async of(url: string): Promise<Document> {
+  static async fetch(url: string): Promise<Document> {
     return new Document((await (await fetch(`${url}/openapi.json`)).json()) as OpenApi);
   }
 
-  /** Why an operation should not have answered so; undefined if it is documented. */
-  violation(path: string, method: string, answer: Answer): string | undefined {
+  /** Says why a response of an operation violates the document; undefined if it does not. */
+  findViolation(path: string, method: string, answer: Answer): string | undefined {
     const { status } = answer;
     const response = this.openApi.paths[path]![method]!.responses[status];
     if (!response) return `the status ${status} is not documented`;
@@ -42,8 +42,8 @@ export class Document {
     return this.#invalid(answer.body, 'paths', path, method, 'responses', String(status), 'content', type, 'schema');
   }
 
-  /** Why a refusal of what is no operation, or no request, should not look so. */
-  violationOfRefusal(answer: Answer): string | undefined {
+  /** Says why a refusal outside of any operation, such as of a malformed request, is not a problem document. */
+  findRefusalViolation(answer: Answer): string | undefined {
     if (typeOf(answer) !== 'application/problem+json') return `its content type is ${typeOf(answer)}`;
     return this.#invalid(answer.body, 'components', 'schemas', 'Problem');
   }
@@ -56,7 +56,7 @@ export class Document {
     try {
       value = JSON.parse(body);
     } catch {
-      return 'the body is no JSON';
+      return 'the body is not JSON';
     }
     return validate(value) ? undefined : this.#ajv.errorsText(validate.errors, { dataVar: 'body' });
   }

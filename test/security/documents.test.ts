@@ -5,20 +5,20 @@ import t from 'tap';
 const root = new URL('../../', import.meta.url);
 const text = await readFile(new URL('docs/security.md', root), 'utf8');
 
-/** The file of a test that is named by its path under test/, without what all of them end in. */
-function fileOf(path: string): URL {
+/** Finds the file of a test by its path under test/ without the extension. */
+function findTestFile(path: string): URL {
   const candidates = [`test/${path}.test.ts`, `test/${path}.ts`].map((name) => new URL(name, root));
   return candidates.find((file) => existsSync(file)) ?? candidates[0]!;
 }
 
-t.test('every test that docs/security.md names is there', async (t) => {
+t.test('every test that docs/security.md names exists', async (t) => {
   const named = [
     ...new Set([...text.matchAll(/`([\w./-]+) › ([^`]+)`/g)].map(([, path, title]) => `${path} › ${title}`)),
   ];
   t.ok(named.length > 50);
   for (const name of named) {
     const [path = '', title = ''] = name.split(' › ');
-    const file = await readFile(fileOf(path), 'utf8').catch(() => '');
+    const file = await readFile(findTestFile(path), 'utf8').catch(() => '');
     const source = file.replaceAll("\\'", "'").replace(/\btest\(\s+/g, 'test(');
     t.ok(
       ["'", '"', '`'].some((quote) => source.includes(`test(${quote}${title}${quote}`)),
@@ -27,7 +27,7 @@ t.test('every test that docs/security.md names is there', async (t) => {
   }
 });
 
-t.test('every requirement says how it is met, and by which test unless there is none to write', async (t) => {
+t.test('every requirement says how it is met, and names its test or a dash', async (t) => {
   const rows = text
     .slice(text.indexOf('## Requirements'))
     .split('\n')
@@ -40,7 +40,7 @@ t.test('every requirement says how it is met, and by which test unless there is 
   }
 });
 
-t.test('each item of the chapters is listed once', async (t) => {
+t.test('each item of the covered chapters of OWASP ASVS is listed once', async (t) => {
   const counts = {
     '3.3': 5,
     '3.4': 8,

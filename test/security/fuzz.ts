@@ -15,7 +15,8 @@ import { type Credentials, type Generated, rawRequests, requestsOf } from './req
 import { startCopy } from './running-copy.js';
 import { Workshop } from './weakened.js';
 
-// Sends the service what nobody would send, from the schema and as raw bytes. `--long` for 100,000 of each, `--seed=n` to repeat a run.
+// Sends generated requests, from the OpenAPI document and as raw bytes. `--long` sends 100,000 of each, `--seed=n`
+// repeats a run.
 
 const isLong = process.argv.includes('--long');
 const seed = Number(
@@ -25,7 +26,7 @@ const COUNT = isLong ? 100_000 : 3_000;
 const CONCURRENCY = 8;
 const BATCH = 500;
 const MIB = 1024 * 1024;
-/** How much more memory the service may have at the end than after the first half. */
+/** By how much the memory of the service may grow in the second half of a run. */
 const GROWTH_MIB = 32;
 const PATIENCE_MS = 150;
 const HEAD = Buffer.from('HEAD ');
@@ -76,7 +77,7 @@ function fail(what: string, example: unknown): void {
 
 let sessions: IssuedTokens[] = [];
 async function renewSessions(): Promise<void> {
-  // Of subjects that no request has disabled.
+  // New subjects, because requests may have disabled the others.
   const subjects = Array.from({ length: 3 }, () => `subject ${randomBytes(4).toString('hex')}`);
   sessions = await Promise.all(
     [...subjects, ...subjects].map((subject) =>
@@ -127,7 +128,7 @@ function send(url: string, { method, target, headers, body }: Generated): Promis
   });
 }
 
-/** The first answer to these bytes; undefined if there is none in a moment, as where a request is not complete. */
+/** Sends bytes and returns the first response; undefined if none arrives, such as to an incomplete request. */
 function sendRaw(url: string, bytes: Buffer): Promise<Answer | undefined> {
   return new Promise((resolve) => {
     const { hostname, port } = new URL(url);
@@ -137,7 +138,7 @@ function sendRaw(url: string, bytes: Buffer): Promise<Answer | undefined> {
     const timer = setTimeout(() => socket.destroy(), PATIENCE_MS);
     socket.setEncoding('latin1').on('data', (chunk: string) => {
       received += chunk;
-      answer = parsed(received);
+      answer = parseResponse(received);
       if (answer && answer.body.length >= Number(answer.headers['content-length'] ?? 0)) socket.destroy();
     });
     socket.on('error', () => undefined);
@@ -148,27 +149,31 @@ function sendRaw(url: string, bytes: Buffer): Promise<Answer | undefined> {
   });
 }
 
-function parsed(text: string): Answer | undefined {
+function parseResponse(text: string): Answer | undefined {
   const end = text.indexOf('\r\n\r\n');
   if (end < 0) return undefined;
   const [line = '', ...lines] = text.slice(0, end).split('\r\n');
   const status = Number(/^HTTP\/1\.1 (\d{3})/.exec(line)?.[1]);
-  if (status === 100) return parsed(text.slice(end + 4));
+  if (status === 100) return parseResponse(text.slice(end + 4));
   const headers = Object.fromEntries(
     lines.map((each) => [each.slice(0, each.indexOf(':')).toLowerCase(), each.slice(each.indexOf(':') + 1).trim()]),
   );
   return { status, headers, body: text.slice(end + 4, end + 4 + Number(headers['content-length'] ?? Infinity)) };
 }
 
-/** Handles `count` values in batches, some at once. */
-async function each<T>(arbitrary: fc.Arbitrary<T>, total: number, handle: (value: T) => Promise<void>): Promise<void> {
+/** Calls `handle` with `total` generated values, in batches and with some calls at a time. */
+async function forEachGenerated<T>(
+  arbitrary: fc.Arbitrary<T>,
+  total: number,
+  handle: (value: T) => Promise<void>,
+): Promise<void> {
   for (let done = 0; done < total; done += BATCH) {
     await renewSessions();
     const values = fc.sample(arbitrary, { numRuns: Math.min(BATCH, total - done), seed: seed + done }).values();
     await Promise.all(
       Array.from({ length: CONCURRENCY }, async () => {
         for (const value of values) {
-          if (service.hasEnded()) throw new Error(`The service ended: ${service.complaints()}`);
+          if (service.hasEnded()) throw new Error(`The service ended: ${service.errorOutput()}`);
           await handle(value);
         }
       }),
@@ -180,7 +185,7 @@ let samples: number[] = [];
 const memories: Record<string, { half: number; end: number }> = {};
 const median = (values: number[]) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
 
-function judgeMemory(kind: string): void {
+function checkMemory(kind: string): void {
   const quarter = Math.max(1, Math.floor(samples.length / 4));
   const half = median(samples.slice(samples.length - 2 * quarter, samples.length - quarter));
   const end = median(samples.slice(-quarter));
@@ -195,8 +200,8 @@ async function fuzzSchema(
   total: number,
   credentials: readonly Credentials[],
 ): Promise<void> {
-  const document = await Document.of(url);
-  await each(requestsOf(document.openApi, credentials, ids), total, async (generated) => {
+  const document = await Document.fetch(url);
+  await forEachGenerated(requestsOf(document.openApi, credentials, ids), total, async (generated) => {
     const { path, method } = generated;
     let answer: Answer;
     try {
@@ -207,28 +212,28 @@ async function fuzzSchema(
     count(kind, answer.status);
     if (answer.status >= 500)
       return fail(`${kind}: ${method} ${path} answered ${answer.status}`, { answer, generated });
-    // An empty or unusual path parameter leads to another route, or to none.
-    const isElsewhere = answer.status === 404 && document.violationOfRefusal(answer) === undefined;
-    const violation = isElsewhere ? undefined : document.violation(path, method, answer);
+    // An empty or unusual path parameter matches another route, or none.
+    const isElsewhere = answer.status === 404 && document.findRefusalViolation(answer) === undefined;
+    const violation = isElsewhere ? undefined : document.findViolation(path, method, answer);
     if (violation !== undefined) fail(`${kind}: ${method} ${path}: ${violation}`, { answer, generated });
   });
-  judgeMemory(kind);
+  checkMemory(kind);
 }
 
 async function fuzzRaw(total: number): Promise<void> {
-  const document = await Document.of(service.url);
-  await each(rawRequests, total, async (bytes) => {
+  const document = await Document.fetch(service.url);
+  await forEachGenerated(rawRequests, total, async (bytes) => {
     const answer = await sendRaw(service.url, bytes);
     count('raw', answer?.status ?? 'none');
     if (!answer) return;
     const example = { bytes: bytes.toString('latin1'), answer };
     if (answer.status >= 500 || Number.isNaN(answer.status)) return fail(`raw: answered ${answer.status}`, example);
-    // The answer to HEAD has no body; what follows it answers what came next.
+    // The response to HEAD has no body; what follows belongs to the next request.
     if (answer.status < 400 || bytes.subarray(0, 5).equals(HEAD)) return;
-    const violation = document.violationOfRefusal(answer);
+    const violation = document.findRefusalViolation(answer);
     if (violation !== undefined) fail(`raw: ${answer.status}: ${violation}`, example);
   });
-  judgeMemory('raw');
+  checkMemory('raw');
 }
 
 const began = Date.now();
@@ -248,7 +253,7 @@ try {
   await redis.stop();
   await workshop.clean();
 }
-if (service.complaints() !== '') fail('the service complained', service.complaints());
+if (service.errorOutput() !== '') fail('the service wrote to stderr', service.errorOutput());
 console.log(
   `${COUNT} requests over the schema and ${COUNT} raw ones in ${Math.round((Date.now() - began) / 1000)} s, seed ${seed}`,
 );

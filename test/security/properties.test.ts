@@ -17,7 +17,7 @@ const settings = { redisTimeoutMs: 10_000, refreshGraceMs: 10 * 60_000, loginFai
 const service = await startService(settings);
 t.teardown(() => service.close());
 
-t.test('token parsers take any bytes, and accept nothing but our own tokens to the letter', async (t) => {
+t.test('token parsers accept only tokens of the service, unchanged, whatever the input', async (t) => {
   const keys = new TokenKeys([TOKEN_KEY]);
   const own = Array.from({ length: 4 }, () => keys.mint('a3f0')).flatMap(({ access, refresh }) => [
     access.token,
@@ -44,7 +44,7 @@ t.test('token parsers take any bytes, and accept nothing but our own tokens to t
   );
 });
 
-t.test('any JSON at every route is answered as its document says, and never with 5xx', async () => {
+t.test('every route answers any JSON as its OpenAPI document says, and never with a 5xx', async () => {
   const violations: string[] = [];
   checkResponses(service.app, (violation) => violations.push(violation));
   const tokens = await service.mint();
@@ -73,7 +73,7 @@ t.test('any JSON at every route is answered as its document says, and never with
   );
 });
 
-const followingTheModel = (real: typeof service, numRuns: number) =>
+const assertModelHolds = (real: typeof service, numRuns: number) =>
   fc.assert(
     fc.asyncProperty(fc.commands(sessionCommands, { maxCommands: isLong ? 100 : 30 }), async (commands) => {
       await fc.asyncModelRun(() => ({ model: new Model(), real }), commands);
@@ -81,11 +81,11 @@ const followingTheModel = (real: typeof service, numRuns: number) =>
     { numRuns, endOnFailure: true },
   );
 
-t.test('sessions behave as their model, and leave no key behind that it does not know', async () => {
-  await followingTheModel(service, isLong ? 2_000 : 40);
+t.test('sessions behave as their model, and leave no keys that the model does not expect', async () => {
+  await assertModelHolds(service, isLong ? 2_000 : 40);
 });
 
-t.test('the model notices a reused token that is accepted, and a key that is left behind', async (t) => {
+t.test('the model detects an accepted reused token and a key that is left behind', async (t) => {
   const workshop = new Workshop();
   t.teardown(() => workshop.clean());
   const edits: Edit[] = [
@@ -99,7 +99,7 @@ t.test('the model notices a reused token that is accepted, and a key that is lef
   for (const edit of edits) {
     const { support } = await workshop.without([edit]);
     const weakened = await support.startService(settings, { redis: service.redis });
-    await t.rejects(followingTheModel(weakened, 400), /Property failed/, edit[1]);
+    await t.rejects(assertModelHolds(weakened, 400), /Property failed/, edit[1]);
     await weakened.close();
   }
 });

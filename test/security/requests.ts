@@ -2,17 +2,17 @@ import fc from 'fast-check';
 import type { AnySchemaObject } from 'ajv/dist/2020.js';
 import type { OpenApi, Operation } from './document.js';
 
-/** A request of an operation of a document. */
+/** A generated request for an operation of an OpenAPI document. */
 export interface Generated {
   path: string;
   method: string;
-  /** The path and query as they are sent. */
+  /** Path and query, as sent. */
   target: string;
   headers: Record<string, string>;
   body: string | undefined;
 }
 
-/** What a request may show to be let in. */
+/** Builds the headers of a credential, good or bad. */
 export type Credentials = () => Record<string, string>;
 
 const NASTY = fc.constantFrom(
@@ -34,22 +34,22 @@ const NASTY = fc.constantFrom(
 );
 const TEXT = fc.oneof(fc.string({ unit: 'binary', maxLength: 40 }), fc.string({ maxLength: 20 }), NASTY);
 
-/** What fits a schema, as far as that can be told from its types. */
-export function fitting(schema: AnySchemaObject): fc.Arbitrary<unknown> {
+/** Generates values that match the types of a schema; other keywords are ignored. */
+export function valuesOf(schema: AnySchemaObject): fc.Arbitrary<unknown> {
   if ('const' in schema) return fc.constant(schema.const);
   if (schema.enum) return fc.constantFrom(...(schema.enum as unknown[]));
   const choices = (schema.anyOf ?? schema.oneOf) as AnySchemaObject[] | undefined;
-  if (choices) return fc.oneof(...choices.map(fitting));
+  if (choices) return fc.oneof(...choices.map(valuesOf));
   switch (schema.type) {
     case 'object': {
       const properties = (schema.properties ?? {}) as Record<string, AnySchemaObject>;
-      const entries = Object.entries(properties).map(([name, each]) => [name, fitting(each)]);
+      const entries = Object.entries(properties).map(([name, each]) => [name, valuesOf(each)]);
       return fc.record(Object.fromEntries(entries) as Record<string, fc.Arbitrary<unknown>>, {
         requiredKeys: (schema.required ?? []) as string[],
       });
     }
     case 'array':
-      return fc.array(fitting((schema.items ?? {}) as AnySchemaObject), { maxLength: 4 });
+      return fc.array(valuesOf((schema.items ?? {}) as AnySchemaObject), { maxLength: 4 });
     case 'string':
       return fc.oneof({ arbitrary: fc.string({ minLength: 1, maxLength: 16 }), weight: 3 }, TEXT);
     case 'integer':
@@ -64,9 +64,9 @@ export function fitting(schema: AnySchemaObject): fc.Arbitrary<unknown> {
   }
 }
 
-/** Bodies as text: most fit, or almost fit, the rest do not. */
+/** Generates bodies as text: most match the schema or almost do, the rest are malformed. */
 function bodies(schema: AnySchemaObject, type: string): fc.Arbitrary<string> {
-  const fits = fitting(schema);
+  const fits = valuesOf(schema);
   const almost = fc
     .tuple(
       fits,
@@ -106,7 +106,7 @@ function bodies(schema: AnySchemaObject, type: string): fc.Arbitrary<string> {
 const METHODS = ['get', 'post', 'delete', 'patch', 'put'];
 const asPathSegment = (text: string) => encodeURIComponent(text.toWellFormed().slice(0, 900));
 
-/** Requests of every operation of a document. */
+/** Generates requests for every operation of a document. */
 export function requestsOf(
   { paths }: OpenApi,
   credentials: readonly Credentials[],
@@ -130,7 +130,7 @@ export function requestsOf(
     { requiredKeys: [] },
   );
 
-  function requestsOfOne(
+  function requestsFor(
     path: string,
     method: string,
     { parameters = [], requestBody }: Operation,
@@ -145,7 +145,7 @@ export function requestsOf(
       : fc.option(TEXT, { nil: undefined, freq: 1 });
     const query = fc.record(
       Object.fromEntries(
-        parameters.filter((each) => each.in === 'query').map(({ name, schema }) => [name, fitting(schema)]),
+        parameters.filter((each) => each.in === 'query').map(({ name, schema }) => [name, valuesOf(schema)]),
       ),
       { requiredKeys: [] },
     );
@@ -181,7 +181,7 @@ export function requestsOf(
   }
 
   const operations = Object.entries(paths).flatMap(([path, methods]) =>
-    METHODS.flatMap((method) => (methods[method] ? [requestsOfOne(path, method, methods[method])] : [])),
+    METHODS.flatMap((method) => (methods[method] ? [requestsFor(path, method, methods[method])] : [])),
   );
   return fc.oneof(...operations);
 }
@@ -234,7 +234,7 @@ const LINES = fc
   )
   .map((parts) => parts.join(' '));
 
-/** How a body is announced, and what is done to the connection: here servers and proxies disagree. */
+/** Headers about the body and the connection, on which servers and proxies disagree. */
 const FRAMING = fc.constantFrom(
   'Content-Length: 5',
   'Content-Length: 5, 5',
@@ -303,7 +303,7 @@ const BODIES = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 60 }),
 );
 
-/** What is sent over a socket: a request, or something like it; some framed wrongly, cut, doubled or with another line end. */
+/** Bytes like those of a request; some have wrong framing or line ends, or are cut off or doubled. */
 export const rawRequests: fc.Arbitrary<Buffer> = fc
   .tuple(
     LINES,

@@ -6,15 +6,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort, HOST } from '../support/redis/waiting.js';
 import type { Copy } from './weakened.js';
 
-/** A copy of the service as a process of its own, on free ports. */
+/** A copy of the service in its own process, on free ports. */
 export interface RunningCopy {
   url: string;
   internalUrl: string;
-  /** Bytes of memory that it has now. */
+  /** Reads the resident memory of the process, in bytes. */
   memory: () => Promise<number>;
   hasEnded: () => boolean;
-  /** What it wrote to its standard error. */
-  complaints: () => string;
+  /** Returns everything written to stderr so far. */
+  errorOutput: () => string;
   stop: () => Promise<void>;
 }
 
@@ -27,8 +27,8 @@ export async function startCopy({ directory }: Copy, env: Record<string, string>
   let errors = '';
   let output = '';
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => (errors += chunk));
-  const tail = (chunk: string) => (output = (output + chunk).slice(-100_000));
-  child.stdout.setEncoding('utf8').on('data', tail);
+  const keepEnd = (chunk: string) => (output = (output + chunk).slice(-100_000));
+  child.stdout.setEncoding('utf8').on('data', keepEnd);
   const hasEnded = () => child.exitCode !== null || child.signalCode !== null;
   const readyAt = /ready at http:\/\/localhost:(\d+)/;
   while (!readyAt.test(output)) {
@@ -43,7 +43,7 @@ export async function startCopy({ directory }: Copy, env: Record<string, string>
       return Number(/VmRSS:\s+(\d+) kB/.exec(status)![1]) * 1024;
     },
     hasEnded,
-    complaints: () => errors,
+    errorOutput: () => errors,
     async stop() {
       if (hasEnded()) return;
       child.kill('SIGTERM');

@@ -8,35 +8,35 @@ import type { startService } from '../support/service.js';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const LINKED = ['node_modules', 'package.json', 'redis.conf', 'users.acl'];
 
-/** A change to a file of the source: the text that stands there once, and what is put in its place. */
-export type Edit = readonly [file: string, stands: string, instead: string];
+/** A change to a source file: text that occurs there exactly once, and its replacement. */
+export type Edit = readonly [file: string, text: string, replacement: string];
 
-/** The service and what the tests start it with, built from a copy of the source. */
+/** A build of the service and of the test support, from a copy of the source. */
 export interface Copy {
   directory: string;
   support: { startService: typeof startService };
 }
 
-/** Builds copies of the service with a defence taken out, in a directory of their own that `clean` removes. */
+/** Builds copies of the service without some of its defences, in a temporary directory that `clean` removes. */
 export class Workshop {
   readonly #base: Promise<string>;
   #copies = 0;
 
   constructor() {
-    this.#base = compiled();
+    this.#base = buildBase();
   }
 
-  /** @throws when what an edit is to replace does not stand in its file exactly once: the defence has moved. */
+  /** @throws when the text of an edit does not occur exactly once in its file, because the defence has moved. */
   async without(edits: readonly Edit[]): Promise<Copy> {
     const base = await this.#base;
     const directory = join(dirname(base), String(++this.#copies));
     await cp(base, directory, { recursive: true, verbatimSymlinks: true });
     const changed = new Map<string, string>();
-    for (const [file, stands, instead] of edits) {
+    for (const [file, text, replacement] of edits) {
       const source = changed.get(file) ?? (await readFile(join(ROOT, file), 'utf8'));
-      const pieces = source.split(stands);
-      if (pieces.length !== 2) throw new Error(`${file} holds this ${pieces.length - 1} times: ${stands}`);
-      changed.set(file, pieces.join(instead));
+      const pieces = source.split(text);
+      if (pieces.length !== 2) throw new Error(`${file} contains this ${pieces.length - 1} times: ${text}`);
+      changed.set(file, pieces.join(replacement));
     }
     for (const [file, source] of changed) {
       const isTypeScript = file.endsWith('.ts');
@@ -52,7 +52,7 @@ export class Workshop {
   }
 }
 
-async function compiled(): Promise<string> {
+async function buildBase(): Promise<string> {
   const base = join(await mkdtemp(join(tmpdir(), 'latchkey-weakened-')), 'base');
   await mkdir(base);
   await cp(join(ROOT, 'src'), join(base, 'src'), { recursive: true, filter: (file) => !file.endsWith('.ts') });

@@ -14,12 +14,12 @@ const EXAMPLES = new URL('../../../examples/forward-auth/', import.meta.url);
 const NAVIGATION = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' };
 
 export interface Proxy {
-  /** The command, and the Debian package that has it. */
-  readonly name: string;
+  readonly command: string;
+  /** The Debian package that contains the command. */
   readonly package: string;
-  /** The configuration, as it stands in examples/forward-auth. */
+  /** The file of its configuration in examples/forward-auth. */
   readonly example: string;
-  /** How it is started in a directory of its own, after `configuration` was written there. */
+  /** Writes the configuration to an empty directory. Returns the arguments that start the proxy there. */
   readonly start: (directory: string, configuration: string) => Promise<readonly string[]>;
 }
 
@@ -29,30 +29,30 @@ interface Answer {
   readonly body: string;
 }
 
-/** What the app was asked, with the headers as they came. */
-interface Seen {
+/** A request that reached the app, with its headers unchanged. */
+interface SeenRequest {
   readonly method: string;
   readonly url: string;
   readonly body: string;
   readonly headers: readonly (readonly [name: string, value: string])[];
 }
 
-/** Holds a proxy with its example configuration, in front of a small app and the real service, to what it must do. */
-export async function holdToForwardAuth(t: Test, proxy: Proxy): Promise<void> {
-  if (spawnSync('which', [proxy.name]).status !== 0) {
-    t.fail(`${proxy.name} is not installed: apt-get install ${proxy.package}`);
+/** Tests forward authentication by a proxy with its example configuration, with a small app and the real service. */
+export async function testForwardAuth(t: Test, proxy: Proxy): Promise<void> {
+  if (spawnSync('which', [proxy.command]).status !== 0) {
+    t.fail(`${proxy.command} is not installed: apt-get install ${proxy.package}`);
     return;
   }
   const service = await startService();
-  const seen: Seen[] = [];
+  const seen: SeenRequest[] = [];
   const app = await startApp(seen);
   const port = await freePort();
-  const directory = await mkdtemp(join(tmpdir(), `latchkey-${proxy.name}-`));
+  const directory = await mkdtemp(join(tmpdir(), `latchkey-${proxy.command}-`));
   const configuration = (await readFile(new URL(proxy.example, EXAMPLES), 'utf8'))
     .replaceAll('127.0.0.1:3000', new URL(service.url).host)
     .replaceAll('127.0.0.1:4000', `${HOST}:${(app.address() as AddressInfo).port}`)
     .replaceAll(/\b8080\b/g, String(port));
-  const child = spawn(proxy.name, await proxy.start(directory, configuration), {
+  const child = spawn(proxy.command, await proxy.start(directory, configuration), {
     cwd: directory,
     env: { ...process.env, HOME: directory },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -60,7 +60,7 @@ export async function holdToForwardAuth(t: Test, proxy: Proxy): Promise<void> {
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => (output += data.toString()));
   t.teardown(async () => {
-    await ended(child);
+    await endProcess(child);
     app.close();
     app.closeAllConnections();
     await service.close();
@@ -68,7 +68,7 @@ export async function holdToForwardAuth(t: Test, proxy: Proxy): Promise<void> {
   });
   await waitUntilListening(port, child, () => output);
 
-  /** `headers` as pairs, so that a name can be there twice and is sent as it is written. */
+  /** Sends a request. Headers in pairs can repeat a name; all are sent as written. */
   function ask(
     path: string,
     headers: Record<string, string> | (readonly [string, string])[] = {},
@@ -101,7 +101,7 @@ export async function holdToForwardAuth(t: Test, proxy: Proxy): Promise<void> {
     ['x-latchkey-subject', encodeURIComponent(subject)],
   ];
 
-  await t.test('with a session, the app is asked and told who it is', async (t) => {
+  await t.test('a request with a session reaches the app with the identity of its user', async (t) => {
     const tokens = await service.mint('ada@example.com');
     for (const headers of [browser(tokens), bearer(tokens)]) {
       const answer = await ask('/reports?a=b&c=%2F', headers);
@@ -115,7 +115,7 @@ export async function holdToForwardAuth(t: Test, proxy: Proxy): Promise<void> {
     t.same(identity().sort(), identityOf(tokens));
   });
 
-  await t.test('without one, an API gets 401 and a browser goes by way of the login page', async (t) => {
+  await t.test('without a session, an API request gets 401 and a browser is sent to the login page', async (t) => {
     for (const options of [{}, { method: 'POST', body: 'a=b' }, { method: 'DELETE' }]) {
       const refused = await ask('/reports', {}, options);
       t.equal(refused.status, 401);
@@ -130,16 +130,16 @@ export async function holdToForwardAuth(t: Test, proxy: Proxy): Promise<void> {
     t.equal(login.status, 303);
     t.equal(login.headers.location, '/login?reason=missing&to=%2Freports%3Fa%3Db%26c%3Dd');
     t.equal((await ask(login.headers.location!, NAVIGATION)).status, 200);
-    t.same(seen, [], 'the app was never asked');
+    t.same(seen, [], 'no request reached the app');
   });
 
-  await t.test('an access token that has expired: the refresh token leads back to the page', async (t) => {
+  await t.test('a browser whose access token has expired is refreshed and sent back to its page', async (t) => {
     const tokens = await service.mint();
     await service.client.del(service.keys.access(tokens.pair.access.partition, tokens.pair.access.digest));
     t.equal((await ask('/reports', bearer(tokens))).status, 401);
     const page = await ask('/reports', { ...NAVIGATION, ...browser(tokens, 'access') });
     t.equal(page.status, 303);
-    t.equal(page.headers['set-cookie'], undefined, 'it never rotates');
+    t.equal(page.headers['set-cookie'], undefined, 'the proxy does not refresh by itself');
     const refreshed = await ask(page.headers.location!, { ...NAVIGATION, ...browser(tokens) });
     t.match(refreshed, { status: 303, headers: { location: '/reports' } });
     const cookie = setCookies(refreshed)
@@ -150,7 +150,7 @@ export async function holdToForwardAuth(t: Test, proxy: Proxy): Promise<void> {
     t.same(identity().sort(), identityOf(tokens));
   });
 
-  await t.test('a session that was revoked is over at the next request', async (t) => {
+  await t.test('a revoked session is refused at the next request', async (t) => {
     const tokens = await service.mint();
     t.equal((await ask('/reports', bearer(tokens))).status, 200);
     await service.store.revoke(tokens.principal.subject, tokens.principal.sessionId, 'revoked');
@@ -188,18 +188,18 @@ export async function holdToForwardAuth(t: Test, proxy: Proxy): Promise<void> {
       ['Connection', 'X-Latchkey-Session'],
     ],
   ];
-  await t.test('what a client says of itself never reaches the app', async (t) => {
+  await t.test('identity headers from a client never reach the app', async (t) => {
     const tokens = await service.mint();
     for (const headers of forged) {
-      const told = JSON.stringify(headers);
-      t.equal((await ask('/', [...Object.entries(bearer(tokens)), ...headers])).status, 200, told);
-      t.same(identity().sort(), identityOf(tokens), told);
-      t.equal((await ask('/', headers)).status, 401, told);
-      t.same(seen, [], told);
+      const sent = JSON.stringify(headers);
+      t.equal((await ask('/', [...Object.entries(bearer(tokens)), ...headers])).status, 200, sent);
+      t.same(identity().sort(), identityOf(tokens), sent);
+      t.equal((await ask('/', headers)).status, 401, sent);
+      t.same(seen, [], sent);
     }
   });
 
-  await t.test('credentials that are there twice are refused', async (t) => {
+  await t.test('a request with two credentials is refused', async (t) => {
     const [one, other] = [await service.mint(), await service.mint()];
     for (const each of [browser(one), browser(other), bearer(other)]) {
       const { status } = await ask('/', [['Cookie', browser(one).cookie], ...Object.entries(each)]);
@@ -208,7 +208,7 @@ export async function holdToForwardAuth(t: Test, proxy: Proxy): Promise<void> {
     }
   });
 
-  await t.test('a client cannot have itself sent elsewhere', async (t) => {
+  await t.test('a client cannot cause a redirect to another site', async (t) => {
     for (const headers of [
       { 'X-Forwarded-Uri': '//evil.example/', 'X-Forwarded-Method': 'GET', 'X-Forwarded-Host': 'evil.example' },
     ]) {
@@ -221,7 +221,7 @@ export async function holdToForwardAuth(t: Test, proxy: Proxy): Promise<void> {
     }
   });
 
-  await t.test('when Redis or the service does not answer, nobody passes', async (t) => {
+  await t.test('no request passes while Redis or the service does not answer', async (t) => {
     const tokens = await service.mint();
     service.redis.pause();
     t.ok((await ask('/', bearer(tokens))).status >= 500);
@@ -234,8 +234,8 @@ export async function holdToForwardAuth(t: Test, proxy: Proxy): Promise<void> {
   });
 }
 
-/** An app that believes the headers which tell it who is there, as apps behind a proxy do. */
-async function startApp(seen: Seen[]): Promise<Server> {
+/** Starts an app that trusts the identity headers, as apps behind a proxy do. */
+async function startApp(seen: SeenRequest[]): Promise<Server> {
   const server = createServer((incoming, response) => {
     const chunks: Buffer[] = [];
     incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -266,7 +266,7 @@ async function waitUntilListening(port: number, child: ChildProcess, output: () 
   });
 }
 
-async function ended(child: ChildProcess): Promise<void> {
+async function endProcess(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null) return;
   child.kill('SIGTERM');
   await Promise.race([once(child, 'exit'), wait(5_000, undefined, { ref: false }).then(() => child.kill('SIGKILL'))]);
