@@ -3,7 +3,7 @@ import type { RedisClient } from '../redis/script.js';
 import { createBatchedLookup, type Lookup } from './lookup.js';
 import { confirm } from './scripts.js';
 import type { Principal } from './session.js';
-import { type AccessValue, parsePrincipal } from './stored.js';
+import { type AccessValue, parsePrincipal } from './serialization.js';
 import { type AccessToken, parseAccessToken } from './token.js';
 
 const NO_PRINCIPAL = Promise.resolve(undefined);

@@ -4,7 +4,7 @@ import type { RedisClient } from '../redis/script.js';
 import { StaleCredentialError } from './errors.js';
 import * as scripts from './scripts.js';
 import type { EndedReason, Identity } from './session.js';
-import { parseIdentity, splitIds } from './stored.js';
+import { parseIdentity, splitIds } from './serialization.js';
 
 /** How many keys one script removes at most. Redis serves other clients between two scripts. */
 const MAX_CHUNK = 50;
@@ -48,7 +48,7 @@ export class Revocations {
     { subject = '', reason }: { subject?: string; reason: EndedReason },
   ): Promise<Identity | undefined> {
     const reply = await this.#runRevoke(partition, sessionId, subject, reason);
-    await this.waitForReplicas(partition);
+    await this.awaitReplication(partition);
     return reply.outcome === 'revoked' ? parseIdentity(reply.principal!) : undefined;
   }
 
@@ -71,7 +71,7 @@ export class Revocations {
       ended.push(...splitIds(reply.ended));
       if (reply.outcome === 'revoked') break;
     }
-    await this.waitForReplicas(partitionOf(subject));
+    await this.awaitReplication(partitionOf(subject));
     return ended;
   }
 
@@ -79,14 +79,14 @@ export class Revocations {
    * Ends sessions again that another script has just ended, and waits for replicas. That script may have run on another
    * connection, and a failover since then may have brought the sessions back.
    */
-  async repeat(
+  async ensureReplicated(
     partition: string,
     sessionIds: readonly string[],
     { subject = '', reason }: { subject?: string; reason: EndedReason },
   ): Promise<void> {
     if (sessionIds.length === 0 || this.#replicas === 0) return;
     for (const sessionId of sessionIds) await this.#runRevoke(partition, sessionId, subject, reason);
-    await this.waitForReplicas(partition);
+    await this.awaitReplication(partition);
   }
 
   /**
@@ -95,7 +95,7 @@ export class Revocations {
    *
    * @throws {UnavailableError} if too few replicas have them in time.
    */
-  async waitForReplicas(partition: string): Promise<void> {
+  async awaitReplication(partition: string): Promise<void> {
     if (this.#replicas === 0) return;
     await waitForReplicas(this.#redis, this.#keys.mark(partition), {
       replicas: this.#replicas,

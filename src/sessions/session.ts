@@ -64,7 +64,7 @@ export interface Session extends Identity {
 }
 
 /** A session that ended recently. */
-export interface Ending {
+export interface EndedSession {
   readonly sessionId: string;
   readonly reason: EndedReason;
   /** In milliseconds since 1970. */

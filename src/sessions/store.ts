@@ -10,7 +10,7 @@ import * as scripts from './scripts.js';
 import type {
   DisplacedSessions,
   EndedReason,
-  Ending,
+  EndedSession,
   Identity,
   IssuedTokens,
   IssueRequest,
@@ -20,7 +20,7 @@ import type {
   Session,
   SessionData,
 } from './session.js';
-import { parseIdentity, parseSession, serializeIdentity, splitIds, toIssuedTokens } from './stored.js';
+import { parseIdentity, parseSession, serializeIdentity, splitIds, toIssuedTokens } from './serialization.js';
 import { parseAccessToken, type RefreshToken, type TokenKeys } from './token.js';
 
 const MAX_LISTED_SESSIONS = 1000;
@@ -99,7 +99,7 @@ export class SessionStore {
     if (reply.outcome !== 'issued') throw new StaleCredentialError();
     const displaced: DisplacedSessions = { evicted: splitIds(reply.evicted), superseded: splitIds(reply.superseded) };
     for (const reason of ['evicted', 'superseded'] as const)
-      await this.#revocations.repeat(partition, displaced[reason], { subject, reason });
+      await this.#revocations.ensureReplicated(partition, displaced[reason], { subject, reason });
     return { ...toIssuedTokens(pair, reply), ...displaced };
   }
 
@@ -134,8 +134,8 @@ export class SessionStore {
   ): Promise<Rotation> {
     const { keys, tokenKeys, lifetimes } = this.#options;
     const { sessionId, partition } = presented;
-    const current = tokenKeys.pairOf(presented);
-    const next = tokenKeys.successorOf(presented);
+    const current = tokenKeys.derivePair(presented);
+    const next = tokenKeys.deriveSuccessor(presented);
     const reply = await scripts.rotate(this.#redis, {
       keys: { session: keys.session(partition, sessionId) },
       args: {
@@ -157,11 +157,11 @@ export class SessionStore {
       case 'ended': {
         const reason = reply.reason as EndedReason | 'unknown';
         // The request that ended it may have failed because no replica had the revocation.
-        if (reason !== 'unknown') await this.#revocations.repeat(partition, [sessionId], { reason });
+        if (reason !== 'unknown') await this.#revocations.ensureReplicated(partition, [sessionId], { reason });
         return { outcome: 'ended', reason };
       }
       case 'reused':
-        await this.#revocations.repeat(partition, [sessionId], { reason: 'reused' });
+        await this.#revocations.ensureReplicated(partition, [sessionId], { reason: 'reused' });
         return { outcome: 'reused', subject: parseIdentity(reply.principal!).subject, sessionId };
       default:
         return {
@@ -183,7 +183,7 @@ export class SessionStore {
       args: {
         generation: presented.generation,
         refresh: presented.digest,
-        nextRefresh: tokenKeys.successorOf(presented).refresh.digest,
+        nextRefresh: tokenKeys.deriveSuccessor(presented).refresh.digest,
         grace: lifetimes.refreshGraceMs,
         retryWindow: lifetimes.refreshRetryWindowMs,
       },
@@ -214,7 +214,7 @@ export class SessionStore {
    */
   async awaitRevocations(token: string): Promise<void> {
     const { partition } = this.parseRefreshToken(token) ?? parseAccessToken(token) ?? {};
-    if (partition !== undefined) await this.#revocations.waitForReplicas(partition);
+    if (partition !== undefined) await this.#revocations.awaitReplication(partition);
   }
 
   /**
@@ -275,9 +275,9 @@ export class SessionStore {
   }
 
   /** Lists how a subject's sessions ended in the last seven days, the latest first, at most ten. */
-  async endings(subject: string): Promise<Ending[]> {
+  async listEndedSessions(subject: string): Promise<EndedSession[]> {
     const endings = await callRedis(() => this.#redis.lrange(this.#options.keys.endings(subject), 0, -1));
-    return endings.map((ending) => JSON.parse(ending) as Ending);
+    return endings.map((ending) => JSON.parse(ending) as EndedSession);
   }
 
   /** Waits for the confirmations that are still running in the background. */

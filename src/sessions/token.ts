@@ -85,7 +85,7 @@ export class TokenKeys {
   /** Makes the first pair of a new session: a random session id and refresh token, and the access token derived. */
   mint(partition: string): TokenPair {
     const sessionId = randomBytes(16);
-    return this.#signing.pair(this.#signing.frame(partition, sessionId, 1, randomBytes(SECRET_BYTES)));
+    return this.#signing.derivePair(this.#signing.frame(partition, sessionId, 1, randomBytes(SECRET_BYTES)));
   }
 
   /**
@@ -100,13 +100,13 @@ export class TokenKeys {
   }
 
   /** The pair of a refresh token: the token itself and the access token derived from it. */
-  pairOf(refresh: RefreshToken): TokenPair {
-    return this.#keyOf(refresh).pair(refresh);
+  derivePair(refresh: RefreshToken): TokenPair {
+    return this.#keyOf(refresh).derivePair(refresh);
   }
 
   /** The pair that follows a refresh token. The same key always derives the same pair. */
-  successorOf(refresh: RefreshToken): TokenPair {
-    return this.#keyOf(refresh).successor(refresh);
+  deriveSuccessor(refresh: RefreshToken): TokenPair {
+    return this.#keyOf(refresh).deriveSuccessor(refresh);
   }
 
   #keyOf({ token }: RefreshToken): TokenKey {
@@ -141,7 +141,7 @@ class TokenKey {
     return toRefreshToken(token, bytes);
   }
 
-  pair(refresh: RefreshToken): TokenPair {
+  derivePair(refresh: RefreshToken): TokenPair {
     const bytes = Buffer.alloc(ACCESS_BYTES);
     bytes.write(refresh.partition, 0, 'hex');
     this.#mac('access', refresh.token).copy(bytes, 2);
@@ -149,9 +149,11 @@ class TokenKey {
     return { refresh, access: { token, partition: refresh.partition, digest: digestToken(token) } };
   }
 
-  successor({ token, partition, sessionId, generation }: RefreshToken): TokenPair {
+  deriveSuccessor({ token, partition, sessionId, generation }: RefreshToken): TokenPair {
     const next = Math.min(generation + 1, MAX_GENERATION);
-    return this.pair(this.frame(partition, Buffer.from(sessionId, 'base64url'), next, this.#mac('refresh', token)));
+    return this.derivePair(
+      this.frame(partition, Buffer.from(sessionId, 'base64url'), next, this.#mac('refresh', token)),
+    );
   }
 
   #mac(purpose: 'mac' | 'refresh' | 'access', message: string | Buffer): Buffer {

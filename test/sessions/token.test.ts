@@ -160,8 +160,12 @@ t.test('keys roll: add the new one last, move it first, drop the old one', async
   const young = moved.mint('0001');
   t.equal(keys.parse(young.refresh.token), undefined, 'the new key signs');
   t.same(added.parse(young.refresh.token), young.refresh, 'and processes that have it last know it');
-  t.same(moved.successorOf(old.refresh), keys.successorOf(old.refresh), 'a session keeps the key that it began with');
-  t.same(moved.pairOf(old.refresh), old);
+  t.same(
+    moved.deriveSuccessor(old.refresh),
+    keys.deriveSuccessor(old.refresh),
+    'a session keeps the key that it began with',
+  );
+  t.same(moved.derivePair(old.refresh), old);
 
   const dropped = new TokenKeys([OTHER]);
   t.equal(dropped.parse(old.refresh.token), undefined, 'without it, its sessions are over');
@@ -174,10 +178,10 @@ t.test(
   async (t) => {
     const elsewhere = new TokenKeys([SECRET]);
     const parsed = elsewhere.parse(refresh)!;
-    t.same(elsewhere.pairOf(parsed), pair);
-    t.same(elsewhere.successorOf(parsed), keys.successorOf(pair.refresh));
+    t.same(elsewhere.derivePair(parsed), pair);
+    t.same(elsewhere.deriveSuccessor(parsed), keys.deriveSuccessor(pair.refresh));
 
-    const next = keys.successorOf(pair.refresh);
+    const next = keys.deriveSuccessor(pair.refresh);
     t.equal(next.refresh.generation, 2);
     t.equal(next.refresh.sessionId, pair.refresh.sessionId);
     t.equal(next.refresh.partition, 'a3f0');
@@ -194,7 +198,7 @@ t.test(
     let current = pair;
     for (let i = 0; i < 1000; i++) {
       chain.add(current.refresh.token).add(current.access.token);
-      current = keys.successorOf(current.refresh);
+      current = keys.deriveSuccessor(current.refresh);
     }
     t.equal(chain.size, 2000, 'no token comes twice');
     t.equal(current.refresh.generation, 1001);
@@ -208,7 +212,7 @@ t.test('a generation never overflows', async (t) => {
   createHmac('sha256', key).update('mac').update(bytes.subarray(0, 58)).digest().copy(bytes, 58);
   const last = keys.parse(framed('lkr_', bytes))!;
   t.equal(last.generation, 0xffffffff);
-  const after = keys.successorOf(last).refresh;
+  const after = keys.deriveSuccessor(last).refresh;
   t.equal(after.generation, 0xffffffff);
   t.not(after.token, last.token);
 });
@@ -218,7 +222,7 @@ t.test('whatever is minted is parsed again', async () => {
   fc.assert(
     fc.property(partition, fc.nat(5), (partition, rotations) => {
       let { refresh, access } = keys.mint(partition);
-      for (let i = 0; i < rotations; i++) ({ refresh, access } = keys.successorOf(refresh));
+      for (let i = 0; i < rotations; i++) ({ refresh, access } = keys.deriveSuccessor(refresh));
       t.same(keys.parse(refresh.token), refresh);
       t.same(parseAccessToken(access.token), access);
       return refresh.partition === partition && access.partition === partition;

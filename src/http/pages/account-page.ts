@@ -1,6 +1,6 @@
 import { html } from 'ghtml';
 import type { Link } from '../../federation/links.js';
-import type { Ending, Session } from '../../sessions/session.js';
+import type { EndedSession, Session } from '../../sessions/session.js';
 import type { ProviderButton } from './credentials-pages.js';
 import { renderLayout, renderNotice, type PageContext } from './layout.js';
 
@@ -10,7 +10,7 @@ export interface AccountPage {
   /** Id of the session that reads the page. */
   readonly ownSessionId: string;
   readonly sessions: readonly Session[];
-  readonly endings: readonly Ending[];
+  readonly endings: readonly EndedSession[];
   /** Minimum length of a new password, in characters; undefined if passwords cannot be changed here. */
   readonly minimumLength: number | undefined;
   /** Providers at which an account can be linked. */
@@ -137,7 +137,7 @@ export function renderLoggedOutPage(
   return renderLayout(context, strings.logOut, renderNotice('info', strings.reasons.logged_out) + link);
 }
 
-function renderEndingsSection(context: PageContext, endings: readonly Ending[]): string {
+function renderEndingsSection(context: PageContext, endings: readonly EndedSession[]): string {
   const { strings } = context;
   const items = endings.map(({ device, reason, at }) => {
     const hint = html`<span class="hint">${strings.endingReasons[reason]} · !${renderInstant(context, at)}</span>`;

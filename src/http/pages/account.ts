@@ -41,7 +41,7 @@ export function addAccountPage(app: App, options: PagesOptions): void {
   ) => {
     const [active, endings, linked = []] = await Promise.all([
       sessions.list(subject),
-      sessions.endings(subject),
+      sessions.listEndedSessions(subject),
       links?.list(subject),
     ]);
     const minimumLength = users && passwordMinLength;

@@ -60,7 +60,7 @@ t.test('a login supersedes the session of this browser if it belongs to the same
   const { cookie } = jar.headers('/auth');
   const second = await sessionOf((await logIn('ada', { headers: { cookie } })).reply);
   t.equal((await sessionOf(first.reply)).status, 401);
-  t.match(await service.store.endings(second.subject), [{ reason: 'superseded' }]);
+  t.match(await service.store.listEndedSessions(second.subject), [{ reason: 'superseded' }]);
   t.equal((await get('/auth/session', second.headers)).statusCode, 200);
 
   const stranger = await service.mint();

@@ -29,7 +29,7 @@ export async function testLifetimes(t: Test, client: RedisClient): Promise<void>
     await client.del(s.accessKey(rotated.pair));
     const repeated = pairOf(await s.rotate(rotated.pair.refresh));
     t.equal(repeated.principal.expiresAt, endsAt, 'a repeated pair ends with the session');
-    const lost = s.tokenKeys.successorOf(rotated.pair.refresh);
+    const lost = s.tokenKeys.deriveSuccessor(rotated.pair.refresh);
     const redone = pairOf(await s.rotate(lost.refresh));
     t.equal(redone.principal.expiresAt, endsAt, 'a pair that a failover lost ends with the session');
     t.equal((await s.store.list(principal.subject))[0]?.endsAt, endsAt);

@@ -47,34 +47,37 @@ export async function testList(t: Test, client: RedisClient): Promise<void> {
     t.equal(new Set((await s.store.list(subject)).map(({ sessionId }) => sessionId)).size, 1_000);
   });
 
-  await t.test('endings lists how sessions ended, the latest first, for seven days', async (t) => {
+  await t.test('listEndedSessions lists how sessions ended, the latest first, for seven days', async (t) => {
     const s = await openStore(t, client);
     const { subject, first, pair } = await s.closedSession();
     const { pair: other } = await s.login(subject, { origin: { device: 'a "browser"', address: '' } });
-    t.same(await s.store.endings(subject), []);
+    t.same(await s.store.listEndedSessions(subject), []);
     await s.store.revoke(subject, other.refresh.sessionId, 'revoked');
     await s.rotate(first.refresh);
-    const endings = await s.store.endings(subject);
+    const endings = await s.store.listEndedSessions(subject);
     t.match(endings, [
       { sessionId: pair.refresh.sessionId, reason: 'reused', device: ORIGIN.device },
       { sessionId: other.refresh.sessionId, reason: 'revoked', device: 'a "browser"' },
     ]);
     for (const { at } of endings) t.ok(await s.isRecent(at));
     await s.assertLifetime(t, s.keys.endings(subject), WEEK);
-    t.same(await s.store.endings(newSubject()), [], 'another subject has none');
+    t.same(await s.store.listEndedSessions(newSubject()), [], 'another subject has none');
     await s.assertConsistent(t);
   });
 
-  await t.test('endings keeps the latest ten endings of a user', async (t) => {
+  await t.test('listEndedSessions keeps the latest ten endings of a user', async (t) => {
     const s = await openStore(t, client);
     const subject = newSubject();
     await Promise.all(Array.from({ length: 25 }, () => s.login(subject)));
     const ended = await s.store.revokeAll(subject, { reason: 'logged_out' });
-    t.same(new Set((await s.store.endings(subject)).map(({ sessionId }) => sessionId)), new Set(ended.slice(-10)));
+    t.same(
+      new Set((await s.store.listEndedSessions(subject)).map(({ sessionId }) => sessionId)),
+      new Set(ended.slice(-10)),
+    );
     await s.login(subject);
     await s.store.revokeAll(subject, { reason: 'revoked' });
     t.same(
-      (await s.store.endings(subject)).map(({ reason }) => reason),
+      (await s.store.listEndedSessions(subject)).map(({ reason }) => reason),
       ['revoked', ...Array<string>(9).fill('logged_out')],
     );
   });

@@ -135,7 +135,7 @@ export async function testRevokeAll(t: Test, client: RedisClient): Promise<void>
     await client.zadd(s.keys.sessions(subject), (await s.now()) - 1, 'session:expired');
     t.same(await s.store.revokeAll(subject, { reason: 'revoked' }), [pair.refresh.sessionId]);
     t.same(
-      (await s.store.endings(subject)).map(({ sessionId }) => sessionId),
+      (await s.store.listEndedSessions(subject)).map(({ sessionId }) => sessionId),
       [pair.refresh.sessionId],
     );
   });

@@ -10,7 +10,7 @@ export async function testRotate(t: Test, client: RedisClient): Promise<void> {
     await s.store.revokeByToken(pair.refresh, 'logged_out');
     t.same(await s.rotate(pair.refresh), { outcome: 'ended', reason: 'logged_out' });
     t.same(
-      await s.rotate(s.tokenKeys.successorOf(pair.refresh).refresh),
+      await s.rotate(s.tokenKeys.deriveSuccessor(pair.refresh).refresh),
       { outcome: 'ended', reason: 'logged_out' },
       'every token of the session',
     );
@@ -25,7 +25,7 @@ export async function testRotate(t: Test, client: RedisClient): Promise<void> {
     const rotated = pairOf(await s.rotate(first.refresh, '198.51.100.7'));
     const { pair } = rotated;
     t.equal(rotated.outcome, 'rotated');
-    t.same(pair, s.tokenKeys.successorOf(first.refresh));
+    t.same(pair, s.tokenKeys.deriveSuccessor(first.refresh));
     t.match(rotated.principal, principalOf(principal.subject, pair));
     t.same(rotated.lastRotation, ORIGIN);
     t.equal(rotated.principal.authenticatedAt, principal.authenticatedAt, 'a refresh does not count as authentication');
@@ -61,7 +61,7 @@ export async function testRotate(t: Test, client: RedisClient): Promise<void> {
       const { subject, first, pair } = await s.closedSession();
       const rotation = pairOf(await s.rotate(pair.refresh));
       t.equal(rotation.outcome, 'rotated');
-      t.same(rotation.pair, s.tokenKeys.successorOf(pair.refresh));
+      t.same(rotation.pair, s.tokenKeys.deriveSuccessor(pair.refresh));
       t.same(await s.all(), namesOf(subject, pair.refresh.sessionId, pair, rotation.pair));
       t.equal(await s.store.authenticate(first.access.token), undefined);
       t.notOk((await s.stored(pair.refresh)).confirmedAt, 'the new pair is unconfirmed');
@@ -107,7 +107,7 @@ export async function testRotate(t: Test, client: RedisClient): Promise<void> {
     async (t) => {
       const s = await openStore(t, client);
       const { subject, first, pair } = await s.closedSession();
-      const lost = s.tokenKeys.successorOf(s.tokenKeys.successorOf(pair.refresh).refresh);
+      const lost = s.tokenKeys.deriveSuccessor(s.tokenKeys.deriveSuccessor(pair.refresh).refresh);
       const redone = pairOf(await s.rotate(lost.refresh, '198.51.100.7'));
       t.equal(redone.outcome, 'unchanged');
       t.same(redone.pair, lost);
@@ -129,7 +129,7 @@ export async function testRotate(t: Test, client: RedisClient): Promise<void> {
       t.equal(await s.store.authenticate(first.access.token), undefined);
       await s.assertConsistent(t);
 
-      const between = s.tokenKeys.successorOf(pair.refresh);
+      const between = s.tokenKeys.deriveSuccessor(pair.refresh);
       t.equal((await s.rotate(between.refresh)).outcome, 'retried', 'the parent is accepted during the grace period');
       await s.backdate(lost.refresh, GRACE);
       t.equal((await s.rotate(lost.refresh)).outcome, 'rotated');

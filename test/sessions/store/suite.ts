@@ -20,7 +20,7 @@ export function testSessionStore(t: Test, client: RedisClient): void {
     await testLifetimes(t, client);
   });
   t.test('inspectRefreshToken', async (t) => testInspect(t, client));
-  t.test('list and endings', async (t) => testList(t, client));
+  t.test('list and listEndedSessions', async (t) => testList(t, client));
   t.test('revoke', async (t) => testRevoke(t, client));
   t.test('revokeAll', async (t) => testRevokeAll(t, client));
 }
