@@ -6,7 +6,7 @@ import { LoginAttempts } from './federation/login-attempts.js';
 import { LogoutTokens } from './federation/logout-tokens.js';
 import { ProviderSessions } from './federation/provider-sessions.js';
 import { type OidcProvider, Providers } from './federation/providers.js';
-import { authRoutes } from './http/auth/index.js';
+import { addAuthRoutes } from './http/auth/index.js';
 import { requireSession, type SessionHook, type SessionRequirements } from './http/flows/guards.js';
 import type { AuthEvent } from './http/flows/audit.js';
 import type { LocalUsers, Services } from './http/flows/services.js';
@@ -118,7 +118,7 @@ const plugin: FastifyPluginAsync<LatchkeyOptions> = async (app, options) => {
   app.decorate('latchkey', latchkey);
   app.decorateRequest('principal', null);
   app.addHook('onClose', () => sessions.close());
-  await app.register((instance) => authRoutes(instance, services), { prefix });
+  await app.register((instance) => addAuthRoutes(instance, services), { prefix });
   if (services.links) {
     const oidc = {
       ...services,

@@ -10,7 +10,7 @@ import { adminRoutes } from '../http/admin/index.js';
 import { AdminKeys } from '../http/admin/keys.js';
 import { internalDocumentation, publicDocumentation } from '../http/openapi/descriptions.js';
 import { clientErrorHandler, errorHandler, sendProblem } from '../http/kit/error-handler.js';
-import { PROTECTIVE_HEADERS, headersHook, STRICT_TRANSPORT } from '../http/kit/headers.js';
+import { SECURITY_HEADERS, headersHook, HSTS_HEADER } from '../http/kit/headers.js';
 import { registerOpenApi } from '../http/openapi/document.js';
 import { Problem } from '../http/kit/problem.js';
 import type { AuthEvent } from '../http/flows/audit.js';
@@ -51,7 +51,7 @@ export async function buildPublicApp(
     trustProxy: config.trustProxy ? [...config.trustProxy] : false,
   });
   if (config.publicOrigins?.every((origin) => origin.startsWith('https:'))) {
-    app.addHook('onRequest', headersHook(STRICT_TRANSPORT));
+    app.addHook('onRequest', headersHook(HSTS_HEADER));
   }
   await registerOpenApi(app, publicDocumentation);
   await app.register(latchkey, {
@@ -75,7 +75,7 @@ export async function buildInternalApp(
   onEvent?: OnEvent,
 ): Promise<FastifyInstance> {
   const app = createApp({ logger: { level: config.logLevel }, routerOptions: { maxParamLength: MAX_PARAM_LENGTH } });
-  app.addHook('onRequest', headersHook(PROTECTIVE_HEADERS));
+  app.addHook('onRequest', headersHook(SECURITY_HEADERS));
   await registerOpenApi(app, internalDocumentation);
   app.get('/livez', healthRoute('Whether the process is running', 'alive'), () => ({ status: 'alive' }));
   app.get('/readyz', healthRoute('Whether Redis responds', 'ready'), async () => {

@@ -17,7 +17,7 @@ const Redirect = Type.Unsafe<undefined>({
 });
 
 /** For server-rendered pages: refreshes by cookie and redirects to a path of this origin, or else to the login page. */
-export function continueRoute(app: App, services: Services): void {
+export function addContinueRoute(app: App, services: Services): void {
   app.get(
     '/continue',
     {

@@ -3,24 +3,24 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { enableCookies } from '../kit/cookies.js';
 import { authenticateRequest, requireRecentAuthentication, requireUserSession } from '../flows/guards.js';
 import { errorHandler, sendProblem } from '../kit/error-handler.js';
-import { PROTECTIVE_HEADERS, headersHook } from '../kit/headers.js';
+import { SECURITY_HEADERS, headersHook } from '../kit/headers.js';
 import { Problem } from '../kit/problem.js';
 import { type App, assertNeedsDeclared } from '../kit/route.js';
-import { requireSameOrigin } from '../kit/same-origin.js';
+import { rejectCrossSiteRequest } from '../kit/same-origin.js';
 import type { Services } from '../flows/services.js';
 import { validatorCompiler } from '../kit/validator.js';
-import { continueRoute } from './continue.js';
-import { linkRoutes } from './links.js';
-import { loginRoute } from './login.js';
-import { logoutRoute } from './logout.js';
-import { passwordRoute } from './password.js';
-import { refresh } from './refresh.js';
-import { registerRoute } from './register.js';
-import { currentSessionRoute, sessionRoutes } from './sessions.js';
-import { verifyRoute } from './verify.js';
+import { addContinueRoute } from './continue.js';
+import { addLinkRoutes } from './links.js';
+import { addLoginRoute } from './login.js';
+import { addLogoutRoute } from './logout.js';
+import { addPasswordRoute } from './password.js';
+import { addRefreshRoute } from './refresh.js';
+import { addRegisterRoute } from './register.js';
+import { addCurrentSessionRoute, addSessionRoutes } from './sessions.js';
+import { addVerifyRoute } from './verify.js';
 
 /** Adds the `/auth` routes to an encapsulated instance: their hooks and parsers affect no other route. */
-export async function authRoutes(instance: FastifyInstance, services: Services): Promise<void> {
+export async function addAuthRoutes(instance: FastifyInstance, services: Services): Promise<void> {
   const app = instance.withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(validatorCompiler);
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', { parseAs: 'string' }, app.getDefaultJsonParser('error', 'error'));
@@ -38,14 +38,14 @@ export async function authRoutes(instance: FastifyInstance, services: Services):
       };
     }
   });
-  app.addHook('onRequest', headersHook(PROTECTIVE_HEADERS));
+  app.addHook('onRequest', headersHook(SECURITY_HEADERS));
   app.addHook('onRequest', (request, _reply, done) => {
-    requireSameOrigin(request, services);
+    rejectCrossSiteRequest(request, services);
     done();
   });
 
-  currentSessionRoute(app);
-  verifyRoute(app);
+  addCurrentSessionRoute(app);
+  addVerifyRoute(app);
   // Writing cookies costs time, so the busiest routes are registered without it.
   await instance.register(async (scope) => {
     await enableCookies(scope);
@@ -55,15 +55,15 @@ export async function authRoutes(instance: FastifyInstance, services: Services):
 
 function cookieWritingRoutes(app: App, services: Services): void {
   if (services.users) {
-    registerRoute(app, services, services.users.registration);
-    passwordRoute(app, services, services.users);
+    addRegisterRoute(app, services, services.users.registration);
+    addPasswordRoute(app, services, services.users);
   }
-  loginRoute(app, services);
-  refresh(app, services);
-  continueRoute(app, services);
-  logoutRoute(app, services);
-  sessionRoutes(app, services);
-  if (services.links) linkRoutes(app, services, services.links);
+  addLoginRoute(app, services);
+  addRefreshRoute(app, services);
+  addContinueRoute(app, services);
+  addLogoutRoute(app, services);
+  addSessionRoutes(app, services);
+  if (services.links) addLinkRoutes(app, services, services.links);
 }
 
 function emptyBodyIsAnObject(request: FastifyRequest, _reply: FastifyReply, done: () => void): void {

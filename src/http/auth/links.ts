@@ -14,7 +14,7 @@ const Link = Type.Object({
 const Params = Type.Object({ id: Type.String({ maxLength: 64 }) }, { additionalProperties: false });
 
 /** Lists and removes the accounts at providers that a user can log in with. */
-export function linkRoutes(app: App, services: Services, links: Links): void {
+export function addLinkRoutes(app: App, services: Services, links: Links): void {
   app.get(
     '/links',
     {

@@ -14,7 +14,7 @@ const Body = Type.Object(
   { additionalProperties: false },
 );
 
-export function loginRoute(app: App, services: Services): void {
+export function addLoginRoute(app: App, services: Services): void {
   app.post(
     '/login',
     {

@@ -18,7 +18,7 @@ const Body = Type.Object(
   { additionalProperties: false },
 );
 
-export function logoutRoute(app: App, services: Services): void {
+export function addLogoutRoute(app: App, services: Services): void {
   app.post(
     '/logout',
     {

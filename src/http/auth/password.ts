@@ -10,7 +10,7 @@ const Body = Type.Object(
   { additionalProperties: false },
 );
 
-export function passwordRoute(app: App, services: Services, users: LocalUsers): void {
+export function addPasswordRoute(app: App, services: Services, users: LocalUsers): void {
   app.post(
     '/password',
     {

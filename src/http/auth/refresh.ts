@@ -6,7 +6,7 @@ import { deliverTokens, TokensBody } from '../kit/token-response.js';
 
 const Body = Type.Object({ refresh_token: Type.Optional(Type.String()) }, { additionalProperties: false });
 
-export function refresh(app: App, services: Services): void {
+export function addRefreshRoute(app: App, services: Services): void {
   app.post(
     '/refresh',
     {

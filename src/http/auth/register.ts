@@ -8,7 +8,7 @@ import { register } from '../flows/register.js';
 const Body = Type.Object({ username: Type.String(), password: Type.String() }, { additionalProperties: false });
 const Reply = Type.Object({ subject: Type.String(), username: Type.String() });
 
-export function registerRoute(app: App, services: Services, registration: Registration): void {
+export function addRegisterRoute(app: App, services: Services, registration: Registration): void {
   app.post(
     '/register',
     {

@@ -18,8 +18,8 @@ const Device = Type.Object({
 });
 const Params = Type.Object({ id: Type.String({ maxLength: 64 }) }, { additionalProperties: false });
 
-/** Separate from {@link sessionRoutes}: it is the busiest route, and writes no cookies. */
-export function currentSessionRoute(app: App): void {
+/** Separate from {@link addSessionRoutes}: it is the busiest route, and writes no cookies. */
+export function addCurrentSessionRoute(app: App): void {
   app.get(
     '/session',
     { config: { needs: 'session' }, schema: { summary: 'Get my session', response: { 200: SessionBody } } },
@@ -29,7 +29,7 @@ export function currentSessionRoute(app: App): void {
   );
 }
 
-export function sessionRoutes(app: App, services: Services): void {
+export function addSessionRoutes(app: App, services: Services): void {
   const { sessions, cookies, report } = services;
 
   app.get(
@@ -69,7 +69,7 @@ export function sessionRoutes(app: App, services: Services): void {
       const reason = id === own ? 'logged_out' : 'logged_out_elsewhere';
       if (!(await sessions.revoke(subject, id, reason))) throw new Problem('not_found');
       report({ event: 'session_end', outcome: 'success', reason, subject, sessionId: id, address: request.ip });
-      if (id === own) cookies.clear(reply);
+      if (id === own) cookies.clearTokens(reply);
       return reply.code(204).send(null);
     },
   );

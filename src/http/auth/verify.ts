@@ -28,7 +28,7 @@ const Redirect = Type.Unsafe<undefined>({
  * access token is redirected to `/continue`, which tries its refresh token; everyone else gets a 401. The redirect
  * requires `X-Forwarded-Method` and `X-Forwarded-Uri`, which are only sent by proxies that pass redirects on.
  */
-export function verifyRoute(app: App): void {
+export function addVerifyRoute(app: App): void {
   app.get(
     '/verify',
     {

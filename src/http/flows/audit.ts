@@ -37,7 +37,7 @@ export interface Reporter {
 export type AttemptDetails = Pick<AuthEvent, 'event' | 'subject' | 'sessionId' | 'address'>;
 
 /** Runs an attempt. If it is refused, reports the failure with the error's code as its reason, and rethrows. */
-export async function reportIfRefused<T>(
+export async function reportFailure<T>(
   { report }: Reporter,
   attempted: AttemptDetails,
   attempt: () => Promise<T>,

@@ -4,7 +4,7 @@ import type { Identity, Principal } from '../../sessions/session.js';
 import { errorHandler } from '../kit/error-handler.js';
 import { challenge, readAccessToken } from '../kit/presented-tokens.js';
 import { Problem } from '../kit/problem.js';
-import { requireSameOrigin } from '../kit/same-origin.js';
+import { rejectCrossSiteRequest } from '../kit/same-origin.js';
 import type { Services } from './services.js';
 
 /**
@@ -102,7 +102,7 @@ export type SessionHook = (request: FastifyRequest, reply: FastifyReply) => Prom
 export function requireSession(services: Services, { scopes = [], recentMs }: SessionRequirements = {}): SessionHook {
   return async (request, reply) => {
     try {
-      requireSameOrigin(request, services);
+      rejectCrossSiteRequest(request, services);
       const principal = await authenticateRequest(request, services);
       if (!hasScopes(principal, scopes)) {
         throw new Problem('insufficient_scope', {

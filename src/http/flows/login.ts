@@ -2,12 +2,12 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { IssuedTokens } from '../../sessions/session.js';
 import { StaleCredentialError } from '../../sessions/errors.js';
 import { challenge, readAccessToken, readRefreshToken } from '../kit/presented-tokens.js';
-import { requestSource } from '../kit/device.js';
+import { requestSource } from '../kit/request-source.js';
 import { Problem } from '../kit/problem.js';
-import { reportDisplacedSessions, reportIfRefused } from './audit.js';
+import { reportDisplacedSessions, reportFailure } from './audit.js';
 import type { Services } from './services.js';
 import type { Verification } from './verify-credentials.js';
-import { disconnectSignal } from '../kit/abort-signal.js';
+import { disconnectSignal } from '../kit/disconnect-signal.js';
 
 /**
  * Verifies a user's credentials and issues a session. It replaces the session that this client has of the same user.
@@ -28,9 +28,9 @@ export async function login(
     throttle.guard({ username: credentials.username, address }, () => verifyCredentials({ ...credentials, signal }));
 
   const attempt = { event: 'login', address } as const;
-  const verification = await reportIfRefused(services, attempt, verify);
+  const verification = await reportFailure(services, attempt, verify);
   const known = verification.subject === undefined ? attempt : { ...attempt, subject: verification.subject };
-  const tokens = await reportIfRefused(services, known, async () => {
+  const tokens = await reportFailure(services, known, async () => {
     try {
       return await issueSession(verification, request, services);
     } catch (error) {

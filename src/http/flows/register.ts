@@ -1,9 +1,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Registration } from '../../identity/registration.js';
 import { Problem } from '../kit/problem.js';
-import { reportIfRefused } from './audit.js';
+import { reportFailure } from './audit.js';
 import type { Services } from './services.js';
-import { disconnectSignal } from '../kit/abort-signal.js';
+import { disconnectSignal } from '../kit/disconnect-signal.js';
 
 /**
  * Registers a user, if registration is open.
@@ -19,7 +19,7 @@ export async function register(
   credentials: { readonly username: string; readonly password: string },
 ): Promise<{ subject: string; username: string }> {
   const address = request.ip;
-  const user = await reportIfRefused(services, { event: 'register', address }, async () => {
+  const user = await reportFailure(services, { event: 'register', address }, async () => {
     if (services.registration === 'closed') throw new Problem('registration_closed');
     await services.throttle.admitRegistration(address);
     return registration.register({ ...credentials, signal: disconnectSignal(reply) });

@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify';
 import type { Links } from '../../federation/links.js';
 import type { Principal } from '../../sessions/session.js';
 import { Problem } from '../kit/problem.js';
-import { endSessionsFromProvider } from './provider-login.js';
+import { endSessionsFromProvider } from './sessions-from-provider.js';
 import type { Services } from './services.js';
 
 /**

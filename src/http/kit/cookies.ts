@@ -28,7 +28,7 @@ export class TokenCookies {
     this.#refreshPath = refreshPath;
   }
 
-  set(reply: FastifyReply, tokens: IssuedTokens): void {
+  setTokens(reply: FastifyReply, tokens: IssuedTokens): void {
     this.setAccess(reply, tokens);
     this.#write(reply, this.refresh, tokens.pair.refresh.token, tokens.refreshExpiresInMs);
   }
@@ -41,7 +41,7 @@ export class TokenCookies {
     this.#write(reply, this.loginBinding, binding, lifetimeMs);
   }
 
-  clear(reply: FastifyReply): void {
+  clearTokens(reply: FastifyReply): void {
     for (const name of [this.access, this.refresh]) reply.clearCookie(name, this.#attributes(name));
   }
 

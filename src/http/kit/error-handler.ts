@@ -14,10 +14,10 @@ import { InvalidIdentityError, InvalidSessionDataError, StaleCredentialError } f
 import { MalformedFormError } from './forms.js';
 import { HttpError } from './http-error.js';
 import { challenge } from './presented-tokens.js';
-import { PROTECTIVE_HEADERS } from './headers.js';
+import { SECURITY_HEADERS } from './headers.js';
 import { type FieldError, Problem, type ProblemCode } from './problem.js';
 
-const HEADERS = { 'content-type': 'application/problem+json', ...PROTECTIVE_HEADERS };
+const HEADERS = { 'content-type': 'application/problem+json', ...SECURITY_HEADERS };
 
 /** Node HTTP parser error codes; any other is a 400. */
 const PARSER_ERRORS: Record<string, ProblemCode> = {
@@ -28,12 +28,12 @@ const PARSER_ERRORS: Record<string, ProblemCode> = {
 /** Replies to every error with `application/problem+json` (RFC 9457). Never writes a cookie, never echoes a value. */
 export function errorHandler(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const problem = toProblem(error);
-  logFault(error, problem, request, reply);
+  logServerError(error, problem, request, reply);
   return sendProblem(reply, problem);
 }
 
 /** Logs an error if the service, or something that it depends on, is at fault. */
-export function logFault(
+export function logServerError(
   error: unknown,
   { status, message }: Problem,
   { log, id: reqId }: FastifyRequest,

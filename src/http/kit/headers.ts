@@ -1,7 +1,7 @@
 import type { onRequestHookHandler } from 'fastify';
 
 /** Headers of every reply that is not a page: no caching, no content sniffing, no scripts, no framing, no referrer. */
-export const PROTECTIVE_HEADERS = {
+export const SECURITY_HEADERS = {
   'cache-control': 'no-store',
   'x-content-type-options': 'nosniff',
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
@@ -9,7 +9,7 @@ export const PROTECTIVE_HEADERS = {
 } as const;
 
 /** For a service that has only https origins. `includeSubDomains` is left to the owner of the domain. */
-export const STRICT_TRANSPORT = { 'strict-transport-security': 'max-age=31536000' } as const;
+export const HSTS_HEADER = { 'strict-transport-security': 'max-age=31536000' } as const;
 
 /** Creates an `onRequest` hook that sets these headers on every reply. Calls back instead of costing a promise. */
 export function headersHook(headers: Readonly<Record<string, string>>): onRequestHookHandler {

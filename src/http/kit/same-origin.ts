@@ -13,7 +13,7 @@ const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
  *
  * @throws {Problem} `cross_site_request`
  */
-export function requireSameOrigin(
+export function rejectCrossSiteRequest(
   { method, headers }: FastifyRequest,
   { origins, cookies }: { origins: ReadonlySet<string>; cookies: TokenCookies },
 ): void {

@@ -1,21 +1,24 @@
-import { type Static, Type } from '@sinclair/typebox';
+import { type Static, type TInteger, Type } from '@sinclair/typebox';
 import type { FastifyReply } from 'fastify';
 import type { IssuedTokens, Principal } from '../../sessions/session.js';
 import type { TokenCookies } from './cookies.js';
 import type { Transport } from './presented-tokens.js';
 
-const Instant = (description: string) => Type.Integer({ description: `${description}, in seconds since 1970` });
+/** The schema of a point in time, in seconds since the Unix epoch. */
+export function Timestamp(description: string): TInteger {
+  return Type.Integer({ description: `${description}, in seconds since the Unix epoch` });
+}
 
 export const SessionBody = Type.Object(
   {
     session_id: Type.String(),
     subject: Type.String(),
     username: Type.Optional(Type.String()),
-    authenticated_at: Instant('When the user last authenticated'),
+    authenticated_at: Timestamp('When the user last authenticated'),
     methods: Type.Unsafe<readonly string[]>(
       Type.Array(Type.String(), { description: 'How the user authenticated (RFC 8176)' }),
     ),
-    expires_at: Instant('When the access token expires'),
+    expires_at: Timestamp('When the access token expires'),
     client_id: Type.Optional(Type.String()),
     scope: Type.Optional(Type.String()),
     data: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
@@ -70,7 +73,7 @@ export function deliverTokens(
 ): Static<typeof TokensBody> {
   if (transport === 'bearer') return toBearerBody(tokens);
   if (keepsRefreshToken) cookies.setAccess(reply, tokens);
-  else cookies.set(reply, tokens);
+  else cookies.setTokens(reply, tokens);
   return toBodyWithoutTokens(tokens);
 }
 

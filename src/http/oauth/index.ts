@@ -1,7 +1,7 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
 import { type Form, parseForm } from '../kit/forms.js';
-import { PROTECTIVE_HEADERS, headersHook } from '../kit/headers.js';
+import { SECURITY_HEADERS, headersHook } from '../kit/headers.js';
 import { oauthErrorHandler } from '../kit/oauth-error.js';
 import { assertNeedsDeclared } from '../kit/route.js';
 import { validatorCompiler } from '../kit/validator.js';
@@ -25,7 +25,7 @@ export async function oauthRoutes(instance: FastifyInstance, services: OAuthServ
   app.setErrorHandler(oauthErrorHandler);
 
   app.addHook('onRoute', assertNeedsDeclared);
-  app.addHook('onRequest', headersHook({ ...PROTECTIVE_HEADERS, pragma: 'no-cache' }));
+  app.addHook('onRequest', headersHook({ ...SECURITY_HEADERS, pragma: 'no-cache' }));
   app.addHook('preHandler', async (request) => {
     const { needs } = request.routeOptions.config;
     if (needs === 'nothing') return;

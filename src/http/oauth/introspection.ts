@@ -1,8 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox';
 import type { Identity, Principal } from '../../sessions/session.js';
-import { providerLoginOf } from '../flows/provider-login.js';
+import { providerLoginOf } from '../flows/sessions-from-provider.js';
 import type { App } from '../kit/route.js';
-import { toSeconds } from '../kit/token-response.js';
+import { Timestamp, toSeconds } from '../kit/token-response.js';
 import { ClientCredentials, type OAuthClient } from './clients.js';
 import { findIssuer } from './metadata.js';
 import type { OAuthServices } from './services.js';
@@ -13,8 +13,6 @@ export const TokenRequest = Type.Object({
   token_type_hint: Type.Optional(Type.String({ description: 'Ignored: the token itself shows its type' })),
   ...ClientCredentials,
 });
-
-const Instant = (description: string) => Type.Integer({ description: `${description}, in seconds since 1970` });
 
 const Active = Type.Object(
   {
@@ -27,9 +25,9 @@ const Active = Type.Object(
     token_type: Type.Optional(
       Type.Literal('Bearer', { description: 'Only for access tokens; absent for refresh tokens' }),
     ),
-    iat: Instant('When the token was issued'),
-    exp: Instant('When the token expires'),
-    auth_time: Instant('When the user last authenticated'),
+    iat: Timestamp('When the token was issued'),
+    exp: Timestamp('When the token expires'),
+    auth_time: Timestamp('When the user last authenticated'),
     amr: Type.Array(Type.String(), { description: 'How the user authenticated (RFC 8176)' }),
     acr: Type.Optional(
       Type.String({

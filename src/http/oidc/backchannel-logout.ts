@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import type { LogoutClaims } from '../../federation/logout-tokens.js';
-import { endSessionsFromProvider } from '../flows/provider-login.js';
+import { endSessionsFromProvider } from '../flows/sessions-from-provider.js';
 import type { App } from '../kit/route.js';
 import { ProviderParams, requireProvider } from './provider-route.js';
 import type { OidcServices } from './services.js';

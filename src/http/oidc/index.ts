@@ -2,7 +2,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
 import { enableCookies } from '../kit/cookies.js';
 import { errorHandler } from '../kit/error-handler.js';
-import { PROTECTIVE_HEADERS, headersHook } from '../kit/headers.js';
+import { SECURITY_HEADERS, headersHook } from '../kit/headers.js';
 import { parseForm } from '../kit/forms.js';
 import { assertNeedsDeclared } from '../kit/route.js';
 import { validatorCompiler } from '../kit/validator.js';
@@ -24,7 +24,7 @@ export async function oidcRoutes(instance: FastifyInstance, services: OidcServic
   );
   app.setErrorHandler(errorHandler);
   app.addHook('onRoute', assertNeedsDeclared);
-  app.addHook('onRequest', headersHook(PROTECTIVE_HEADERS));
+  app.addHook('onRequest', headersHook(SECURITY_HEADERS));
   start(app, services);
   callback(app, services);
   logout(app, services);

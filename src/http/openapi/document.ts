@@ -4,7 +4,7 @@ import { Type } from '@sinclair/typebox';
 import type { FastifyInstance, FastifySchema, RouteOptions } from 'fastify';
 import { readFileSync } from 'node:fs';
 import { STATUS_CODES } from 'node:http';
-import { PROTECTIVE_HEADERS, headersHook } from '../kit/headers.js';
+import { SECURITY_HEADERS, headersHook } from '../kit/headers.js';
 import { type OAuthErrorCode, oauthErrors } from '../kit/oauth-error.js';
 import { type ProblemCode, problems } from '../kit/problem.js';
 import type { Needs } from '../kit/route.js';
@@ -115,7 +115,7 @@ export async function registerOpenApi(
     transformObject: markOptionalBodies,
   });
   await app.register(async (scope) => {
-    scope.addHook('onRequest', headersHook(PROTECTIVE_HEADERS));
+    scope.addHook('onRequest', headersHook(SECURITY_HEADERS));
     await scope.register(swaggerUi, {
       routePrefix: '/docs',
       staticCSP: DOCS_CSP,

@@ -5,7 +5,7 @@ import { changePassword } from '../flows/change-password.js';
 import { toProblem } from '../kit/error-handler.js';
 import { logout } from '../flows/logout.js';
 import { Problem } from '../kit/problem.js';
-import { providerLoginOf } from '../flows/provider-login.js';
+import { providerLoginOf } from '../flows/sessions-from-provider.js';
 import type { App } from '../kit/route.js';
 import { requireFreshAuthentication, requireRecentAuthentication } from '../flows/guards.js';
 import { deliverTokens } from '../kit/token-response.js';

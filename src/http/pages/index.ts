@@ -5,9 +5,9 @@ import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
 import { html } from 'ghtml';
 import { enableCookies } from '../kit/cookies.js';
-import { toProblem, logFault } from '../kit/error-handler.js';
+import { toProblem, logServerError } from '../kit/error-handler.js';
 import { assertNeedsDeclared } from '../kit/route.js';
-import { requireSameOrigin } from '../kit/same-origin.js';
+import { rejectCrossSiteRequest } from '../kit/same-origin.js';
 import { validatorCompiler } from '../kit/validator.js';
 import { addAccountPage } from './account.js';
 import { ACCOUNT, buildContext, findErrorText, type PagesOptions, sendPage } from './context.js';
@@ -50,7 +50,7 @@ export async function pageRoutes(
   await app.register(formbody);
   await app.register(helmet, {
     contentSecurityPolicy: CONTENT_SECURITY_POLICY,
-    // With `no-referrer`, browsers would post forms with the origin `null`, which requireSameOrigin refuses.
+    // With `no-referrer`, browsers would post forms with the origin `null`, which rejectCrossSiteRequest rejects.
     referrerPolicy: { policy: 'same-origin' },
     strictTransportSecurity: false,
   });
@@ -61,11 +61,11 @@ export async function pageRoutes(
   });
   app.addHook('onRequest', async (request, reply) => {
     reply.header('cache-control', 'no-store');
-    requireSameOrigin(request, services);
+    rejectCrossSiteRequest(request, services);
   });
   app.setErrorHandler((error, request, reply) => {
     const problem = toProblem(error);
-    logFault(error, problem, request, reply);
+    logServerError(error, problem, request, reply);
     const context = buildContext(request, options);
     const text = findErrorText(context.strings, problem);
     const content = html`!${renderNotice('error', text)}<p><a href="${ACCOUNT}">${context.strings.toAccount}</a></p>`;

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { toProblem, logFault } from '../kit/error-handler.js';
+import { toProblem, logServerError } from '../kit/error-handler.js';
 import { admitInBatches } from '../kit/admission-queue.js';
 import { requireLocalPath } from '../kit/local-path.js';
 import { login } from '../flows/login.js';
@@ -58,7 +58,7 @@ export function addLoginPage(app: App, options: PagesOptions): void {
         return reply.redirect(destination, 303);
       } catch (error) {
         const problem = toProblem(error);
-        logFault(error, problem, request, reply);
+        logServerError(error, problem, request, reply);
         const page = {
           error: findErrorText(buildContext(request, options).strings, problem),
           username: credentials.username,

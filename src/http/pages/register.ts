@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Registration } from '../../identity/registration.js';
-import { toProblem, logFault } from '../kit/error-handler.js';
+import { toProblem, logServerError } from '../kit/error-handler.js';
 import { admitInBatches } from '../kit/admission-queue.js';
 import { login } from '../flows/login.js';
 import { Problem } from '../kit/problem.js';
@@ -38,7 +38,7 @@ export function addRegisterPage(app: App, options: PagesOptions, registration: R
         return reply.redirect(ACCOUNT, 303);
       } catch (error) {
         const problem = toProblem(error);
-        logFault(error, problem, request, reply);
+        logServerError(error, problem, request, reply);
         const page = {
           error: findErrorText(buildContext(request, options).strings, problem),
           username: request.body.username,

@@ -11,7 +11,7 @@ async function maxAges(accessExpiresInMs: number, refreshExpiresInMs: number) {
   await enableCookies(app);
   app.get('/', (_request, reply) => {
     const pair = { access: { token: 'a' }, refresh: { token: 'r' } };
-    cookies.set(reply, { pair, accessExpiresInMs, refreshExpiresInMs } as IssuedTokens);
+    cookies.setTokens(reply, { pair, accessExpiresInMs, refreshExpiresInMs } as IssuedTokens);
     reply.send();
   });
   const reply = await app.inject('/');

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { providerLoginOf } from '../../../src/http/flows/provider-login.js';
+import { providerLoginOf } from '../../../src/http/flows/sessions-from-provider.js';
 
 t.test(
   'of the data under oidc, which may be the application’s own, only what has the right shape is taken',

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import t from 'tap';
-import { requestSource } from '../../../src/http/kit/device.js';
+import { requestSource } from '../../../src/http/kit/request-source.js';
 import { cpuMs } from '../../support/cpu.js';
 
 const deviceOf = (agent?: string) =>

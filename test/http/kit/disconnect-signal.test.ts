@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import Fastify from 'fastify';
 import t from 'tap';
-import { disconnectSignal } from '../../../src/http/kit/abort-signal.js';
+import { disconnectSignal } from '../../../src/http/kit/disconnect-signal.js';
 
 t.test('the signal aborts when the client disconnects before it has its reply, and not afterwards', async (t) => {
   const app = Fastify({ forceCloseConnections: true });
