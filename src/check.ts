@@ -1,5 +1,5 @@
 import { DEFAULTS } from './options.js';
-import { Keys } from './redis/keys.js';
+import { RedisKeys } from './redis/keys.js';
 import type { RedisClient } from './redis/script.js';
 import { Authenticator } from './sessions/authenticator.js';
 
@@ -39,5 +39,5 @@ export function createChecker({
   redisPrefix = DEFAULTS.redisPrefix,
   onBackgroundFault = () => {},
 }: CheckerOptions): Checker {
-  return new Authenticator({ lookups: redis, scripts: redis }, { keys: new Keys(redisPrefix), onBackgroundFault });
+  return new Authenticator({ lookups: redis, scripts: redis }, { keys: new RedisKeys(redisPrefix), onBackgroundFault });
 }

@@ -167,7 +167,7 @@ export function describeRule({ option, relation, other }: LifetimeRule, nameOf: 
  *
  * @throws {RangeError} for the first option that is not a whole number or is too small, or that contradicts another.
  */
-export function checkNumbers(options: typeof DEFAULTS): void {
+export function validateNumbers(options: typeof DEFAULTS): void {
   for (const [name, { min }] of Object.entries(OPTION_RANGES)) {
     const value = options[name as keyof typeof OPTION_RANGES];
     if (!Number.isSafeInteger(value) || value < min) {

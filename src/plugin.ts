@@ -21,9 +21,9 @@ import { PasswordHasher } from './identity/password-hasher.js';
 import { Passwords } from './identity/passwords.js';
 import { Throttle } from './identity/throttle.js';
 import { Registration } from './identity/registration.js';
-import { checkNumbers, defaultCookieName, DEFAULTS, type Lifetimes, type ThrottleLimits } from './options.js';
+import { validateNumbers, defaultCookieName, DEFAULTS, type Lifetimes, type ThrottleLimits } from './options.js';
 import { readRedisTime } from './redis/clock.js';
-import { Keys } from './redis/keys.js';
+import { RedisKeys } from './redis/keys.js';
 import type { RedisClient } from './redis/script.js';
 import type { RedisClients } from './sessions/authenticator.js';
 import type { Principal } from './sessions/session.js';
@@ -102,7 +102,7 @@ const plugin: FastifyPluginAsync<LatchkeyOptions> = async (app, options) => {
   const settings = withDefaults(options);
   const { prefix, passwordMinLength, sessionLifetimeMs, oidcProviders = [], pages, oauthClients } = settings;
   const { scripts } = toClients(settings.redis);
-  const keys = new Keys(settings.redisPrefix);
+  const keys = new RedisKeys(settings.redisPrefix);
   const services = buildServices(app, settings, keys);
   const { sessions } = services;
   const latchkey: Latchkey = {
@@ -142,15 +142,15 @@ const plugin: FastifyPluginAsync<LatchkeyOptions> = async (app, options) => {
   }
 };
 
-/** @throws {RangeError} see {@link checkNumbers} */
+/** @throws {RangeError} see {@link validateNumbers} */
 function withDefaults(options: LatchkeyOptions): Settings {
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   const settings = { ...DEFAULTS, ...given } as Settings;
-  checkNumbers(settings);
+  validateNumbers(settings);
   return settings;
 }
 
-function buildServices(app: FastifyInstance, settings: Settings, keys: Keys): Services {
+function buildServices(app: FastifyInstance, settings: Settings, keys: RedisKeys): Services {
   const clients = toClients(settings.redis);
   const users = settings.verifyCredentials ? undefined : buildLocalUsers(settings, clients.scripts, keys);
   return {
@@ -181,7 +181,7 @@ function buildServices(app: FastifyInstance, settings: Settings, keys: Keys): Se
   };
 }
 
-function buildLocalUsers({ workers, passwordMinLength }: Settings, client: RedisClient, keys: Keys): LocalUsers {
+function buildLocalUsers({ workers, passwordMinLength }: Settings, client: RedisClient, keys: RedisKeys): LocalUsers {
   const hasher = new PasswordHasher({ processes: workers });
   const policy = { minimumLength: passwordMinLength };
   return {

@@ -7,7 +7,7 @@ import { Redis } from 'ioredis';
 import { TokenCookies } from './http/kit/cookies.js';
 import { DEFAULT_COOKIE_NAME, DEFAULT_LIFETIMES, DEFAULTS } from './options.js';
 import { startEmbeddedRedis } from './redis/embedded/embedded-redis.js';
-import { Keys } from './redis/keys.js';
+import { RedisKeys } from './redis/keys.js';
 import type { IssuedTokens, IssueRequest } from './sessions/session.js';
 import { SessionStore } from './sessions/store.js';
 import { TokenKeys } from './sessions/token.js';
@@ -76,7 +76,7 @@ export async function startTestSessions(): Promise<TestSessions> {
     tokenKeys: [randomBytes(32).toString('base64url')],
     redisPrefix: DEFAULTS.redisPrefix,
   } as const;
-  const keys = new Keys(options.redisPrefix);
+  const keys = new RedisKeys(options.redisPrefix);
   const cookies = new TokenCookies({ name: DEFAULT_COOKIE_NAME, refreshPath: DEFAULTS.prefix });
   const store = new SessionStore(
     { lookups: redis, scripts: redis },

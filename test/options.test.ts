@@ -144,11 +144,11 @@ t.test('checkNumbers refuses a number below its minimum, and what is not a whole
   for (const [name, { min }] of Object.entries(options.OPTION_RANGES)) {
     for (const value of [min - 1, min + 0.5, NaN, Infinity, `${min}`, null]) {
       const message = `${name} must be a whole number of at least ${min}`;
-      t.throws(() => options.checkNumbers({ ...options.DEFAULTS, [name]: value }), { name: 'RangeError', message });
+      t.throws(() => options.validateNumbers({ ...options.DEFAULTS, [name]: value }), { name: 'RangeError', message });
     }
   }
   const { refreshRetryWindowMs, refreshGraceMs } = { refreshRetryWindowMs: 0, refreshGraceMs: 0 };
-  t.doesNotThrow(() => options.checkNumbers({ ...options.DEFAULTS, refreshRetryWindowMs, refreshGraceMs }));
+  t.doesNotThrow(() => options.validateNumbers({ ...options.DEFAULTS, refreshRetryWindowMs, refreshGraceMs }));
 });
 
 t.test('a token key is long enough from 32 characters on, not code units', async (t) => {

@@ -58,6 +58,6 @@ function table(heads: string[], rows: string[][]): string {
 function list(severity: 'error' | 'warning'): string {
   return rules
     .filter((rule) => rule.severity === severity)
-    .map(({ sentence }) => `- ${sentence}\n`)
+    .map(({ message }) => `- ${message}\n`)
     .join('');
 }

@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { DEFAULT_LIFETIMES, DEFAULTS } from '../../dist/options.js';
 import { connect, waitUntilReady } from '../../dist/redis/connect.js';
-import { Keys } from '../../dist/redis/keys.js';
+import { RedisKeys } from '../../dist/redis/keys.js';
 import { SessionStore } from '../../dist/sessions/store.js';
 import { TokenKeys } from '../../dist/sessions/token.js';
 
 export const TOKEN_KEY = 'a token key of the benchmark and nothing else';
 export const ORIGIN = { device: 'Firefox 140 · Linux', address: '203.0.113.7' };
-export const keys = new Keys(DEFAULTS.redisPrefix);
+export const keys = new RedisKeys(DEFAULTS.redisPrefix);
 
 /** One connection for lookups and one for scripts, as the service has them. */
 export async function openClients(url) {

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { readRedisTime } from '../redis/clock.js';
 import { callRedis } from '../redis/faults.js';
-import type { Keys } from '../redis/keys.js';
+import type { RedisKeys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
 
 /**
@@ -39,9 +39,9 @@ const unlink = defineScript({
  */
 export class Links {
   readonly #client: RedisClient;
-  readonly #keys: Keys;
+  readonly #keys: RedisKeys;
 
-  constructor(client: RedisClient, keys: Keys) {
+  constructor(client: RedisClient, keys: RedisKeys) {
     this.#client = client;
     this.#keys = keys;
   }

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { callRedis } from '../redis/faults.js';
-import type { Keys } from '../redis/keys.js';
+import type { RedisKeys } from '../redis/keys.js';
 import type { RedisClient } from '../redis/script.js';
 
 /** How long a user has to log in at the provider, in milliseconds. */
@@ -40,9 +40,9 @@ interface StoredAttempt extends LoginAttempt {
  */
 export class LoginAttempts {
   readonly #client: RedisClient;
-  readonly #keys: Keys;
+  readonly #keys: RedisKeys;
 
-  constructor(client: RedisClient, keys: Keys) {
+  constructor(client: RedisClient, keys: RedisKeys) {
     this.#client = client;
     this.#keys = keys;
   }

@@ -2,7 +2,7 @@ import { jwtVerify, type JWTPayload } from 'jose';
 import { hash } from 'node:crypto';
 import { LatchkeyError } from '../errors.js';
 import { callRedis } from '../redis/faults.js';
-import type { Keys } from '../redis/keys.js';
+import type { RedisKeys } from '../redis/keys.js';
 import type { RedisClient } from '../redis/script.js';
 import type { DiscoveredProvider } from './providers.js';
 
@@ -36,9 +36,9 @@ export class InvalidLogoutTokenError extends LatchkeyError {
  */
 export class LogoutTokens {
   readonly #client: RedisClient;
-  readonly #keys: Keys;
+  readonly #keys: RedisKeys;
 
-  constructor(client: RedisClient, keys: Keys) {
+  constructor(client: RedisClient, keys: RedisKeys) {
     this.#client = client;
     this.#keys = keys;
   }

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 import { callRedis } from '../redis/faults.js';
-import type { Keys } from '../redis/keys.js';
+import type { RedisKeys } from '../redis/keys.js';
 import type { RedisClient } from '../redis/script.js';
 
 const SLACK_MS = 60_000;
@@ -19,11 +19,11 @@ export interface ProviderSession {
  */
 export class ProviderSessions {
   readonly #client: RedisClient;
-  readonly #keys: Keys;
+  readonly #keys: RedisKeys;
   readonly #lifetimeMs: number;
 
   /** @param sessionLifetimeMs the absolute lifetime of the sessions that begin here with one at a provider. */
-  constructor(client: RedisClient, keys: Keys, sessionLifetimeMs: number) {
+  constructor(client: RedisClient, keys: RedisKeys, sessionLifetimeMs: number) {
     this.#client = client;
     this.#keys = keys;
     this.#lifetimeMs = sessionLifetimeMs + SLACK_MS;

@@ -1,5 +1,5 @@
 import { callRedis } from '../redis/faults.js';
-import type { Keys } from '../redis/keys.js';
+import type { RedisKeys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
 import { scanKeys } from './search.js';
 import { readUser, toInstant } from './user-record.js';
@@ -27,9 +27,9 @@ export interface User {
  */
 export class UserDirectory {
   readonly #client: RedisClient;
-  readonly #keys: Keys;
+  readonly #keys: RedisKeys;
 
-  constructor(client: RedisClient, keys: Keys) {
+  constructor(client: RedisClient, keys: RedisKeys) {
     this.#client = client;
     this.#keys = keys;
   }

@@ -1,5 +1,5 @@
 import { UnavailableError } from '../errors.js';
-import type { Keys } from '../redis/keys.js';
+import type { RedisKeys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
 import type { PasswordHasher } from './password-hasher.js';
 import {
@@ -37,11 +37,11 @@ export interface FailedVerification {
 /** Verifies the passwords of registered users, and hashes new ones. */
 export class Passwords {
   readonly #client: RedisClient;
-  readonly #keys: Keys;
+  readonly #keys: RedisKeys;
   readonly #hasher: PasswordHasher;
   readonly #policy: PasswordPolicy;
 
-  constructor(client: RedisClient, keys: Keys, hasher: PasswordHasher, policy: PasswordPolicy = {}) {
+  constructor(client: RedisClient, keys: RedisKeys, hasher: PasswordHasher, policy: PasswordPolicy = {}) {
     this.#client = client;
     this.#keys = keys;
     this.#hasher = hasher;

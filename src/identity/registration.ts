@@ -1,6 +1,6 @@
 import { LatchkeyError, UnavailableError } from '../errors.js';
 import { callRedis } from '../redis/faults.js';
-import type { Keys } from '../redis/keys.js';
+import type { RedisKeys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
 import type { PasswordHasher } from './password-hasher.js';
 import { checkNewPassword, type PasswordPolicy } from './password-policy.js';
@@ -49,11 +49,11 @@ export class UsernameTakenError extends LatchkeyError {
  */
 export class Registration {
   readonly #client: RedisClient;
-  readonly #keys: Keys;
+  readonly #keys: RedisKeys;
   readonly #hasher: PasswordHasher;
   readonly #policy: PasswordPolicy;
 
-  constructor(client: RedisClient, keys: Keys, hasher: PasswordHasher, policy: PasswordPolicy = {}) {
+  constructor(client: RedisClient, keys: RedisKeys, hasher: PasswordHasher, policy: PasswordPolicy = {}) {
     this.#client = client;
     this.#keys = keys;
     this.#hasher = hasher;

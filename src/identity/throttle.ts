@@ -1,7 +1,7 @@
 import { RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
 import { LatchkeyError } from '../errors.js';
 import { DEFAULT_THROTTLE_LIMITS, type ThrottleLimits } from '../options.js';
-import type { Keys } from '../redis/keys.js';
+import type { RedisKeys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
 import { BusyError } from './password-hasher.js';
 import { networkOf } from './network.js';
@@ -43,7 +43,7 @@ export class TooManyAttemptsError extends LatchkeyError {
  * Every method throws {@link UnavailableError} when Redis does not answer: logins fail closed.
  */
 export class Throttle {
-  readonly #keys: Keys;
+  readonly #keys: RedisKeys;
   readonly #perAccount: RateLimiterRedis;
   readonly #perNetwork: RateLimiterRedis;
   readonly #registrations: RateLimiterRedis;
@@ -53,7 +53,7 @@ export class Throttle {
   readonly #inProgress = new Map<string, number>();
   #totalInProgress = 0;
 
-  constructor(client: RedisClient, keys: Keys, limits: ThrottleLimits = DEFAULT_THROTTLE_LIMITS) {
+  constructor(client: RedisClient, keys: RedisKeys, limits: ThrottleLimits = DEFAULT_THROTTLE_LIMITS) {
     const limiter = (points: number, windowMs: number) =>
       new RateLimiterRedis({
         storeClient: createCounterStore(client),

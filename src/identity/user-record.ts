@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { callRedis } from '../redis/faults.js';
-import type { Keys } from '../redis/keys.js';
+import type { RedisKeys } from '../redis/keys.js';
 import type { RedisClient } from '../redis/script.js';
 
 const SUBJECT_BYTES = 16;
@@ -17,7 +17,7 @@ export interface UserRecord {
 }
 
 /** The record of a subject; undefined if it has no username. @throws {UnavailableError} when Redis does not answer. */
-export async function readUser(client: RedisClient, keys: Keys, subject: string): Promise<UserRecord | undefined> {
+export async function readUser(client: RedisClient, keys: RedisKeys, subject: string): Promise<UserRecord | undefined> {
   const [username, password, createdAt, disabledAt] = await callRedis(() =>
     client.hmget(keys.user(subject), 'username', 'password', 'createdAt', 'disabledAt'),
   );
@@ -36,7 +36,11 @@ export async function readUser(client: RedisClient, keys: Keys, subject: string)
  *
  * @throws {UnavailableError} when Redis does not answer.
  */
-export async function readNameHolder(client: RedisClient, keys: Keys, username: string): Promise<string | undefined> {
+export async function readNameHolder(
+  client: RedisClient,
+  keys: RedisKeys,
+  username: string,
+): Promise<string | undefined> {
   return (await callRedis(() => client.get(keys.login(username)))) ?? undefined;
 }
 

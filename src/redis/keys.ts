@@ -6,7 +6,7 @@ const MAX_SUBJECT_BYTES = 255;
 /** The subject is empty, longer than 255 bytes of UTF-8, or not well-formed Unicode. */
 export class InvalidSubjectError extends LatchkeyError {
   constructor() {
-    super('invalid_subject', `A subject is 1 to ${MAX_SUBJECT_BYTES} bytes of well-formed Unicode`);
+    super('invalid_subject', `A subject must be 1 to ${MAX_SUBJECT_BYTES} bytes of well-formed Unicode`);
   }
 }
 
@@ -30,8 +30,11 @@ function validate(subject: string): string {
   return subject;
 }
 
-/** Builds the name of every key. docs/operations.md describes each of them. */
-export class Keys {
+/**
+ * Builds the names of keys; docs/operations.md describes each of them. Session scripts derive further keys from these, in
+ * the same slot (docs/adr/0001-key-layout.md).
+ */
+export class RedisKeys {
   readonly #prefix: string;
 
   constructor(prefix: string) {
@@ -46,14 +49,12 @@ export class Keys {
     return `${this.#prefix}{${partition}}:session:${sessionId}`;
   }
 
-  ended(partition: string, sessionId: string): string {
-    return `${this.#prefix}{${partition}}:ended:${sessionId}`;
-  }
-
+  /** The sorted set of a subject's sessions and their access keys. */
   sessions(subject: string): string {
     return `${this.#prefix}{${partitionOf(validate(subject))}}:sessions:${encodeName(subject)}`;
   }
 
+  /** The list of a subject's sessions that ended recently. */
   endings(subject: string): string {
     return `${this.#prefix}{${partitionOf(validate(subject))}}:endings:${encodeName(subject)}`;
   }
@@ -67,12 +68,13 @@ export class Keys {
     return `${this.#prefix}{${partitionOf(validate(subject))}}:user:${encodeName(subject)}`;
   }
 
+  /** The subject that has a username. */
   login(username: string): string {
     return `${this.#prefix}login:${encodeName(username)}`;
   }
 
-  /** The key that is written before waiting for replicas. */
-  mark(partition: string): string {
+  /** The key that is overwritten before waiting for replicas. */
+  replicationMarker(partition: string): string {
     return `${this.#prefix}{${partition}}:mark`;
   }
 
@@ -101,7 +103,7 @@ export class Keys {
     return `${this.#prefix}oidc:logout:${digest}`;
   }
 
-  /** A counter of attempts. The username goes in as a digest, so that a long made-up one makes no long key. */
+  /** A counter of attempts. The username is hashed, so that a long one does not make a long key. */
   throttle(kind: 'account' | 'network' | 'registration' | 'provider', network: string, username?: string): string {
     const suffix = username === undefined ? '' : `:${hash('sha256', username, 'base64url')}`;
     return `${this.#prefix}throttle:${kind}:${encodeName(network)}${suffix}`;

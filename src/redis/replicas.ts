@@ -4,11 +4,11 @@ import { callRedis } from './faults.js';
 import { defineScript, isCluster, type RedisClient } from './script.js';
 import { slotOf } from './slot.js';
 
-const mark = defineScript({
-  file: new URL('./scripts/mark.lua', import.meta.url),
-  keys: ['mark'],
+const writeMarker = defineScript({
+  file: new URL('./scripts/write-marker.lua', import.meta.url),
+  keys: ['marker'],
   args: [],
-  outcomes: ['marked'],
+  outcomes: ['written'],
 });
 
 /**
@@ -28,7 +28,7 @@ export async function waitForReplicas(
     const node = nodeOf(client, key);
     // A connection to one node does not add the key prefix of the Cluster client.
     const prefix = isCluster(client) ? (client.options.keyPrefix ?? '') : '';
-    await mark(node, { keys: { mark: prefix + key }, args: {} });
+    await writeMarker(node, { keys: { marker: prefix + key }, args: {} });
     return node.wait(replicas, timeoutMs);
   });
   if (reached < replicas) throw new UnavailableError(`The write reached ${reached} of ${replicas} replicas`);

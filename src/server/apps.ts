@@ -14,11 +14,11 @@ import { SECURITY_HEADERS, headersHook, HSTS_HEADER } from '../http/kit/headers.
 import { registerOpenApi } from '../http/openapi/document.js';
 import { Problem } from '../http/kit/problem.js';
 import type { AuthEvent } from '../http/flows/audit.js';
-import { closeStalledConnections } from './slow-readers.js';
+import { closeStalledConnections } from './stalled-connections.js';
 import { UserDirectory } from '../identity/directory.js';
 import { type Latchkey, latchkey } from '../plugin.js';
 import { callRedis } from '../redis/faults.js';
-import { Keys } from '../redis/keys.js';
+import { RedisKeys } from '../redis/keys.js';
 import type { RedisClient } from '../redis/script.js';
 import type { RedisClients } from '../sessions/authenticator.js';
 import { Webhooks } from '../webhooks/webhooks.js';
@@ -38,13 +38,13 @@ const TIMEOUT_CHECK_INTERVAL_MS = 2_000;
 export type AppConfig = Omit<Config, 'tokenKeys'> & { readonly tokenKeys: readonly [string, ...string[]] };
 
 /** Receives every authentication event, in addition to the log. */
-export type OnEvent = (event: AuthEvent) => void;
+export type EventHandler = (event: AuthEvent) => void;
 
 /** Builds the public app: the plugin's routes and pages, and a 404 problem for every other path. */
 export async function buildPublicApp(
   config: AppConfig,
   clients: RedisClients,
-  onEvent?: OnEvent,
+  onEvent?: EventHandler,
 ): Promise<FastifyInstance> {
   const app = createApp({
     logger: { level: config.logLevel },
@@ -72,7 +72,7 @@ export async function buildInternalApp(
   config: AppConfig,
   clients: RedisClients,
   sessions: Latchkey,
-  onEvent?: OnEvent,
+  onEvent?: EventHandler,
 ): Promise<FastifyInstance> {
   const app = createApp({ logger: { level: config.logLevel }, routerOptions: { maxParamLength: MAX_PARAM_LENGTH } });
   app.addHook('onRequest', headersHook(SECURITY_HEADERS));
@@ -85,7 +85,7 @@ export async function buildInternalApp(
   if (config.adminKeys) {
     const services = {
       sessions,
-      users: new UserDirectory(clients.scripts, new Keys(config.redisPrefix)),
+      users: new UserDirectory(clients.scripts, new RedisKeys(config.redisPrefix)),
       adminKeys: new AdminKeys(config.adminKeys),
       report: createReporter(app, onEvent),
     };
@@ -105,11 +105,11 @@ export function createWebhooks(
   { scripts }: RedisClients,
   onFault: (error: Error) => void,
 ): Webhooks | undefined {
-  return webhooks && new Webhooks(scripts, new Keys(redisPrefix), webhooks, { onFault });
+  return webhooks && new Webhooks(scripts, new RedisKeys(redisPrefix), webhooks, { onFault });
 }
 
 /** Logs each event and passes it on. */
-function createReporter({ log }: FastifyInstance, onEvent: OnEvent | undefined): OnEvent {
+function createReporter({ log }: FastifyInstance, onEvent: EventHandler | undefined): EventHandler {
   return (event) => {
     log.info(event, `${event.event} ${event.outcome}`);
     onEvent?.(event);

@@ -5,7 +5,7 @@ import { loadConfig } from './config/load.js';
 import { LatchkeyError } from '../errors.js';
 import type { RedisLocation } from '../redis/connect.js';
 import { type EmbeddedRedis, startEmbeddedRedis } from '../redis/embedded/embedded-redis.js';
-import { type Running, serve } from './serve.js';
+import { type RunningService, serve } from './serve.js';
 import { readOrCreateTokenKey } from './token-key-file.js';
 import { reportServing, superviseWorkers } from './workers.js';
 
@@ -54,7 +54,7 @@ function toLocation({ socketPath }: EmbeddedRedis): RedisLocation {
 }
 
 /** Stops the service and then its Redis, on a signal or when that Redis ends. */
-function stopOnSignal(running: Running, embedded: EmbeddedRedis | undefined): void {
+function stopOnSignal(running: RunningService, embedded: EmbeddedRedis | undefined): void {
   let stopping: Promise<void> | undefined;
   const stop = (exitCode: number) => {
     stopping ??= (async () => {

@@ -1,10 +1,10 @@
 import type { AddressInfo } from 'node:net';
-import { type AppConfig, buildInternalApp, type OnEvent, buildPublicApp, createWebhooks } from './apps.js';
+import { type AppConfig, buildInternalApp, type EventHandler, buildPublicApp, createWebhooks } from './apps.js';
 import { toWebhookEvent } from '../http/flows/audit.js';
 import { connect, type RedisLocation, waitUntilReady } from '../redis/connect.js';
 
 /** A running service. */
-export interface Running {
+export interface RunningService {
   /** Port of the public listener. */
   readonly port: number;
   /** Answers the requests that have arrived, then closes listeners and connections. */
@@ -12,7 +12,7 @@ export interface Running {
 }
 
 /** Runs the service in this process: connects to Redis and opens both listeners. */
-export async function serve(config: AppConfig, location: RedisLocation): Promise<Running> {
+export async function serve(config: AppConfig, location: RedisLocation): Promise<RunningService> {
   // Replaced by the app's log as soon as there is one.
   let onError: (error: Error) => void = (error) => console.error(error.message);
   const connectAs = (name: string) =>
@@ -25,7 +25,7 @@ export async function serve(config: AppConfig, location: RedisLocation): Promise
   await Promise.all(Object.values(clients).map((client) => waitUntilReady(client, config.redisTimeoutMs)));
 
   const webhooks = createWebhooks(config, clients, (error) => onError(error));
-  const onEvent: OnEvent = (event) => {
+  const onEvent: EventHandler = (event) => {
     const webhookEvent = toWebhookEvent(event);
     if (webhookEvent) webhooks?.publish(webhookEvent);
   };

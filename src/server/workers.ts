@@ -2,7 +2,7 @@ import cluster, { type Worker } from 'node:cluster';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LatchkeyError } from '../errors.js';
-import type { Running } from './serve.js';
+import type { RunningService } from './serve.js';
 
 const RESTART_DELAY_MS = 1_000;
 const STOP_TIMEOUT_MS = 10_000;
@@ -20,7 +20,7 @@ export class WorkerStartError extends LatchkeyError {
  * @param env variables for the workers in addition to this process's environment.
  * @throws {WorkerStartError} if one of the initial workers ends before it serves; the others are stopped then.
  */
-export async function superviseWorkers(count: number, env: NodeJS.ProcessEnv): Promise<Running> {
+export async function superviseWorkers(count: number, env: NodeJS.ProcessEnv): Promise<RunningService> {
   let stopping = false;
 
   async function start(): Promise<number> {

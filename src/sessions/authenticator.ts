@@ -1,4 +1,4 @@
-import type { Keys } from '../redis/keys.js';
+import type { RedisKeys } from '../redis/keys.js';
 import type { RedisClient } from '../redis/script.js';
 import { createBatchedLookup, type Lookup } from './lookup.js';
 import { confirm } from './scripts.js';
@@ -16,7 +16,7 @@ export interface RedisClients {
 }
 
 export interface AuthenticatorOptions {
-  readonly keys: Keys;
+  readonly keys: RedisKeys;
   /** Called when a confirmation fails, which no request waits for. The next use of the token repeats it. */
   readonly onBackgroundFault: (error: unknown) => void;
 }

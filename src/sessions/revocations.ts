@@ -1,4 +1,4 @@
-import { type Keys, partitionOf } from '../redis/keys.js';
+import { type RedisKeys, partitionOf } from '../redis/keys.js';
 import { waitForReplicas } from '../redis/replicas.js';
 import type { RedisClient } from '../redis/script.js';
 import { StaleCredentialError } from './errors.js';
@@ -16,7 +16,7 @@ const UNLIMITED_CHUNK = 1_000_000;
 const REPLICATION_TIMEOUT_MS = 500;
 
 export interface RevocationsOptions {
-  readonly keys: Keys;
+  readonly keys: RedisKeys;
   /** How many replicas must have a revocation before it is acknowledged; none by default. */
   readonly replicas?: number | undefined;
 }
@@ -32,7 +32,7 @@ export interface RevokeAllRequest {
 /** Ends sessions, and waits until enough replicas know that they have ended. */
 export class Revocations {
   readonly #redis: RedisClient;
-  readonly #keys: Keys;
+  readonly #keys: RedisKeys;
   readonly #replicas: number;
 
   constructor(redis: RedisClient, { keys, replicas = 0 }: RevocationsOptions) {
@@ -97,7 +97,7 @@ export class Revocations {
    */
   async awaitReplication(partition: string): Promise<void> {
     if (this.#replicas === 0) return;
-    await waitForReplicas(this.#redis, this.#keys.mark(partition), {
+    await waitForReplicas(this.#redis, this.#keys.replicationMarker(partition), {
       replicas: this.#replicas,
       timeoutMs: REPLICATION_TIMEOUT_MS,
     });

@@ -1,4 +1,4 @@
-import type { Keys } from '../redis/keys.js';
+import type { RedisKeys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
 
 const DAY_MS = 24 * 60 * 60_000;
@@ -6,7 +6,7 @@ const DAY_MS = 24 * 60 * 60_000;
 /** How long the stream lives after its last event: longer than all retries take. */
 const LIFETIME_MS = 7 * DAY_MS;
 /** How many new events, and how many retries, one call takes. */
-const MAX_TAKEN = 16;
+const MAX_CLAIMED = 16;
 
 const publish = defineScript({
   file: new URL('./scripts/publish.lua', import.meta.url),
@@ -15,24 +15,24 @@ const publish = defineScript({
   outcomes: ['published'],
 });
 
-const take = defineScript({
-  file: new URL('./scripts/take.lua', import.meta.url),
+const claim = defineScript({
+  file: new URL('./scripts/claim.lua', import.meta.url),
   keys: ['webhooks'],
   args: ['group', 'limit', 'delays', 'cursor'],
-  outcomes: ['taken', 'none'],
+  outcomes: ['claimed', 'none'],
 });
 
 const acknowledge = defineScript({
   file: new URL('./scripts/acknowledge.lua', import.meta.url),
   keys: ['webhooks'],
-  args: ['group', 'place'],
+  args: ['group', 'entryId'],
   outcomes: ['acknowledged', 'unknown'],
 });
 
 /** An attempt to deliver an event. */
 export interface Delivery {
   /** The ID of the entry in the stream. */
-  readonly place: string;
+  readonly entryId: string;
   /** 1 for the first attempt. */
   readonly attempt: number;
   readonly id: string;
@@ -50,7 +50,7 @@ export class EventStream {
   /** @param options.retryDelaysMs How long to wait after each failed attempt; one more attempt than these is made. */
   constructor(
     client: RedisClient,
-    keys: Keys,
+    keys: RedisKeys,
     options: { groups: readonly string[]; capacity: number; retryDelaysMs: readonly number[] },
   ) {
     this.#client = client;
@@ -79,10 +79,10 @@ export class EventStream {
    *
    * @param cursor Where to look for retries: `-`, or what the last call returned.
    */
-  async take(group: string, cursor: string): Promise<{ cursor: string; deliveries: Delivery[] }> {
-    const reply = await take(this.#client, {
+  async claim(group: string, cursor: string): Promise<{ cursor: string; deliveries: Delivery[] }> {
+    const reply = await claim(this.#client, {
       keys: this.#keys,
-      args: { group, limit: MAX_TAKEN, delays: this.#delays, cursor },
+      args: { group, limit: MAX_CLAIMED, delays: this.#delays, cursor },
     });
     const { outcome, cursor: next = '-', ...entries } = reply;
     if (outcome === 'none') return { cursor: '-', deliveries: [] };
@@ -90,12 +90,12 @@ export class EventStream {
   }
 
   /** Records that a group is done with an event, which is deleted once all groups are. */
-  async acknowledge(group: string, place: string): Promise<void> {
-    await acknowledge(this.#client, { keys: this.#keys, args: { group, place } });
+  async acknowledge(group: string, entryId: string): Promise<void> {
+    await acknowledge(this.#client, { keys: this.#keys, args: { group, entryId } });
   }
 }
 
-function parseDelivery([place, entry]: [string, string]): Delivery {
+function parseDelivery([entryId, entry]: [string, string]): Delivery {
   const [, attempt, id, body] = /^(\d+) (\S+) (.*)$/s.exec(entry) as unknown as [string, string, string, string];
-  return { place, attempt: Number(attempt), id, body };
+  return { entryId, attempt: Number(attempt), id, body };
 }

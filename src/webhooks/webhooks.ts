@@ -2,7 +2,7 @@ import { hash, randomBytes } from 'node:crypto';
 import { addAbortListener, EventEmitter, once, setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LatchkeyError } from '../errors.js';
-import type { Keys } from '../redis/keys.js';
+import type { RedisKeys } from '../redis/keys.js';
 import type { RedisClient } from '../redis/script.js';
 import { type Delivery, EventStream } from './event-stream.js';
 import { signatureHeaders } from './signature.js';
@@ -80,7 +80,7 @@ export class Webhooks {
   #batchesPublished = 0;
 
   /** Starts delivering, until it is closed. */
-  constructor(client: RedisClient, keys: Keys, endpoints: readonly WebhookEndpoint[], options: WebhooksOptions) {
+  constructor(client: RedisClient, keys: RedisKeys, endpoints: readonly WebhookEndpoint[], options: WebhooksOptions) {
     this.#endpoints = endpoints.map((endpoint) => ({ ...endpoint, group: groupOf(endpoint.url) }));
     this.#options = { retryDelaysMs: RETRY_DELAYS_MS, timeoutMs: TIMEOUT_MS, capacity: CAPACITY, ...options };
     this.#stream = new EventStream(client, keys, {
@@ -137,7 +137,7 @@ export class Webhooks {
       const batchesBefore = this.#batchesPublished;
       let deliveries: Delivery[] = [];
       try {
-        ({ cursor, deliveries } = await this.#stream.take(endpoint.group, cursor));
+        ({ cursor, deliveries } = await this.#stream.claim(endpoint.group, cursor));
         await Promise.all(deliveries.map((delivery) => this.#deliver(endpoint, delivery)));
       } catch (error) {
         this.#options.onFault(error as Error);
@@ -146,7 +146,7 @@ export class Webhooks {
     }
   }
 
-  async #deliver(endpoint: Endpoint, { place, attempt, id, body }: Delivery): Promise<void> {
+  async #deliver(endpoint: Endpoint, { entryId, attempt, id, body }: Delivery): Promise<void> {
     const failure = await this.#attempt(endpoint, id, body);
     if (failure !== undefined) {
       if (this.#closing.signal.aborted || attempt <= this.#options.retryDelaysMs.length) return;
@@ -157,7 +157,7 @@ export class Webhooks {
         }),
       );
     }
-    await this.#stream.acknowledge(endpoint.group, place);
+    await this.#stream.acknowledge(endpoint.group, entryId);
   }
 
   /** Returns why the attempt failed, or undefined if the endpoint accepted the event. */

@@ -1,12 +1,12 @@
 import t from 'tap';
 import { Links } from '../../src/federation/links.js';
-import { Keys } from '../../src/redis/keys.js';
+import { RedisKeys } from '../../src/redis/keys.js';
 import { startRedis } from '../support/redis.js';
 
 const redis = await startRedis();
 t.teardown(() => redis.stop());
 const client = redis.client();
-const keys = new Keys('test:');
+const keys = new RedisKeys('test:');
 
 t.test('ignores an entry of the list of links that the link itself does not confirm', async (t) => {
   const links = new Links(client, keys);

@@ -1,14 +1,14 @@
 import { createHash, randomBytes } from 'node:crypto';
 import t from 'tap';
 import { LoginAttempts } from '../../src/federation/login-attempts.js';
-import { Keys } from '../../src/redis/keys.js';
+import { RedisKeys } from '../../src/redis/keys.js';
 import { startRedis } from '../support/redis.js';
 import { assertLifetime, timeInRedis } from '../support/redis/expiry.js';
 
 const redis = await startRedis();
 t.teardown(() => redis.stop());
 const client = redis.client();
-const attempts = new LoginAttempts(client, new Keys('test:'));
+const attempts = new LoginAttempts(client, new RedisKeys('test:'));
 
 const ATTEMPT = {
   provider: 'corp',
@@ -88,7 +88,7 @@ t.test('an attempt is kept for ten minutes, without its state and the secret of 
 
 t.test('beginning and taking an attempt throw UnavailableError while Redis is gone', async (t) => {
   const away = await startRedis();
-  const orphaned = new LoginAttempts(away.client({ maxRetriesPerRequest: 0 }), new Keys('test:'));
+  const orphaned = new LoginAttempts(away.client({ maxRetriesPerRequest: 0 }), new RedisKeys('test:'));
   await away.stop();
   await t.rejects(orphaned.begin(secret(), secret(), ATTEMPT), { code: 'unavailable' });
   await t.rejects(orphaned.take(secret(), { binding: secret(), provider: 'corp' }), { code: 'unavailable' });

@@ -4,7 +4,7 @@ import { mock } from 'node:test';
 import t from 'tap';
 import { LogoutTokens } from '../../src/federation/logout-tokens.js';
 import type { DiscoveredProvider } from '../../src/federation/providers.js';
-import { Keys } from '../../src/redis/keys.js';
+import { RedisKeys } from '../../src/redis/keys.js';
 import { startRedis } from '../support/redis.js';
 import { assertLifetime, timeInRedis } from '../support/redis/expiry.js';
 
@@ -17,7 +17,7 @@ t.teardown(() => mock.timers.reset());
 const redis = await startRedis();
 t.teardown(() => redis.stop());
 const client = redis.client();
-const logoutTokens = new LogoutTokens(client, new Keys('test:'));
+const logoutTokens = new LogoutTokens(client, new RedisKeys('test:'));
 const { privateKey, publicKey } = await generateKeyPair('RS256');
 const { privateKey: foreignKey } = await generateKeyPair('RS256');
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import t from 'tap';
 import { ProviderSessions } from '../../src/federation/provider-sessions.js';
-import { Keys } from '../../src/redis/keys.js';
+import { RedisKeys } from '../../src/redis/keys.js';
 import { startRedis } from '../support/redis.js';
 import { assertLifetime, timeInRedis } from '../support/redis/expiry.js';
 
@@ -11,7 +11,7 @@ const ISSUER = 'https://id.example';
 const redis = await startRedis();
 t.teardown(() => redis.stop());
 const client = redis.client();
-const providerSessions = new ProviderSessions(client, new Keys('test:'), SESSION_LIFETIME_MS);
+const providerSessions = new ProviderSessions(client, new RedisKeys('test:'), SESSION_LIFETIME_MS);
 const keyOf = (issuer: string, sid: string) =>
   `test:oidc:session:${createHash('sha256')
     .update(JSON.stringify([issuer, sid]))

@@ -5,7 +5,7 @@ import { PasswordHasher } from '../../src/identity/password-hasher.js';
 import type { PasswordPolicy } from '../../src/identity/password-policy.js';
 import { type FailedVerification, type PasswordMatch, Passwords } from '../../src/identity/passwords.js';
 import { claimLogin, confirmUser, createUser, Registration } from '../../src/identity/registration.js';
-import { Keys } from '../../src/redis/keys.js';
+import { RedisKeys } from '../../src/redis/keys.js';
 import type { RedisClient } from '../../src/redis/script.js';
 
 export const PASSWORD = 'correct horse battery staple';
@@ -34,7 +34,7 @@ export function usersOn(
     ...policy
   }: PasswordPolicy & { hasher?: PasswordHasher; prefix?: string } = {},
 ) {
-  const keys = new Keys(prefix);
+  const keys = new RedisKeys(prefix);
   return {
     prefix,
     keys,
@@ -47,7 +47,7 @@ export function usersOn(
 /** The three steps of a registration, to run one at a time, like a process that may crash after any of them. */
 export function registrationSteps(
   client: RedisClient,
-  { keys, username, passwordHash = 'none' }: { keys: Keys; username: string; passwordHash?: string },
+  { keys, username, passwordHash = 'none' }: { keys: RedisKeys; username: string; passwordHash?: string },
 ) {
   const subject = randomBytes(16).toString('base64url');
   const user = keys.user(subject);

@@ -5,7 +5,7 @@ import { UnavailableError } from '../../src/errors.js';
 import { PasswordNotAllowedError } from '../../src/identity/password-policy.js';
 import { UsernameTakenError } from '../../src/identity/registration.js';
 import { InvalidUsernameError } from '../../src/identity/username.js';
-import type { Keys } from '../../src/redis/keys.js';
+import type { RedisKeys } from '../../src/redis/keys.js';
 import { keysUnder } from '../support/audit.js';
 import { startRedis } from '../support/redis.js';
 import {
@@ -30,7 +30,7 @@ function fresh({ connection = client, ...options }: { connection?: Redis; minimu
   return usersOn(connection, { hasher, ...options });
 }
 
-const steps = (keys: Keys, username: string) => registrationSteps(client, { keys, username, passwordHash });
+const steps = (keys: RedisKeys, username: string) => registrationSteps(client, { keys, username, passwordHash });
 
 function interrupted(): InterruptedRedis {
   const connection = new InterruptedRedis({ host: redis.host, port: redis.port });

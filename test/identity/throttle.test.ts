@@ -6,7 +6,7 @@ import { UnavailableError } from '../../src/errors.js';
 import { Throttle, TooManyAttemptsError } from '../../src/identity/throttle.js';
 import { DEFAULT_THROTTLE_LIMITS, type ThrottleLimits } from '../../src/options.js';
 import { BusyError } from '../../src/identity/password-hasher.js';
-import { Keys } from '../../src/redis/keys.js';
+import { RedisKeys } from '../../src/redis/keys.js';
 import { connect } from '../../src/redis/connect.js';
 import { until } from '../support/redis/waiting.js';
 import { startCluster, startRedis } from '../support/redis.js';
@@ -22,7 +22,7 @@ function throttleOn(
   limits: Partial<ThrottleLimits> = {},
   prefix = `${randomBytes(4).toString('hex')}:`,
 ) {
-  const throttle = new Throttle(client, new Keys(prefix), { ...DEFAULT_THROTTLE_LIMITS, ...limits });
+  const throttle = new Throttle(client, new RedisKeys(prefix), { ...DEFAULT_THROTTLE_LIMITS, ...limits });
   let verifications = 0;
   const guess = async (username: string, address = ADDRESS, right = false) => {
     try {

@@ -2,7 +2,7 @@ import t from 'tap';
 import { UnavailableError } from '../../src/errors.js';
 import { UserDirectory } from '../../src/identity/directory.js';
 import { callRedis } from '../../src/redis/faults.js';
-import { Keys } from '../../src/redis/keys.js';
+import { RedisKeys } from '../../src/redis/keys.js';
 import { startRedis } from '../support/redis.js';
 
 t.test('an outage of Redis becomes an UnavailableError; a defect in a command does not', async (t) => {
@@ -13,7 +13,7 @@ t.test('an outage of Redis becomes an UnavailableError; a defect in a command do
     callRedis(() => client.call('NO-SUCH-COMMAND')),
     { name: 'ReplyError' },
   );
-  const users = new UserDirectory(client, new Keys('lk:'));
+  const users = new UserDirectory(client, new RedisKeys('lk:'));
   const nobody = 'x'.repeat(256);
   await t.rejects(users.enable(nobody), { code: 'invalid_subject' });
   await t.rejects(users.disabledSince(nobody), { code: 'invalid_subject' });

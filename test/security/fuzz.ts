@@ -3,7 +3,7 @@ import { Agent, request } from 'node:http';
 import { connect } from 'node:net';
 import fc from 'fast-check';
 import { digestAdminKey, generateAdminKey } from '../../src/http/admin/keys.js';
-import { Keys } from '../../src/redis/keys.js';
+import { RedisKeys } from '../../src/redis/keys.js';
 import { DEFAULT_LIFETIMES } from '../../src/options.js';
 import type { IssuedTokens } from '../../src/sessions/session.js';
 import { SessionStore } from '../../src/sessions/store.js';
@@ -43,7 +43,7 @@ const service = await startCopy(await workshop.without([]), {
   ADMIN_KEYS: `fuzz:${digestAdminKey(adminKey)}:sessions:read+sessions:write+users:read+users:write`,
 });
 const client = redis.client();
-const keys = new Keys('lk:');
+const keys = new RedisKeys('lk:');
 const store = new SessionStore(
   { lookups: client, scripts: client },
   {

@@ -8,6 +8,7 @@ import type { TokenPair } from '../../src/sessions/token.js';
 import { keysUnder, findKeysWithoutExpiry } from '../support/audit.js';
 import { backdateRotation } from '../sessions/fixture.js';
 import type { TestService } from '../support/service.js';
+import { endedKey } from '../support/redis/ended-key.js';
 
 const HOUR = 3_600_000;
 const ADDRESS = '192.0.2.1';
@@ -76,7 +77,7 @@ async function audit({ sessions, subjects }: Model, { client, keys, config }: Te
     const { partition } = pairs[0]!.refresh;
     for (const index of access) expected.push(keys.access(partition, pairs[index]!.access.digest));
     if (ended === undefined) expected.push(keys.session(partition, sessionId), keys.sessions(subject));
-    else if (ended !== 'expired') expected.push(keys.ended(partition, sessionId), keys.endings(subject));
+    else if (ended !== 'expired') expected.push(endedKey(keys, { partition, sessionId }), keys.endings(subject));
   }
   const own = new Set(subjects.map(partitionOf));
   const names = await keysUnder(client, config.redisPrefix);

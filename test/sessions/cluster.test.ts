@@ -69,11 +69,11 @@ t.test('sessions work on a Cluster client that has a key prefix', async (t) => {
   const { pair, principal } = await s.login();
   t.same(await s.store.authenticate(pair.access.token), principal);
   t.equal(await client.exists(`of the host:${s.accessKey(pair)}`), 1);
-  const mark = s.keys.mark(pair.access.partition);
-  for (const key of [mark, `of the host:${mark}`]) await client.set(key, 'before');
-  await t.rejects(waitForReplicas(prefixed, mark, { replicas: 1, timeoutMs: 1 }), { code: 'unavailable' });
-  t.equal(await client.get(mark), 'before');
-  t.not(await client.get(`of the host:${mark}`), 'before', 'the mark is written with the prefix');
+  const marker = s.keys.replicationMarker(pair.access.partition);
+  for (const key of [marker, `of the host:${marker}`]) await client.set(key, 'before');
+  await t.rejects(waitForReplicas(prefixed, marker, { replicas: 1, timeoutMs: 1 }), { code: 'unavailable' });
+  t.equal(await client.get(marker), 'before');
+  t.not(await client.get(`of the host:${marker}`), 'before', 'the marker is written with the prefix');
 });
 
 t.test('authenticate rejects as unavailable while no node of the Cluster is connected', async (t) => {

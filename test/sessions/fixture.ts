@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { Keys, partitionOf } from '../../src/redis/keys.js';
+import { RedisKeys, partitionOf } from '../../src/redis/keys.js';
 import type { RedisClient } from '../../src/redis/script.js';
 import type { Lifetimes } from '../../src/options.js';
 import type { IssueRequest, Rotation } from '../../src/sessions/session.js';
@@ -7,6 +7,7 @@ import { SessionStore, type StoreOptions } from '../../src/sessions/store.js';
 import { type RefreshToken, TokenKeys, type TokenPair } from '../../src/sessions/token.js';
 import { keysUnder } from '../support/audit.js';
 import { until } from '../support/redis/waiting.js';
+import { endedKey as endedKeyOf } from '../support/redis/ended-key.js';
 
 export const SECRET = 'a secret of at least thirty-two characters';
 /** None is a whole number of seconds, so that a test notices when one is rounded. */
@@ -38,7 +39,7 @@ export function storeOn(client: RedisClient, settings: StoreSettings = {}) {
     prefix = `${randomBytes(6).toString('hex')}:`,
     ...lifetimes
   } = settings;
-  const keys = new Keys(prefix);
+  const keys = new RedisKeys(prefix);
   const faults: unknown[] = [];
   const options: StoreOptions = {
     keys,
@@ -55,7 +56,7 @@ export function storeOn(client: RedisClient, settings: StoreSettings = {}) {
   const rotate = (token: RefreshToken, address = ORIGIN.address) => store.rotate(token, { address });
   const sessionKey = ({ partition, sessionId }: RefreshToken) => keys.session(partition, sessionId);
   const accessKey = ({ access }: TokenPair) => keys.access(access.partition, access.digest);
-  const endedKey = ({ partition, sessionId }: RefreshToken) => keys.ended(partition, sessionId);
+  const endedKey = (token: RefreshToken) => endedKeyOf(keys, token);
 
   const backdate = (token: RefreshToken, ms: number) => backdateRotation(client, sessionKey(token), ms);
 

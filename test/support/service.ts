@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
 import type { Redis } from 'ioredis';
-import { type AppConfig, buildInternalApp, type OnEvent, buildPublicApp } from '../../src/server/apps.js';
+import { type AppConfig, buildInternalApp, type EventHandler, buildPublicApp } from '../../src/server/apps.js';
 import { loadConfig } from '../../src/server/config/load.js';
 import { connect, waitUntilReady } from '../../src/redis/connect.js';
-import { Keys } from '../../src/redis/keys.js';
+import { RedisKeys } from '../../src/redis/keys.js';
 import type { IssuedTokens, IssueRequest } from '../../src/sessions/session.js';
 import { SessionStore } from '../../src/sessions/store.js';
 import { TokenKeys } from '../../src/sessions/token.js';
@@ -27,7 +27,7 @@ export interface TestService {
   /** A Redis client with full access, for the test. */
   client: Redis;
   config: AppConfig;
-  keys: Keys;
+  keys: RedisKeys;
   store: SessionStore;
   /** Sends a request to the public app without a network. */
   inject: (request: InjectOptions) => Promise<LightMyRequestResponse>;
@@ -54,7 +54,7 @@ export interface TestService {
 
 export async function startService(
   overrides: Partial<AppConfig> = {},
-  { redis: given, clock = false, onEvent }: { redis?: TestRedis; clock?: boolean; onEvent?: OnEvent } = {},
+  { redis: given, clock = false, onEvent }: { redis?: TestRedis; clock?: boolean; onEvent?: EventHandler } = {},
 ): Promise<TestService> {
   const redis = given ?? (await startRedis({ clock }));
   const prefix = `${randomBytes(4).toString('hex')}:`;
@@ -71,7 +71,7 @@ export async function startService(
   const url = await app.listen({ port: 0, host: '127.0.0.1' });
   const internalUrl = await internal.listen({ port: 0, host: '127.0.0.1' });
 
-  const keys = new Keys(config.redisPrefix);
+  const keys = new RedisKeys(config.redisPrefix);
   const store = new SessionStore(
     { lookups: client, scripts: client },
     {

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { toWebhookEvent } from '../../src/http/flows/audit.js';
-import { type OnEvent, createWebhooks } from '../../src/server/apps.js';
+import { type EventHandler, createWebhooks } from '../../src/server/apps.js';
 import { until } from '../support/redis/waiting.js';
 import { PASSWORD, startService } from '../support/service.js';
 import { startReceiver, verify } from './receiver.js';
@@ -15,7 +15,7 @@ t.test('the service sends events to its endpoints, without tokens and passwords'
     (error) => t.fail(error.message),
   )!;
   t.teardown(() => webhooks.close());
-  const onEvent: OnEvent = (event) => webhooks.publish(toWebhookEvent(event)!);
+  const onEvent: EventHandler = (event) => webhooks.publish(toWebhookEvent(event)!);
 
   const { subject, username } = await register();
   const { session, access_token } = (

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mock } from 'node:test';
 import { Webhook } from 'standardwebhooks';
 import t, { type Test } from 'tap';
-import { Keys } from '../../src/redis/keys.js';
+import { RedisKeys } from '../../src/redis/keys.js';
 import type { RedisClient } from '../../src/redis/script.js';
 import {
   type WebhookEndpoint,
@@ -32,7 +32,7 @@ const event = (type: string): WebhookEvent => ({ type, data: { subject: 'ada' } 
 const countTypes = (messages: readonly Message[]) => new Set(messages.map(typeOf)).size;
 
 /** Webhooks under a prefix of their own, which retry nothing during the test unless told so. */
-function setUp(t: Test, on: RedisClient = client, keys = new Keys(`${randomBytes(6).toString('hex')}:`)) {
+function setUp(t: Test, on: RedisClient = client, keys = new RedisKeys(`${randomBytes(6).toString('hex')}:`)) {
   const faults: Error[] = [];
   const start = (endpoints: WebhookEndpoint[], options: Partial<WebhooksOptions> = {}) => {
     const webhooks = new Webhooks(on, keys, endpoints, {

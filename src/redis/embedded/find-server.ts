@@ -5,7 +5,7 @@ import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { LatchkeyError } from '../../errors.js';
 
-export interface RedisServer {
+export interface RedisServerCommand {
   command: string;
   /** The environment that the command needs: LD_LIBRARY_PATH of an unpacked copy. */
   env: Record<string, string>;
@@ -38,7 +38,7 @@ export async function findRedisServer(options: {
   cacheDirectory?: string | undefined;
   path?: string | undefined;
   log: (message: string) => void;
-}): Promise<RedisServer> {
+}): Promise<RedisServerCommand> {
   const installed = { command: await findCommand(options.path), env: {} };
   if (await isUsable(installed)) return installed;
 
@@ -74,7 +74,7 @@ async function findCommand(path: string | undefined): Promise<string> {
   return found.stdout.trim();
 }
 
-async function isUsable(server: RedisServer): Promise<boolean> {
+async function isUsable(server: RedisServerCommand): Promise<boolean> {
   try {
     await access(server.command, constants.X_OK);
     const { stdout } = await run(server.command, ['--version'], { env: server.env });
@@ -84,7 +84,7 @@ async function isUsable(server: RedisServer): Promise<boolean> {
   }
 }
 
-async function unpackedServer(root: string): Promise<RedisServer> {
+async function unpackedServer(root: string): Promise<RedisServerCommand> {
   const libraries: string[] = [];
   for (const parent of [join(root, 'usr/lib'), join(root, 'lib')]) {
     const names = await readdir(parent).catch(() => []);

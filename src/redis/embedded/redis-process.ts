@@ -4,7 +4,7 @@ import { connect, type NetConnectOpts, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LatchkeyError } from '../../errors.js';
-import type { RedisServer } from './find-server.js';
+import type { RedisServerCommand } from './find-server.js';
 
 /** redis-server did not start, or exited by itself. */
 export class EmbeddedRedisError extends LatchkeyError {
@@ -52,7 +52,7 @@ export class RedisProcess {
   #output = '';
 
   /** @param args The arguments of redis-server; they must make it keep its data in `directory`. */
-  constructor(server: RedisServer, directory: string, args: readonly string[]) {
+  constructor(server: RedisServerCommand, directory: string, args: readonly string[]) {
     this.#directory = directory;
     // Its own process group, so that Ctrl-C only reaches this process; its own environment, so that it sees no secrets.
     this.#child = spawn('/bin/sh', ['-c', START_SCRIPT, 'sh', join(directory, 'lock'), server.command, ...args], {

@@ -49,9 +49,9 @@ export function loadConfig(
   }
 
   const warnings = findMisspelled(Object.keys(env));
-  for (const { severity, fields, sentence, isBroken } of rules) {
-    if (fields.some((field) => invalid.has(field)) || !isBroken(values as Values)) continue;
-    (severity === 'error' ? problems : warnings).push(sentence);
+  for (const { severity, fields, message, isViolated } of rules) {
+    if (fields.some((field) => invalid.has(field)) || !isViolated(values as Values)) continue;
+    (severity === 'error' ? problems : warnings).push(message);
   }
 
   if (problems.length > 0) throw new ConfigError(problems);

@@ -1,5 +1,5 @@
 import { describeRule, LIFETIME_RULES, MIN_SAFE_GRACE_MS, satisfiesRule } from '../../options.js';
-import { isInsecure } from './list-entries.js';
+import { isInsecure } from './entry-parsers.js';
 import { formatDuration } from './values.js';
 import { type Field, type Values, variables } from './variables.js';
 
@@ -10,8 +10,8 @@ export interface Rule {
   /** The rule is checked only if all of these are valid. */
   readonly fields: readonly Field[];
   /** What is reported when the rule is broken. */
-  readonly sentence: string;
-  readonly isBroken: (values: Values) => boolean;
+  readonly message: string;
+  readonly isViolated: (values: Values) => boolean;
 }
 
 const lifetimeRules = LIFETIME_RULES.map((rule): Rule => {
@@ -19,8 +19,8 @@ const lifetimeRules = LIFETIME_RULES.map((rule): Rule => {
   return {
     severity: 'error',
     fields: [option, other],
-    sentence: describeRule(rule, (field) => variables[field].name),
-    isBroken: (values) => !satisfiesRule(rule, values),
+    message: describeRule(rule, (field) => variables[field].name),
+    isViolated: (values) => !satisfiesRule(rule, values),
   };
 });
 
@@ -29,75 +29,75 @@ export const rules: readonly Rule[] = [
   {
     severity: 'error',
     fields: ['adminKeys'],
-    sentence: 'ADMIN_KEYS must not give two keys the same name',
-    isBroken: ({ adminKeys = [] }) => hasDuplicates(adminKeys.map(({ name }) => name)),
+    message: 'ADMIN_KEYS must not give two keys the same name',
+    isViolated: ({ adminKeys = [] }) => hasDuplicates(adminKeys.map(({ name }) => name)),
   },
   {
     severity: 'error',
     fields: ['webhooks'],
-    sentence: 'WEBHOOKS must not name an endpoint twice',
-    isBroken: ({ webhooks = [] }) => hasDuplicates(webhooks.map(({ url }) => url)),
+    message: 'WEBHOOKS must not name an endpoint twice',
+    isViolated: ({ webhooks = [] }) => hasDuplicates(webhooks.map(({ url }) => url)),
   },
   {
     severity: 'error',
     fields: ['oidcProviders'],
-    sentence: 'OIDC_PROVIDERS must not name a provider twice',
-    isBroken: ({ oidcProviders = [] }) => hasDuplicates(oidcProviders.map(({ name }) => name)),
+    message: 'OIDC_PROVIDERS must not name a provider twice',
+    isViolated: ({ oidcProviders = [] }) => hasDuplicates(oidcProviders.map(({ name }) => name)),
   },
   {
     severity: 'error',
     fields: ['oauthClients'],
-    sentence: 'OAUTH_CLIENTS must not name a client twice',
-    isBroken: ({ oauthClients = [] }) => hasDuplicates(oauthClients.map(({ id }) => id)),
+    message: 'OAUTH_CLIENTS must not name a client twice',
+    isViolated: ({ oauthClients = [] }) => hasDuplicates(oauthClients.map(({ id }) => id)),
   },
   {
     severity: 'error',
     fields: ['tokenKeys', 'nodeEnv'],
-    sentence: 'TOKEN_KEYS must be set in production',
-    isBroken: ({ tokenKeys, nodeEnv }) => nodeEnv === 'production' && tokenKeys === undefined,
+    message: 'TOKEN_KEYS must be set in production',
+    isViolated: ({ tokenKeys, nodeEnv }) => nodeEnv === 'production' && tokenKeys === undefined,
   },
   {
     severity: 'error',
     fields: ['publicOrigins', 'nodeEnv'],
-    sentence: 'PUBLIC_ORIGIN must be https:// in production, except for localhost, 127.0.0.1 and [::1]',
-    isBroken: ({ publicOrigins = [], nodeEnv }) => nodeEnv === 'production' && publicOrigins.some(isInsecure),
+    message: 'PUBLIC_ORIGIN must be https:// in production, except for localhost, 127.0.0.1 and [::1]',
+    isViolated: ({ publicOrigins = [], nodeEnv }) => nodeEnv === 'production' && publicOrigins.some(isInsecure),
   },
   {
     severity: 'warning',
     fields: ['publicOrigins', 'nodeEnv'],
-    sentence:
+    message:
       'PUBLIC_ORIGIN is http:// on another host than localhost: browsers will drop the cookies, which are Secure',
-    isBroken: ({ publicOrigins = [], nodeEnv }) => nodeEnv !== 'production' && publicOrigins.some(isInsecure),
+    isViolated: ({ publicOrigins = [], nodeEnv }) => nodeEnv !== 'production' && publicOrigins.some(isInsecure),
   },
   {
     severity: 'warning',
     fields: ['publicOrigins', 'nodeEnv'],
-    sentence: 'PUBLIC_ORIGIN is not set in production: behind a proxy that terminates TLS it is required',
-    isBroken: ({ publicOrigins, nodeEnv }) => nodeEnv === 'production' && publicOrigins === undefined,
+    message: 'PUBLIC_ORIGIN is not set in production: behind a proxy that terminates TLS it is required',
+    isViolated: ({ publicOrigins, nodeEnv }) => nodeEnv === 'production' && publicOrigins === undefined,
   },
   {
     severity: 'warning',
     fields: ['publicOrigins', 'trustProxy'],
-    sentence:
+    message:
       'TRUST_PROXY is not set although PUBLIC_ORIGIN is https://: ' +
       'all clients behind the proxy that terminates TLS count as one network',
-    isBroken: ({ publicOrigins = [], trustProxy }) =>
+    isViolated: ({ publicOrigins = [], trustProxy }) =>
       trustProxy === undefined && publicOrigins.some((origin) => origin.startsWith('https:')),
   },
   {
     severity: 'error',
     fields: ['port', 'host', 'internalPort', 'internalHost'],
-    sentence: 'INTERNAL_PORT must differ from PORT if INTERNAL_HOST and HOST are the same',
-    isBroken: ({ port, internalPort, host, internalHost }) =>
+    message: 'INTERNAL_PORT must differ from PORT if INTERNAL_HOST and HOST are the same',
+    isViolated: ({ port, internalPort, host, internalHost }) =>
       port !== 0 && port === internalPort && host === internalHost,
   },
   ...lifetimeRules,
   {
     severity: 'warning',
     fields: ['refreshGraceMs'],
-    sentence:
+    message:
       `REFRESH_GRACE is below ${formatDuration(MIN_SAFE_GRACE_MS)}: ` + 'a delayed or lost response can log users out',
-    isBroken: ({ refreshGraceMs }) => refreshGraceMs < MIN_SAFE_GRACE_MS,
+    isViolated: ({ refreshGraceMs }) => refreshGraceMs < MIN_SAFE_GRACE_MS,
   },
 ];
 

@@ -1,5 +1,5 @@
 import { DEFAULTS, MIN_TOKEN_KEY_LENGTH, OPTION_RANGES, SERVICE_DEFAULTS, SERVICE_RANGES } from '../../options.js';
-import * as entries from './list-entries.js';
+import * as entries from './entry-parsers.js';
 import { redisUrl } from './redis-url.js';
 import {
   address,

@@ -1,11 +1,11 @@
 -- acknowledge: records that an endpoint is done with an event, and deletes the events that all endpoints are done with.
 -- KEYS: webhooks
--- ARGV: group, place
+-- ARGV: group, entryId
 -- Returns: outcome 'acknowledged', or 'unknown' when it was acknowledged before
 local webhooks = KEYS[1]
-local group, place = ARGV[1], ARGV[2]
+local group, entryId = ARGV[1], ARGV[2]
 
-if redis.call('XACK', webhooks, group, place) == 0 then return { 'outcome', 'unknown' } end
+if redis.call('XACK', webhooks, group, entryId) == 0 then return { 'outcome', 'unknown' } end
 
 local function parseId(id)
   local ms, sequence = string.match(id, '^(%d+)-(%d+)$')

@@ -16,6 +16,7 @@ import {
   setCookies,
   startService,
 } from '../../support/service.js';
+import { endedKey } from '../../support/redis/ended-key.js';
 
 const GRACE_MS = 30_000;
 const DAY_MS = 86_400_000;
@@ -171,7 +172,7 @@ t.test('a refused refresh is 403 reauthentication_required with a reason', async
     const { partition } = pair.refresh;
     t.same(
       (await client.keys(`${service.config.redisPrefix}{${partition}}:*`)).sort(),
-      [keys.ended(partition, principal.sessionId), keys.endings(principal.subject)].sort(),
+      [endedKey(keys, { partition, sessionId: principal.sessionId }), keys.endings(principal.subject)].sort(),
     );
   });
 });

@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { mock } from 'node:test';
 import t from 'tap';
-import { closeStalledConnections } from '../../src/server/slow-readers.js';
+import { closeStalledConnections } from '../../src/server/stalled-connections.js';
 import { until } from '../support/redis/waiting.js';
 
 const TIMEOUT_MS = 1_000;

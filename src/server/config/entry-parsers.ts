@@ -78,11 +78,11 @@ export const parseWebhook: Parse<{ url: string; secrets: readonly string[] }> = 
   if (!/^https?:\/\/[^/?#@]+([/?][^#]*)?$/i.test(url) || !URL.canParse(url)) {
     return reject('must begin with an http:// or https:// URL without credentials');
   }
-  if (secrets.length > 0 && secrets.every(isStrongWebhookSecret)) return { url: new URL(url).href, secrets };
+  if (secrets.length > 0 && secrets.every(isWebhookSecret)) return { url: new URL(url).href, secrets };
   return reject('must have, after its URL and a space, a secret: whsec_ and 24 to 64 bytes in base64');
 };
 
-function isStrongWebhookSecret(secret: string): boolean {
+function isWebhookSecret(secret: string): boolean {
   const key = /^whsec_([A-Za-z\d+/]+={0,2})$/.exec(secret)?.[1] ?? '';
   const bytes = Buffer.from(key, 'base64').length;
   return bytes >= MIN_WEBHOOK_SECRET_BYTES && bytes <= MAX_WEBHOOK_SECRET_BYTES;

@@ -1,7 +1,7 @@
--- take: takes events for an endpoint: retries that are due, from any process, then new events.
+-- claim: takes events for an endpoint: retries that are due, from any process, then new events.
 -- KEYS: webhooks
 -- ARGV: group, limit, delays, cursor
--- Returns: outcome 'taken' with cursor, then place = attempt, id, body of each event; 'none' if nothing was published
+-- Returns: outcome 'claimed' with cursor, then entryId = attempt, id, body of each event; 'none' if nothing was published
 local webhooks = KEYS[1]
 local group, limit, delays, cursor = unpack(ARGV)
 limit = tonumber(limit)
@@ -13,29 +13,29 @@ local PAGE = 500
 local pending = redis.pcall('XPENDING', webhooks, group, cursor, '+', PAGE)
 if pending.err then return { 'outcome', 'none' } end
 
-local waitsMs = {}
-for delay in string.gmatch(delays, '%d+') do waitsMs[#waitsMs + 1] = tonumber(delay) end
+local delaysMs = {}
+for delay in string.gmatch(delays, '%d+') do delaysMs[#delaysMs + 1] = tonumber(delay) end
 
 local due, attempts, more = {}, {}, #pending == PAGE
 cursor = '-'
 for _, entry in ipairs(pending) do
-  local place, idle, count = entry[1], entry[3], entry[4]
+  local entryId, idle, count = entry[1], entry[3], entry[4]
   -- Up to a fifth later, different for each event, so that retries do not come all at once.
-  local jitter = tonumber(string.sub(redis.sha1hex(place), 1, 4), 16) / 0xffff / 5
-  if idle >= waitsMs[math.min(count, #waitsMs)] * (1 + jitter) then
-    due[#due + 1] = place
-    attempts[place] = count + 1
+  local jitter = tonumber(string.sub(redis.sha1hex(entryId), 1, 4), 16) / 0xffff / 5
+  if idle >= delaysMs[math.min(count, #delaysMs)] * (1 + jitter) then
+    due[#due + 1] = entryId
+    attempts[entryId] = count + 1
   end
-  if more or #due == limit then cursor = '(' .. place end
+  if more or #due == limit then cursor = '(' .. entryId end
   if #due == limit then break end
 end
 
-local reply = { 'outcome', 'taken', 'cursor', cursor }
+local reply = { 'outcome', 'claimed', 'cursor', cursor }
 local function addToReply(entries)
   for _, entry in ipairs(entries) do
-    local place, fields = entry[1], entry[2]
-    reply[#reply + 1] = place
-    reply[#reply + 1] = (attempts[place] or 1) .. ' ' .. fields[2] .. ' ' .. fields[4]
+    local entryId, fields = entry[1], entry[2]
+    reply[#reply + 1] = entryId
+    reply[#reply + 1] = (attempts[entryId] or 1) .. ' ' .. fields[2] .. ' ' .. fields[4]
   end
 end
 if #due > 0 then addToReply(redis.call('XCLAIM', webhooks, group, CONSUMER, 0, unpack(due))) end
