@@ -1,7 +1,7 @@
-// The floors of src (ARCHITECTURE.md): imports run from an upper floor to a lower one, and never in a circle.
+// The layers of src (ARCHITECTURE.md): imports run from an upper layer to a lower one, and never in a cycle.
 
-/** Top floor first. The rooms of one floor never import one another. */
-const floors = [
+/** Top layer first. The folders and files of one layer never import each other. */
+const layers = [
   ['index', 'server'],
   ['plugin', 'check', 'testing'],
   ['http/auth', 'http/pages', 'http/oauth', 'http/oidc', 'http/admin', 'http/openapi'],
@@ -13,56 +13,56 @@ const floors = [
   ['errors'],
 ];
 
-const groundFloorOfHttp = floors.findIndex(([room]) => room === 'http/kit');
-const within = (rooms) => `^src/(${rooms.join('|')})(/|[.]ts$)`;
-const everyRoom = within([...floors.flat(), 'client']);
+const lowestHttpLayer = layers.findIndex(([first]) => first === 'http/kit');
+const within = (parts) => `^src/(${parts.join('|')})(/|[.]ts$)`;
+const everyPart = within([...layers.flat(), 'client']);
 
-const floorRules = floors.flatMap((rooms, level) => [
+const layerRules = layers.flatMap((parts, level) => [
   {
     name: 'no-upward-import',
     severity: 'error',
-    comment: 'Imports run from an upper floor to a lower one.',
-    from: { path: within(rooms) },
-    to: { path: '^src/', pathNot: within(floors.slice(level).flat()) },
+    comment: 'Imports run from an upper layer to a lower one.',
+    from: { path: within(parts) },
+    to: { path: '^src/', pathNot: within(layers.slice(level).flat()) },
   },
   {
     name: 'no-neighbour-import',
     severity: 'error',
-    comment: 'Rooms of the same floor do not know each other: what two of them need belongs on a lower floor.',
-    from: { path: within(rooms) },
-    to: { path: within(rooms), pathNot: '^src/$1(/|[.]ts$)' },
+    comment: 'The parts of one layer never import each other: what two of them need goes into a lower layer.',
+    from: { path: within(parts) },
+    to: { path: within(parts), pathNot: '^src/$1(/|[.]ts$)' },
   },
 ]);
 
 export default {
   forbidden: [
-    ...floorRules,
-    { name: 'no-circle', severity: 'error', from: {}, to: { circular: true } },
+    ...layerRules,
+    { name: 'no-cycle', severity: 'error', from: {}, to: { circular: true } },
     {
-      name: 'no-room-without-floor',
+      name: 'no-folder-without-layer',
       severity: 'error',
-      comment: 'A new room of src gets its floor in .dependency-cruiser.mjs.',
-      from: { path: '^src/', pathNot: everyRoom },
+      comment: 'A new folder of src gets its layer in .dependency-cruiser.mjs.',
+      from: { path: '^src/', pathNot: everyPart },
       to: {},
     },
     {
       name: 'no-http-below-kit',
       severity: 'error',
-      comment: 'What lies below http/kit knows nothing of HTTP.',
-      from: { path: within(floors.slice(groundFloorOfHttp + 1).flat()) },
+      comment: 'Nothing below http/kit handles incoming HTTP requests.',
+      from: { path: within(layers.slice(lowestHttpLayer + 1).flat()) },
       to: { path: '^(node:)?https?2?$|^node_modules/(fastify|fastify-plugin|@fastify)/' },
     },
     {
       name: 'client-stands-alone',
       severity: 'error',
-      comment: 'src/client runs in browsers and imports nothing.',
+      comment: 'src/client runs in browsers and imports nothing from outside its folder.',
       from: { path: '^src/client/' },
       to: { pathNot: '^src/client/' },
     },
     {
       name: 'src-stands-alone',
       severity: 'error',
-      comment: 'The service imports nothing of its tests and tools.',
+      comment: 'src imports nothing from tests and tools.',
       // A script of the pages imports by URL, in the browser.
       from: { path: '^src/', pathNot: '^src/http/pages/assets/' },
       to: { pathNot: '^src/|^node_modules/', dependencyTypesNot: ['core'] },

@@ -10,7 +10,7 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 
 /** What dependency-cruiser objects to in a copy of src that holds these files too; each imports one module. */
 async function violationsWith(files: Record<string, string>): Promise<{ violations: string[]; failed: boolean }> {
-  const copy = await mkdtemp(join(tmpdir(), 'latchkey-floors-'));
+  const copy = await mkdtemp(join(tmpdir(), 'latchkey-layers-'));
   try {
     await cp(join(root, 'src'), join(copy, 'src'), { recursive: true });
     for (const name of ['.dependency-cruiser.mjs', 'tsconfig.json', 'package.json'])
@@ -60,7 +60,7 @@ const IMPORTS: readonly (readonly [rule: string, file: string, specifier: string
   ['no-http-below-kit', 'src/redis/offender.ts', 'node:http'],
   ['client-stands-alone', 'src/client/offender.ts', '../errors.js'],
   ['client-stands-alone', 'src/client/offender.ts', 'ioredis'],
-  ['no-room-without-floor', 'src/helpers/offender.ts', '../errors.js'],
+  ['no-folder-without-layer', 'src/helpers/offender.ts', '../errors.js'],
   ['src-stands-alone', 'src/sessions/offender.ts', '../../package.json'],
 ];
 
@@ -78,7 +78,7 @@ t.test('npm run lint accepts every import of src', async (t) => {
 });
 
 for (const [index, spelled] of SPELLINGS.entries()) {
-  t.test(`npm run lint refuses imports against the floors, written ${spelled('…')}`, async (t) => {
+  t.test(`npm run lint rejects imports that break the layers, written ${spelled('…')}`, async (t) => {
     const files: Record<string, string> = {};
     const expected = IMPORTS.map(([rule, file, specifier], place) => {
       const path = file.replace('offender', `offender-${index}-${place}`);
@@ -91,13 +91,13 @@ for (const [index, spelled] of SPELLINGS.entries()) {
   });
 }
 
-t.test('npm run lint refuses a circle, through types alone too', async (t) => {
+t.test('npm run lint rejects a cycle, even of types alone', async (t) => {
   const { violations, failed } = await violationsWith({
-    'src/sessions/circle-a.ts': `import type { B } from './circle-b.js'; export type A = B;`,
-    'src/sessions/circle-b.ts': `import type { A } from './circle-a.js'; export type B = A;`,
+    'src/sessions/cycle-a.ts': `import type { B } from './cycle-b.js'; export type A = B;`,
+    'src/sessions/cycle-b.ts': `import type { A } from './cycle-a.js'; export type B = A;`,
   });
   t.ok(failed, 'lint fails');
-  t.ok(violations.includes('no-circle: src/sessions/circle-a.ts'), violations.join());
+  t.ok(violations.includes('no-cycle: src/sessions/cycle-a.ts'), violations.join());
 });
 
 t.test('only main reads the environment', async (t) => {
