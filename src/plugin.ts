@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import fp from 'fastify-plugin';
 import type { AddressInfo } from 'node:net';
-import { Links } from './federation/links.js';
+import { AccountLinks } from './federation/links.js';
 import { LoginAttempts } from './federation/login-attempts.js';
 import { LogoutTokens } from './federation/logout-tokens.js';
 import { ProviderSessions } from './federation/provider-sessions.js';
@@ -133,7 +133,7 @@ const plugin: FastifyPluginAsync<LatchkeyOptions> = async (app, options) => {
   }
   if (pages) {
     const providers = oidcProviders.map(({ name }) => ({ name, href: `${prefix}/oidc/${encodeURIComponent(name)}` }));
-    const pagesOptions = { services, brand: pages, base: prefix, passwordMinLength, providers };
+    const pagesOptions = { services, brand: pages, authPrefix: prefix, passwordMinLength, providers };
     await app.register((instance) => pageRoutes(instance, pagesOptions));
   }
   if (oauthClients) {
@@ -166,7 +166,7 @@ function buildServices(app: FastifyInstance, settings: Settings, keys: RedisKeys
       ? toCredentialVerifier(settings.verifyCredentials)
       : (credentials) => users!.passwords.verify(credentials),
     users,
-    links: settings.oidcProviders?.length ? new Links(clients.scripts, keys) : undefined,
+    links: settings.oidcProviders?.length ? new AccountLinks(clients.scripts, keys) : undefined,
     throttle: new Throttle(clients.scripts, keys, settings),
     cookies: new TokenCookies({
       name: settings.cookieName ?? defaultCookieName(settings.prefix),

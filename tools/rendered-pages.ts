@@ -24,7 +24,7 @@ function session(sessionId: string, device: string): Session {
 
 const credentials: Record<string, CredentialsPage> = {
   empty: {},
-  info: { info: 'Some information.', username: 'ada', to: '/reports?a=b&c' },
+  info: { info: 'Some information.', username: 'ada', returnTo: '/reports?a=b&c' },
   again: { info: 'Some information.', reauthenticate: true },
   'wrong-password': { error: `An error: ${NASTY}`, username: NASTY },
   'wrong-username': { error: 'An error.', username: 'ada', usernameIsWrong: true },
@@ -33,7 +33,7 @@ const credentials: Record<string, CredentialsPage> = {
 const accounts: Record<string, AccountPage> = {
   alone: {
     name: 'ada',
-    ownSessionId: 'own',
+    currentSessionId: 'own',
     sessions: [session('own', 'Firefox 140 · Linux')],
     endings: [],
     minimumLength: undefined,
@@ -42,7 +42,7 @@ const accounts: Record<string, AccountPage> = {
   },
   full: {
     name: NASTY,
-    ownSessionId: 'own',
+    currentSessionId: 'own',
     info: 'Some information.',
     error: 'An error.',
     minimumLength: 15,
@@ -72,7 +72,7 @@ export function renderedPages(): Record<string, string> {
         stylesheets: ['/auth/assets/0/pages.css', '/auth/assets/0/brand.css'],
         scripts: ['/auth/assets/0/pages.js'],
       },
-      base: '/auth',
+      authPrefix: '/auth',
       loginPage: '/login',
     };
     for (const [name, page] of Object.entries(credentials)) {

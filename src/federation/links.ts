@@ -14,7 +14,7 @@ export interface ProviderAccount {
 }
 
 /** A linked account: an account at a provider that a subject can log in with. */
-export interface Link {
+export interface AccountLink {
   /** The SHA-256, in base64url, of the JSON `["<issuer>","<sub>"]`. */
   readonly id: string;
   /** The provider's name here. */
@@ -23,7 +23,7 @@ export interface Link {
   readonly linkedAt: number;
 }
 
-const unlink = defineScript({
+const unlinkScript = defineScript({
   file: new URL('./scripts/unlink.lua', import.meta.url),
   keys: ['link'],
   args: ['subject'],
@@ -37,7 +37,7 @@ const unlink = defineScript({
  *
  * Every method throws {@link UnavailableError} when Redis does not answer.
  */
-export class Links {
+export class AccountLinks {
   readonly #client: RedisClient;
   readonly #keys: RedisKeys;
 
@@ -68,11 +68,11 @@ export class Links {
   }
 
   /** Lists the accounts that are linked to a subject, oldest first. */
-  async list(subject: string): Promise<Link[]> {
+  async list(subject: string): Promise<AccountLink[]> {
     const records = await callRedis(() => this.#client.hgetall(this.#keys.links(subject)));
     const links = await Promise.all(
       Object.entries(records).map(async ([id, record]) => {
-        const link = { id, ...(JSON.parse(record) as Omit<Link, 'id'>) };
+        const link = { id, ...(JSON.parse(record) as Omit<AccountLink, 'id'>) };
         return (await this.#findSubjectById(id)) === subject ? [link] : [];
       }),
     );
@@ -81,7 +81,7 @@ export class Links {
 
   /** Removes a link. Does nothing if it is not the subject's. */
   async unlink(subject: string, id: string): Promise<void> {
-    await unlink(this.#client, { keys: { link: this.#keys.link(id) }, args: { subject } });
+    await unlinkScript(this.#client, { keys: { link: this.#keys.link(id) }, args: { subject } });
     await callRedis(() => this.#client.hdel(this.#keys.links(subject), id));
   }
 

@@ -63,7 +63,7 @@ export class LoginAttempts {
    *
    * @returns undefined unless the attempt exists and began in this browser and with this provider.
    */
-  async take(
+  async consume(
     state: string,
     { binding, provider }: { binding: string | undefined; provider: string },
   ): Promise<LoginAttempt | undefined> {

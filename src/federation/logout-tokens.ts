@@ -60,10 +60,10 @@ export class LogoutTokens {
   }
 }
 
-async function verifyLogoutToken({ provider, keys }: DiscoveredProvider, token: string): Promise<LogoutClaims> {
+async function verifyLogoutToken({ provider, getKey }: DiscoveredProvider, token: string): Promise<LogoutClaims> {
   let payload: JWTPayload;
   try {
-    ({ payload } = await jwtVerify(token, keys, {
+    ({ payload } = await jwtVerify(token, getKey, {
       issuer: provider.issuer,
       audience: provider.clientId,
       typ: 'logout+jwt',

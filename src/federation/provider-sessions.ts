@@ -3,7 +3,7 @@ import { callRedis } from '../redis/faults.js';
 import type { RedisKeys } from '../redis/keys.js';
 import type { RedisClient } from '../redis/script.js';
 
-const SLACK_MS = 60_000;
+const EXPIRY_MARGIN_MS = 60_000;
 
 /** A session at a provider, which the `iss` and `sid` claims of its tokens name. */
 export interface ProviderSession {
@@ -26,7 +26,7 @@ export class ProviderSessions {
   constructor(client: RedisClient, keys: RedisKeys, sessionLifetimeMs: number) {
     this.#client = client;
     this.#keys = keys;
-    this.#lifetimeMs = sessionLifetimeMs + SLACK_MS;
+    this.#lifetimeMs = sessionLifetimeMs + EXPIRY_MARGIN_MS;
   }
 
   /** Call this before issuing the session, so that no session exists without its entry. */

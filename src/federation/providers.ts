@@ -23,7 +23,7 @@ export interface DiscoveredProvider {
   readonly provider: OidcProvider;
   readonly configuration: Configuration;
   /** Finds the key that a token of this provider is signed with, in its JWK set. */
-  readonly keys: JWTVerifyGetKey;
+  readonly getKey: JWTVerifyGetKey;
 }
 
 /**
@@ -62,10 +62,10 @@ async function discover(provider: OidcProvider): Promise<DiscoveredProvider> {
       execute,
       timeout: TIMEOUT_SECONDS,
     });
-    const keys = createRemoteJWKSet(new URL(configuration.serverMetadata().jwks_uri!), {
+    const getKey = createRemoteJWKSet(new URL(configuration.serverMetadata().jwks_uri!), {
       timeoutDuration: TIMEOUT_SECONDS * 1000,
     });
-    return { provider, configuration, keys };
+    return { provider, configuration, getKey };
   } catch (error) {
     throw new UnavailableError(`The provider ${provider.name} cannot be discovered`, { cause: error });
   }

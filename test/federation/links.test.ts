@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Links } from '../../src/federation/links.js';
+import { AccountLinks } from '../../src/federation/links.js';
 import { RedisKeys } from '../../src/redis/keys.js';
 import { startRedis } from '../support/redis.js';
 
@@ -9,7 +9,7 @@ const client = redis.client();
 const keys = new RedisKeys('test:');
 
 t.test('ignores an entry of the list of links that the link itself does not confirm', async (t) => {
-  const links = new Links(client, keys);
+  const links = new AccountLinks(client, keys);
   const account = { issuer: 'https://id.example', sub: 'contested' };
   t.equal(await links.link(account, 'first-subject', 'corp'), 'first-subject');
   t.equal(await links.link(account, 'second-subject', 'corp'), 'first-subject');

@@ -31,20 +31,20 @@ t.test('an attempt is taken as it began, by its browser and for its provider', a
   const link = { subject: 'ada', begunAt: 1_700_000_000_000 };
   for (const attempt of [ATTEMPT, { ...ATTEMPT, link }]) {
     const { state, binding } = await begin(attempt);
-    t.strictSame(await attempts.take(state, { binding, provider: 'corp' }), attempt);
+    t.strictSame(await attempts.consume(state, { binding, provider: 'corp' }), attempt);
   }
 });
 
 t.test('an attempt can be taken once, even by concurrent callbacks', async (t) => {
   const { state, binding } = await begin();
   const taken = await Promise.all(
-    Array.from({ length: 10 }, () => attempts.take(state, { binding, provider: 'corp' })),
+    Array.from({ length: 10 }, () => attempts.consume(state, { binding, provider: 'corp' })),
   );
   t.strictSame(
     taken.filter((attempt) => attempt !== undefined),
     [ATTEMPT],
   );
-  t.equal(await attempts.take(state, { binding, provider: 'corp' }), undefined);
+  t.equal(await attempts.consume(state, { binding, provider: 'corp' }), undefined);
   t.equal(await client.exists(keyOf(state)), 0);
 });
 
@@ -58,11 +58,15 @@ t.test('an attempt is not returned to another browser or for another provider, a
   ]) {
     const { state, binding } = await begin();
     t.equal(
-      await attempts.take(state, { binding, provider: 'corp', ...other }),
+      await attempts.consume(state, { binding, provider: 'corp', ...other }),
       undefined,
       `refused: ${JSON.stringify(other)}`,
     );
-    t.equal(await attempts.take(state, { binding, provider: 'corp' }), undefined, 'the right browser comes too late');
+    t.equal(
+      await attempts.consume(state, { binding, provider: 'corp' }),
+      undefined,
+      'the right browser comes too late',
+    );
   }
 });
 
@@ -71,8 +75,8 @@ t.test('the attempts of one browser do not disturb each other', async (t) => {
   const [first, second] = [secret(), secret()];
   await attempts.begin(first, binding, { ...ATTEMPT, to: '/first' });
   await attempts.begin(second, binding, { ...ATTEMPT, to: '/second' });
-  t.equal((await attempts.take(second, { binding, provider: 'corp' }))?.to, '/second');
-  t.equal((await attempts.take(first, { binding, provider: 'corp' }))?.to, '/first');
+  t.equal((await attempts.consume(second, { binding, provider: 'corp' }))?.to, '/second');
+  t.equal((await attempts.consume(first, { binding, provider: 'corp' }))?.to, '/first');
 });
 
 t.test('an attempt is kept for ten minutes, without its state and the secret of its browser', async (t) => {
@@ -83,7 +87,7 @@ t.test('an attempt is kept for ten minutes, without its state and the secret of 
   t.match(record, ATTEMPT.nonce);
   for (const value of [result.state, result.binding]) t.notMatch(record, value);
   await client.pexpire(key, 0);
-  t.equal(await attempts.take(result.state, { binding: result.binding, provider: 'corp' }), undefined);
+  t.equal(await attempts.consume(result.state, { binding: result.binding, provider: 'corp' }), undefined);
 });
 
 t.test('beginning and taking an attempt throw UnavailableError while Redis is gone', async (t) => {
@@ -91,5 +95,5 @@ t.test('beginning and taking an attempt throw UnavailableError while Redis is go
   const orphaned = new LoginAttempts(away.client({ maxRetriesPerRequest: 0 }), new RedisKeys('test:'));
   await away.stop();
   await t.rejects(orphaned.begin(secret(), secret(), ATTEMPT), { code: 'unavailable' });
-  await t.rejects(orphaned.take(secret(), { binding: secret(), provider: 'corp' }), { code: 'unavailable' });
+  await t.rejects(orphaned.consume(secret(), { binding: secret(), provider: 'corp' }), { code: 'unavailable' });
 });

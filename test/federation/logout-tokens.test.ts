@@ -25,9 +25,9 @@ const corp = providerOf('https://id.example');
 
 function providerOf(issuer: string): DiscoveredProvider {
   const provider = { name: 'corp', issuer, clientId: 'latchkey', clientSecret: 'a-secret' };
-  return { provider, keys: async () => publicKey } as Pick<
+  return { provider, getKey: async () => publicKey } as Pick<
     DiscoveredProvider,
-    'provider' | 'keys'
+    'provider' | 'getKey'
   > as DiscoveredProvider;
 }
 

@@ -38,7 +38,7 @@ t.test('finds a provider by its name, with its configuration and its keys', asyn
   t.equal(found?.configuration.serverMetadata().issuer, issuer);
   t.equal(found?.configuration.clientMetadata().client_id, 'latchkey');
   const token = await new SignJWT({ sub: 'mary' }).setProtectedHeader({ alg: 'RS256' }).sign(privateKey);
-  t.match(await jwtVerify(token, found!.keys), { payload: { sub: 'mary' } });
+  t.match(await jwtVerify(token, found!.getKey), { payload: { sub: 'mary' } });
 });
 
 t.test('finds nothing by a name that no provider has, and asks nobody', async (t) => {

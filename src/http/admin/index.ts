@@ -20,7 +20,7 @@ export async function adminRoutes(instance: FastifyInstance, services: AdminServ
 
   app.addHook('onRoute', assertNeedsDeclared);
   app.addHook('onRequest', async (request) => {
-    request.adminKey = requireKey(request, services);
+    request.adminKey = authenticateAdmin(request, services);
   });
 
   addSessionRoutes(app, services);
@@ -33,7 +33,7 @@ export async function adminRoutes(instance: FastifyInstance, services: AdminServ
  *
  * @throws {Problem} `admin_key_required` without a known key, `admin_scope_required` if the key lacks the scope.
  */
-function requireKey(request: FastifyRequest, { adminKeys, report }: AdminServices): string {
+function authenticateAdmin(request: FastifyRequest, { adminKeys, report }: AdminServices): string {
   const presented = BEARER.exec(request.headers.authorization ?? '')?.[1];
   const key = presented === undefined ? undefined : adminKeys.find(presented);
   if (!key) {

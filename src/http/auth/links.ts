@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox';
-import type { Links } from '../../federation/links.js';
+import type { AccountLinks } from '../../federation/links.js';
 import type { App } from '../kit/route.js';
 import type { Services } from '../flows/services.js';
 import { requireFreshAuthentication } from '../flows/guards.js';
@@ -14,7 +14,7 @@ const Link = Type.Object({
 const Params = Type.Object({ id: Type.String({ maxLength: 64 }) }, { additionalProperties: false });
 
 /** Lists and removes the accounts at providers that a user can log in with. */
-export function addLinkRoutes(app: App, services: Services, links: Links): void {
+export function addLinkRoutes(app: App, services: Services, links: AccountLinks): void {
   app.get(
     '/links',
     {

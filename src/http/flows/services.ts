@@ -1,4 +1,4 @@
-import type { Links } from '../../federation/links.js';
+import type { AccountLinks } from '../../federation/links.js';
 import type { Throttle } from '../../identity/throttle.js';
 import type { UserDirectory } from '../../identity/directory.js';
 import type { Passwords } from '../../identity/passwords.js';
@@ -23,7 +23,7 @@ export interface Services extends Reporter {
   readonly users: LocalUsers | undefined;
   readonly throttle: Throttle;
   /** Links between users and their accounts at providers. Undefined without providers. */
-  readonly links: Links | undefined;
+  readonly links: AccountLinks | undefined;
   readonly cookies: TokenCookies;
   /** The web origins at which browsers reach this service. */
   readonly origins: ReadonlySet<string>;

@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify';
-import type { Links } from '../../federation/links.js';
+import type { AccountLinks } from '../../federation/links.js';
 import type { Principal } from '../../sessions/session.js';
 import { Problem } from '../kit/problem.js';
 import { endSessionsFromProvider } from './sessions-from-provider.js';
@@ -8,13 +8,13 @@ import type { Services } from './services.js';
 /**
  * Unlinks an account at a provider from a user, and ends the user's other sessions that began with that provider.
  *
- * @param id the link's id, from {@link Links.list}.
+ * @param id the link's id, from {@link AccountLinks.list}.
  * @throws {Problem} `not_found` if the user has no such link; `last_login_method` if it is the only way to log in.
  */
 export async function unlinkAccount(
   { ip: address }: FastifyRequest,
   services: Services,
-  links: Links,
+  links: AccountLinks,
   { principal: { subject, sessionId }, id }: { principal: Principal; id: string },
 ): Promise<void> {
   const linked = await links.list(subject);

@@ -4,7 +4,7 @@ import { providerLoginOf } from '../flows/sessions-from-provider.js';
 import type { App } from '../kit/route.js';
 import { Timestamp, toSeconds } from '../kit/token-response.js';
 import { ClientCredentials, type OAuthClient } from './clients.js';
-import { findIssuer } from './metadata.js';
+import { issuerOf } from './metadata.js';
 import type { OAuthServices } from './services.js';
 
 /** The request of introspection (RFC 7662 section 2.1), and of revocation (RFC 7009 section 2.1). */
@@ -101,7 +101,7 @@ function toClaims(
   const { acr } = providerLoginOf(data);
   return {
     active: true,
-    iss: findIssuer(services),
+    iss: issuerOf(services),
     sub: subject,
     ...(username !== undefined && { username }),
     ...(client !== undefined && { client_id: client }),

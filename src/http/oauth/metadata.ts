@@ -34,7 +34,7 @@ export function addMetadataRoute(app: App, services: OAuthServices): void {
       },
     },
     async () => {
-      const issuer = findIssuer(services);
+      const issuer = issuerOf(services);
       return {
         issuer,
         token_endpoint: `${issuer}/oauth/token`,
@@ -51,7 +51,7 @@ export function addMetadataRoute(app: App, services: OAuthServices): void {
 }
 
 /** Gives the first public origin. There may be none before the service listens, when no client can ask for it. */
-export function findIssuer({ origins }: OAuthServices): string {
+export function issuerOf({ origins }: OAuthServices): string {
   const [first = 'http://localhost'] = origins;
   return first;
 }

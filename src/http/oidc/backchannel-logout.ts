@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox';
 import type { LogoutClaims } from '../../federation/logout-tokens.js';
 import { endSessionsFromProvider } from '../flows/sessions-from-provider.js';
 import type { App } from '../kit/route.js';
-import { ProviderParams, requireProvider } from './provider-route.js';
+import { ProviderParams, requireProvider } from './shared.js';
 import type { OidcServices } from './services.js';
 
 const Form = Type.Object({ logout_token: Type.String() }, { additionalProperties: Type.Unknown() });
@@ -11,7 +11,7 @@ const Ended = Type.Unsafe<undefined>({ type: 'null' });
 /**
  * Ends the sessions that began with a provider when it sends a logout token (OpenID Connect Back-Channel Logout 1.0).
  */
-export function backchannelLogout(app: App, services: OidcServices): void {
+export function addBackchannelLogoutRoute(app: App, services: OidcServices): void {
   const { providers, logoutTokens } = services;
   app.post(
     '/oidc/:provider/backchannel',

@@ -8,8 +8,8 @@ import { Problem } from '../kit/problem.js';
 import type { App } from '../kit/route.js';
 import { readBinding } from './browser-binding.js';
 import { linkAccount } from './link-account.js';
-import { logInWithAccount } from './login.js';
-import { ProviderParams, Redirect, requireProvider } from './provider-route.js';
+import { logInWithAccount } from './login-with-provider.js';
+import { ProviderParams, Redirect, requireProvider } from './shared.js';
 import type { OidcServices } from './services.js';
 
 const Query = Type.Object({ state: Type.String({ maxLength: 512 }) }, { additionalProperties: Type.Unknown() });
@@ -18,7 +18,7 @@ const Query = Type.Object({ state: Type.String({ maxLength: 512 }) }, { addition
  * Receives the browser when it returns from a provider (OpenID Connect Core 1.0 section 3.1.2.5), and issues a session
  * or links the account. Failures lead to the login page, which says what went wrong; faults are answered as errors.
  */
-export function callback(app: App, services: OidcServices): void {
+export function addCallbackRoute(app: App, services: OidcServices): void {
   app.get(
     '/oidc/:provider/callback',
     {
@@ -36,7 +36,7 @@ export function callback(app: App, services: OidcServices): void {
       const provider = discovered.provider.name;
       let attempt: LoginAttempt | undefined;
       try {
-        attempt = await services.loginAttempts.take(state, {
+        attempt = await services.loginAttempts.consume(state, {
           provider,
           binding: readBinding(request, services.cookies),
         });
@@ -46,7 +46,7 @@ export function callback(app: App, services: OidcServices): void {
         else await logInWithAccount(request, reply, services, { provider, claims });
         return reply.redirect(attempt.to, 303);
       } catch (error) {
-        return redirectToLoginPage(request, reply, services, { error, attempt });
+        return handleFailedAttempt(request, reply, services, { error, attempt });
       }
     },
   );
@@ -77,7 +77,7 @@ async function exchangeCode(
 }
 
 /** Reports why an attempt failed and sends the browser to the login page. Throws the error again if it is a fault. */
-function redirectToLoginPage(
+function handleFailedAttempt(
   request: FastifyRequest,
   reply: FastifyReply,
   { loginPage, report }: OidcServices,

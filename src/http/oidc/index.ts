@@ -6,11 +6,11 @@ import { SECURITY_HEADERS, headersHook } from '../kit/headers.js';
 import { parseForm } from '../kit/forms.js';
 import { assertNeedsDeclared } from '../kit/route.js';
 import { validatorCompiler } from '../kit/validator.js';
-import { backchannelLogout } from './backchannel-logout.js';
-import { callback } from './callback.js';
-import { logout } from './logout.js';
+import { addBackchannelLogoutRoute } from './backchannel-logout.js';
+import { addCallbackRoute } from './callback.js';
+import { addLogoutRoute } from './logout.js';
 import type { OidcServices } from './services.js';
-import { start } from './start.js';
+import { addStartRoute } from './start.js';
 
 /** Adds the routes for logging in with an OpenID Connect provider to an instance of their own. */
 export async function oidcRoutes(instance: FastifyInstance, services: OidcServices): Promise<void> {
@@ -25,8 +25,8 @@ export async function oidcRoutes(instance: FastifyInstance, services: OidcServic
   app.setErrorHandler(errorHandler);
   app.addHook('onRoute', assertNeedsDeclared);
   app.addHook('onRequest', headersHook(SECURITY_HEADERS));
-  start(app, services);
-  callback(app, services);
-  logout(app, services);
-  backchannelLogout(app, services);
+  addStartRoute(app, services);
+  addCallbackRoute(app, services);
+  addLogoutRoute(app, services);
+  addBackchannelLogoutRoute(app, services);
 }

@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox';
 import { buildEndSessionUrl } from 'openid-client';
 import { MAX_PATH_LENGTH } from '../kit/local-path.js';
 import type { App } from '../kit/route.js';
-import { ProviderParams, publicOriginOf, Redirect, requireProvider } from './provider-route.js';
+import { ProviderParams, publicOriginOf, Redirect, requireProvider } from './shared.js';
 import type { OidcServices } from './services.js';
 
 const Query = Type.Object(
@@ -21,7 +21,7 @@ const Query = Type.Object(
  * Sends a browser that has logged out here to log out at the provider too, which sends it on to the login page
  * (OpenID Connect RP-Initiated Logout 1.0).
  */
-export function logout(app: App, { providers, origins, loginPage }: OidcServices): void {
+export function addLogoutRoute(app: App, { providers, origins, loginPage }: OidcServices): void {
   app.get(
     '/oidc/:provider/logout',
     {

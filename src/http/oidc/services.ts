@@ -1,4 +1,4 @@
-import type { Links } from '../../federation/links.js';
+import type { AccountLinks } from '../../federation/links.js';
 import type { LoginAttempts } from '../../federation/login-attempts.js';
 import type { LogoutTokens } from '../../federation/logout-tokens.js';
 import type { ProviderSessions } from '../../federation/provider-sessions.js';
@@ -8,7 +8,7 @@ import type { Services } from '../flows/services.js';
 /** What the routes for logging in with a provider use. */
 export interface OidcServices extends Services {
   readonly providers: Providers;
-  readonly links: Links;
+  readonly links: AccountLinks;
   readonly loginAttempts: LoginAttempts;
   readonly providerSessions: ProviderSessions;
   readonly logoutTokens: LogoutTokens;

@@ -14,7 +14,7 @@ import { requireFreshAuthentication, requireUserSession } from '../flows/guards.
 import { requireLocalPath, MAX_PATH_LENGTH } from '../kit/local-path.js';
 import type { App } from '../kit/route.js';
 import { createBinding, readBinding } from './browser-binding.js';
-import { ProviderParams, publicOriginOf, Redirect, requireProvider } from './provider-route.js';
+import { ProviderParams, publicOriginOf, Redirect, requireProvider } from './shared.js';
 import type { OidcServices } from './services.js';
 
 const Query = Type.Object(
@@ -30,7 +30,7 @@ const Query = Type.Object(
  * Sends a browser to a provider with an authorization request (OpenID Connect Core 1.0 section 3.1.2.1): to log in
  * there or, with `link`, to link an account there to the user who is logged in here.
  */
-export function start(app: App, services: OidcServices): void {
+export function addStartRoute(app: App, services: OidcServices): void {
   const { providers, throttle, loginAttempts, cookies, origins, loginPage } = services;
   app.get(
     '/oidc/:provider',
@@ -68,7 +68,7 @@ export function start(app: App, services: OidcServices): void {
       const callbackPath = `${app.prefix}/oidc/${encodeURIComponent(name)}/callback`;
       const redirectUri = new URL(callbackPath, publicOriginOf(request, origins)).href;
       const [state, nonce, verifier] = [randomState(), randomNonce(), randomPKCECodeVerifier()];
-      const url = await buildAuthorizationRequest(configuration, {
+      const url = await buildLoginUrl(configuration, {
         ...{ redirectUri, state, nonce, verifier },
         maxAgeMs: services.sessionLifetimeMs,
         // Linking takes a login of its own: a session that somebody left open at the provider must not be enough.
@@ -101,7 +101,7 @@ interface AuthorizationRequest {
   readonly forceLogin: boolean;
 }
 
-async function buildAuthorizationRequest(
+async function buildLoginUrl(
   configuration: Configuration,
   { redirectUri, state, nonce, verifier, maxAgeMs, forceLogin }: AuthorizationRequest,
 ): Promise<URL> {

@@ -1,5 +1,5 @@
 import { html } from 'ghtml';
-import type { Link } from '../../federation/links.js';
+import type { AccountLink } from '../../federation/links.js';
 import type { EndedSession, Session } from '../../sessions/session.js';
 import type { ProviderButton } from './credentials-pages.js';
 import { renderLayout, renderNotice, type PageContext } from './layout.js';
@@ -8,7 +8,7 @@ export interface AccountPage {
   /** The username; the subject if there is none. */
   readonly name: string;
   /** Id of the session that reads the page. */
-  readonly ownSessionId: string;
+  readonly currentSessionId: string;
   readonly sessions: readonly Session[];
   readonly endings: readonly EndedSession[];
   /** Minimum length of a new password, in characters; undefined if passwords cannot be changed here. */
@@ -16,30 +16,30 @@ export interface AccountPage {
   /** Providers at which an account can be linked. */
   readonly providers: readonly ProviderButton[];
   /** Accounts that are linked. */
-  readonly links: readonly Link[];
+  readonly links: readonly AccountLink[];
   readonly info?: string | undefined;
   readonly error?: string | undefined;
 }
 
 export function renderAccountPage(context: PageContext, page: AccountPage): string {
-  const { strings, base, loginPage } = context;
-  const others = page.sessions.filter(({ sessionId }) => sessionId !== page.ownSessionId);
-  const own = page.sessions.filter(({ sessionId }) => sessionId === page.ownSessionId);
+  const { strings, authPrefix, loginPage } = context;
+  const others = page.sessions.filter(({ sessionId }) => sessionId !== page.currentSessionId);
+  const own = page.sessions.filter(({ sessionId }) => sessionId === page.currentSessionId);
   return renderLayout(
     context,
     strings.account,
     html`!${renderNotice('info', page.info)}!${renderNotice('error', page.error)}
 <div class="who" data-login="${loginPage}">
-<p>${strings.signedInAs} <strong>${page.name}</strong></p>
-!${renderButtonForm(`${base}/form/logout`, { name: 'scope', value: 'session', text: strings.logOut })}
+<p>${strings.loggedInAs} <strong>${page.name}</strong></p>
+!${renderButtonForm(`${authPrefix}/form/logout`, { name: 'scope', value: 'session', text: strings.logOut })}
 </div>
 <section aria-labelledby="devices">
 <h2 id="devices">${strings.devices}</h2>
 <ul class="devices">
 !${own.map((session) => renderDevice(context, session, html`<span class="here">${strings.thisDevice}</span>`)).join('')}
-!${others.map((session) => renderDevice(context, session, renderEndButton(context, session))).join('')}
+!${others.map((session) => renderDevice(context, session, renderLogoutDeviceButton(context, session))).join('')}
 </ul>
-!${others.length === 0 ? html`<p class="hint">${strings.noOthers}</p>` : renderEndButtons(context)}
+!${others.length === 0 ? html`<p class="hint">${strings.noOtherDevices}</p>` : renderLogoutAllForm(context)}
 </section>
 !${page.minimumLength === undefined ? '' : renderPasswordSection(context, page.name, page.minimumLength)}
 !${page.providers.length === 0 ? '' : renderLinksSection(context, page)}
@@ -50,19 +50,19 @@ export function renderAccountPage(context: PageContext, page: AccountPage): stri
 function renderDevice(context: PageContext, session: Session, action: string): string {
   const { strings } = context;
   const address = html`<span class="address">${strings.from} ${session.address}</span>`;
-  return html`<li><div><span class="device">${findLabel(context, session.device)}</span>
-<span class="hint">${strings.lastSeen} !${renderInstant(context, session.renewedAt)} !${address}</span>
-<span class="hint">${strings.firstSeen} !${renderInstant(context, session.createdAt)}</span></div>
+  return html`<li><div><span class="device">${deviceLabel(context, session.device)}</span>
+<span class="hint">${strings.lastActive} !${renderTimestamp(context, session.renewedAt)} !${address}</span>
+<span class="hint">${strings.loggedInSince} !${renderTimestamp(context, session.createdAt)}</span></div>
 !${action}</li>`;
 }
 
-function renderEndButton(context: PageContext, { sessionId, device }: Session): string {
-  const { strings, base } = context;
-  return renderButtonForm(`${base}/form/end`, {
+function renderLogoutDeviceButton(context: PageContext, { sessionId, device }: Session): string {
+  const { strings, authPrefix } = context;
+  return renderButtonForm(`${authPrefix}/form/end`, {
     name: 'session',
     value: sessionId,
-    text: strings.endOne,
-    label: strings.endOneLabel(findLabel(context, device)),
+    text: strings.logOutDevice,
+    label: strings.logOutDeviceLabel(deviceLabel(context, device)),
   });
 }
 
@@ -76,19 +76,19 @@ function renderButtonForm(
   return html`<form method="post" action="${action}">!${button}</form>`;
 }
 
-function renderEndButtons({ strings, base }: PageContext): string {
-  return html`<form method="post" action="${base}/form/logout" class="row">
-<button class="quiet" name="scope" value="others">${strings.endOthers}</button>
-<button class="quiet danger" name="scope" value="all">${strings.endAll}</button>
+function renderLogoutAllForm({ strings, authPrefix }: PageContext): string {
+  return html`<form method="post" action="${authPrefix}/form/logout" class="row">
+<button class="quiet" name="scope" value="others">${strings.logOutOthers}</button>
+<button class="quiet danger" name="scope" value="all">${strings.logOutEverywhere}</button>
 </form>`;
 }
 
-function renderPasswordSection({ strings, base }: PageContext, name: string, minimumLength: number): string {
+function renderPasswordSection({ strings, authPrefix }: PageContext, name: string, minimumLength: number): string {
   const hint = html`minlength="${minimumLength}" aria-describedby="new-password-hint"`;
   return html`<section aria-labelledby="change-password">
 <h2 id="change-password">${strings.changePassword}</h2>
 <p class="hint" id="change-note">${strings.changePasswordNote}</p>
-<form method="post" action="${base}/form/password" aria-describedby="change-note">
+<form method="post" action="${authPrefix}/form/password" aria-describedby="change-note">
 <input name="username" value="${name}" autocomplete="username" readonly hidden>
 <label for="current_password">${strings.currentPassword}</label>
 <input id="current_password" name="current_password" type="password" autocomplete="current-password" required>
@@ -101,29 +101,29 @@ function renderPasswordSection({ strings, base }: PageContext, name: string, min
 }
 
 function renderLinksSection(context: PageContext, { providers, links }: AccountPage): string {
-  const { strings, base } = context;
+  const { strings, authPrefix } = context;
   const linked = links.map((link) => renderLinkedAccount(context, link));
-  const more = providers.map(
-    ({ name }) =>
-      html`<a class="button quiet" href="${base}/link/${encodeURIComponent(name)}">${strings.linkAccount(name)}</a>`,
-  );
+  const linkButtons = providers.map(({ name }) => {
+    const href = `${authPrefix}/link/${encodeURIComponent(name)}`;
+    return html`<a class="button quiet" href="${href}">${strings.linkAccount(name)}</a>`;
+  });
   return html`<section aria-labelledby="links"><h2 id="links">${strings.linkAccounts}</h2>
 !${linked.length === 0 ? '' : html`<ul class="devices">!${linked.join('')}</ul>`}
 <p class="hint">${strings.linkAccountNote}</p>
-<p class="row">!${more.join('')}</p>
+<p class="row">!${linkButtons.join('')}</p>
 </section>`;
 }
 
-function renderLinkedAccount(context: PageContext, { id, provider, linkedAt }: Link): string {
-  const { strings, base } = context;
-  const form = renderButtonForm(`${base}/form/unlink`, {
+function renderLinkedAccount(context: PageContext, { id, provider, linkedAt }: AccountLink): string {
+  const { strings, authPrefix } = context;
+  const form = renderButtonForm(`${authPrefix}/form/unlink`, {
     name: 'link',
     value: id,
     text: strings.unlink,
     label: strings.unlinkLabel(provider),
   });
   return html`<li><div><span class="device">${strings.linkedAccount(provider)}</span>
-<span class="hint">${strings.linkedSince} !${renderInstant(context, linkedAt)}</span></div>
+<span class="hint">${strings.linkedOn} !${renderTimestamp(context, linkedAt)}</span></div>
 !${form}</li>`;
 }
 
@@ -140,19 +140,19 @@ export function renderLoggedOutPage(
 function renderEndingsSection(context: PageContext, endings: readonly EndedSession[]): string {
   const { strings } = context;
   const items = endings.map(({ device, reason, at }) => {
-    const hint = html`<span class="hint">${strings.endingReasons[reason]} · !${renderInstant(context, at)}</span>`;
-    return html`<li><span class="device">${findLabel(context, device)}</span> !${hint}</li>`;
+    const hint = html`<span class="hint">${strings.endingReasons[reason]} · !${renderTimestamp(context, at)}</span>`;
+    return html`<li><span class="device">${deviceLabel(context, device)}</span> !${hint}</li>`;
   });
   const list = html`<h2 id="endings">${strings.endings}</h2><ul class="endings">!${items.join('')}</ul>`;
   return html`<section aria-labelledby="endings">!${list}</section>`;
 }
 
-function findLabel({ strings }: PageContext, device: string): string {
+function deviceLabel({ strings }: PageContext, device: string): string {
   return device === '' || device === 'unknown' ? strings.unknownDevice : device;
 }
 
 /** Renders an instant in UTC; `pages.js` replaces it by the reader's local time. */
-function renderInstant({ strings }: PageContext, ms: number): string {
+function renderTimestamp({ strings }: PageContext, ms: number): string {
   const text = new Intl.DateTimeFormat(strings.language, {
     dateStyle: 'medium',
     timeStyle: 'short',

@@ -11,9 +11,15 @@ import { requireFreshAuthentication, requireRecentAuthentication } from '../flow
 import { deliverTokens } from '../kit/token-response.js';
 import { unlinkAccount } from '../flows/unlink.js';
 import { renderAccountPage, renderLoggedOutPage } from './account-page.js';
-import { ACCOUNT, buildContext, findErrorText, findText, type PagesOptions, sendPage } from './context.js';
+import { ACCOUNT_PATH, buildContext, findErrorText, findText, type PagesOptions, sendPage } from './context.js';
 import type { ProviderButton } from './credentials-pages.js';
-import { findVisitor, redirectToAuthenticate, redirectToContinue, redirectToLogin, requireVisitor } from './visitor.js';
+import {
+  findCurrentUser,
+  redirectToAuthenticate,
+  redirectToContinue,
+  redirectToLogin,
+  requireCurrentUser,
+} from './current-user.js';
 
 const Query = Type.Object({ done: Type.Optional(Type.String()) });
 const LogoutForm = Type.Object(
@@ -30,13 +36,13 @@ const PasswordForm = Type.Object(
 
 /** Adds the account page and its forms: log out, end a session, link and unlink an account, change the password. */
 export function addAccountPage(app: App, options: PagesOptions): void {
-  const { services, base, passwordMinLength, providers } = options;
+  const { services, authPrefix, passwordMinLength, providers } = options;
   const { sessions, users, links, cookies, report } = services;
 
   const show = async (
     request: FastifyRequest,
     reply: FastifyReply,
-    { subject, sessionId: ownSessionId, username: name = subject }: Principal,
+    { subject, sessionId: currentSessionId, username: name = subject }: Principal,
     { status, ...page }: { info?: string | undefined; error?: string; status?: number },
   ) => {
     const [active, endings, linked = []] = await Promise.all([
@@ -50,7 +56,7 @@ export function addAccountPage(app: App, options: PagesOptions): void {
       renderAccountPage(buildContext(request, options), {
         ...page,
         name,
-        ownSessionId,
+        currentSessionId,
         sessions: active,
         endings,
         minimumLength,
@@ -61,24 +67,24 @@ export function addAccountPage(app: App, options: PagesOptions): void {
     );
   };
 
-  app.get(ACCOUNT, { config: { needs: 'nothing' }, schema: { querystring: Query } }, async (request, reply) => {
-    const visitor = await findVisitor(request, services);
+  app.get(ACCOUNT_PATH, { config: { needs: 'nothing' }, schema: { querystring: Query } }, async (request, reply) => {
+    const principal = await findCurrentUser(request, services);
     // Browsers do not send the refresh cookie here, but they do to /auth/continue, which renews the session and leads
     // back, or leads to the login page with the reason.
-    if (!visitor) return redirectToContinue(reply, options, request.url);
-    return show(request, reply, visitor, {
+    if (!principal) return redirectToContinue(reply, options, request.url);
+    return show(request, reply, principal, {
       info: findText(buildContext(request, options).strings.done, request.query.done),
     });
   });
 
   app.post(
-    `${base}/form/logout`,
+    `${authPrefix}/form/logout`,
     { config: { needs: 'nothing' }, schema: { body: LogoutForm } },
     async (request, reply) => {
       const { scope } = request.body;
       try {
         const { data } = await logout(request, reply, services, { scope });
-        if (scope === 'others') return reply.redirect(`${ACCOUNT}?done=others_ended`, 303);
+        if (scope === 'others') return reply.redirect(`${ACCOUNT_PATH}?done=others_ended`, 303);
         cookies.markLoggedOut(reply);
         const { provider: name, sid } = providerLoginOf(data);
         const provider = providers.find((each) => each.name === name);
@@ -93,32 +99,32 @@ export function addAccountPage(app: App, options: PagesOptions): void {
     },
   );
 
-  app.post(`${base}/form/end`, { config: { needs: 'nothing' }, schema: { body: EndForm } }, (request, reply) =>
-    actOnAccount(request, reply, async (visitor) => {
-      const { subject } = visitor;
+  app.post(`${authPrefix}/form/end`, { config: { needs: 'nothing' }, schema: { body: EndForm } }, (request, reply) =>
+    actOnAccount(request, reply, async (principal) => {
+      const { subject } = principal;
       const { session: sessionId } = request.body;
-      await requireRecentAuthentication(request, visitor, services);
+      await requireRecentAuthentication(request, principal, services);
       const reason = 'logged_out_elsewhere';
       if (!(await sessions.revoke(subject, sessionId, reason))) throw new Problem('not_found');
       report({ event: 'session_end', outcome: 'success', reason, subject, sessionId, address: request.ip });
-      return reply.redirect(`${ACCOUNT}?done=session_ended`, 303);
+      return reply.redirect(`${ACCOUNT_PATH}?done=session_ended`, 303);
     }),
   );
 
   app.get(
-    `${base}/link/:provider`,
+    `${authPrefix}/link/:provider`,
     { config: { needs: 'nothing' }, schema: { params: LinkParams } },
     async (request, reply) => {
       const provider = providers.find(({ name }) => name === request.params.provider);
       if (!provider) return reply.callNotFound();
-      const returnTo = `${base}/link/${encodeURIComponent(provider.name)}`;
+      const returnTo = `${authPrefix}/link/${encodeURIComponent(provider.name)}`;
       return actOnAccount(
         request,
         reply,
-        async (visitor) => {
-          await requireFreshAuthentication(request, visitor, services);
+        async (principal) => {
+          await requireFreshAuthentication(request, principal, services);
           return reply.redirect(
-            `${provider.href}?${new URLSearchParams({ link: '1', to: `${ACCOUNT}?done=linked` }).toString()}`,
+            `${provider.href}?${new URLSearchParams({ link: '1', to: `${ACCOUNT_PATH}?done=linked` }).toString()}`,
             303,
           );
         },
@@ -128,18 +134,21 @@ export function addAccountPage(app: App, options: PagesOptions): void {
   );
 
   if (links) {
-    app.post(`${base}/form/unlink`, { config: { needs: 'nothing' }, schema: { body: UnlinkForm } }, (request, reply) =>
-      actOnAccount(request, reply, async (principal) => {
-        await requireFreshAuthentication(request, principal, services);
-        await unlinkAccount(request, services, links, { principal, id: request.body.link });
-        return reply.redirect(`${ACCOUNT}?done=unlinked`, 303);
-      }),
+    app.post(
+      `${authPrefix}/form/unlink`,
+      { config: { needs: 'nothing' }, schema: { body: UnlinkForm } },
+      (request, reply) =>
+        actOnAccount(request, reply, async (principal) => {
+          await requireFreshAuthentication(request, principal, services);
+          await unlinkAccount(request, services, links, { principal, id: request.body.link });
+          return reply.redirect(`${ACCOUNT_PATH}?done=unlinked`, 303);
+        }),
     );
   }
 
   if (users) {
     app.post(
-      `${base}/form/password`,
+      `${authPrefix}/form/password`,
       { config: { needs: 'nothing' }, schema: { body: PasswordForm } },
       (request, reply) =>
         actOnAccount(request, reply, async (principal) => {
@@ -147,7 +156,7 @@ export function addAccountPage(app: App, options: PagesOptions): void {
           await requireRecentAuthentication(request, principal, services);
           const tokens = await changePassword(request, reply, services, users, { principal, current, replacement });
           deliverTokens(reply, cookies, tokens, { transport: 'cookie' });
-          return reply.redirect(`${ACCOUNT}?done=password_changed`, 303);
+          return reply.redirect(`${ACCOUNT_PATH}?done=password_changed`, 303);
         }),
     );
   }
@@ -173,22 +182,22 @@ export function addAccountPage(app: App, options: PagesOptions): void {
   async function actOnAccount(
     request: FastifyRequest,
     reply: FastifyReply,
-    action: (visitor: Principal) => Promise<FastifyReply>,
-    returnTo = ACCOUNT,
+    action: (principal: Principal) => Promise<FastifyReply>,
+    returnTo = ACCOUNT_PATH,
   ) {
-    let visitor: Principal | undefined;
+    let principal: Principal | undefined;
     try {
-      visitor = await requireVisitor(request, reply, services);
-      return await action(visitor);
+      principal = await requireCurrentUser(request, reply, services);
+      return await action(principal);
     } catch (error) {
       const problem = toProblem(error);
       const redirect = redirectToAuthenticate(reply, options, problem, returnTo);
       if (redirect) return redirect;
-      if (!visitor || problem.status >= 500) throw error;
+      if (!principal || problem.status >= 500) throw error;
       const { strings } = buildContext(request, options);
       const text =
         problem.code === 'invalid_credentials' ? strings.errors.wrong_password : findErrorText(strings, problem);
-      return show(request, reply.headers(problem.headers), visitor, { error: text, status: problem.status });
+      return show(request, reply.headers(problem.headers), principal, { error: text, status: problem.status });
     }
   }
 }

@@ -13,20 +13,20 @@ export interface PagesOptions {
   readonly brand: Brand;
   readonly assets: Assets;
   /** Where the `/auth` routes are. Forms are posted below it, so that browsers send the refresh cookie. */
-  readonly base: string;
+  readonly authPrefix: string;
   /** Minimum length of a new password, in characters. */
   readonly passwordMinLength: number;
   readonly providers: readonly ProviderButton[];
 }
 
-export const ACCOUNT = '/account';
+export const ACCOUNT_PATH = '/account';
 
 /** Builds the context of a page, in the language that its reader prefers. */
 export function buildContext(
   { raw }: FastifyRequest,
-  { brand, assets, base, services: { loginPage } }: PagesOptions,
+  { brand, assets, authPrefix, services: { loginPage } }: PagesOptions,
 ): PageContext {
-  return { brand, assets, base, loginPage, strings: stringsFor(new Negotiator(raw).language(LANGUAGES)) };
+  return { brand, assets, authPrefix, loginPage, strings: stringsFor(new Negotiator(raw).language(LANGUAGES)) };
 }
 
 export function sendPage(reply: FastifyReply, page: string, status = 200): FastifyReply {

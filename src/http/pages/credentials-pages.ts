@@ -16,7 +16,7 @@ export interface CredentialsPage {
   /** Whether the error is about the username; otherwise the password field gets the focus. */
   readonly usernameIsWrong?: boolean;
   /** Local path to continue to afterwards. */
-  readonly to?: string | undefined;
+  readonly returnTo?: string | undefined;
   /** Whether a provider must ask the user to log in again, even if already logged in there. */
   readonly reauthenticate?: boolean;
 }
@@ -25,7 +25,7 @@ export function renderLoginPage(
   context: PageContext,
   page: CredentialsPage & { readonly providers: readonly ProviderButton[]; readonly registration: boolean },
 ): string {
-  const { strings, base } = context;
+  const { strings, authPrefix } = context;
   const focus = renderFocus('password', page);
   const registration = html`<p class="aside">${strings.noAccount} <a href="/register">${strings.register}</a></p>`;
   const buttons = page.providers.map(
@@ -35,8 +35,8 @@ export function renderLoginPage(
     context,
     strings.login,
     html`!${renderNotice('info', page.info)}!${renderNotice('error', page.error)}
-<form method="post" action="${base}/form/login">
-!${renderDestination(page.to)}
+<form method="post" action="${authPrefix}/form/login">
+!${renderReturnToField(page.returnTo)}
 !${renderUsernameField(context, page)}
 <label for="password">${strings.password}</label>
 <input id="password" name="password" type="password" autocomplete="current-password" required !${focus}>
@@ -51,14 +51,14 @@ export function renderRegisterPage(
   context: PageContext,
   page: CredentialsPage & { readonly minimumLength: number },
 ): string {
-  const { strings, base } = context;
+  const { strings, authPrefix } = context;
   const focus = renderFocus('password', page, 'password-hint');
   const minimum = html`minlength="${page.minimumLength}"`;
   return renderLayout(
     context,
     strings.register,
     html`!${renderNotice('error', page.error)}
-<form method="post" action="${base}/form/register">
+<form method="post" action="${authPrefix}/form/register">
 !${renderUsernameField(context, page)}
 <label for="password">${strings.password}</label>
 <input id="password" name="password" type="password" autocomplete="new-password" !${minimum} required !${focus}>
@@ -89,14 +89,14 @@ function renderFocus(
     .join(' ');
 }
 
-function addLoginQuery(href: string, { to, reauthenticate }: CredentialsPage): string {
+function addLoginQuery(href: string, { returnTo, reauthenticate }: CredentialsPage): string {
   const query = new URLSearchParams({
-    ...(to !== undefined && { to }),
+    ...(returnTo !== undefined && { to: returnTo }),
     ...(reauthenticate && { prompt: 'login' }),
   }).toString();
   return query === '' ? href : `${href}?${query}`;
 }
 
-function renderDestination(to: string | undefined): string {
-  return to === undefined ? '' : html`<input type="hidden" name="to" value="${to}">`;
+function renderReturnToField(returnTo: string | undefined): string {
+  return returnTo === undefined ? '' : html`<input type="hidden" name="to" value="${returnTo}">`;
 }

@@ -10,7 +10,7 @@ import { assertNeedsDeclared } from '../kit/route.js';
 import { rejectCrossSiteRequest } from '../kit/same-origin.js';
 import { validatorCompiler } from '../kit/validator.js';
 import { addAccountPage } from './account.js';
-import { ACCOUNT, buildContext, findErrorText, type PagesOptions, sendPage } from './context.js';
+import { ACCOUNT_PATH, buildContext, findErrorText, type PagesOptions, sendPage } from './context.js';
 import { renderLayout, renderNotice } from './layout.js';
 import { loadAssets } from './load-assets.js';
 import { addLoginPage } from './login.js';
@@ -41,8 +41,8 @@ export async function pageRoutes(
   instance: FastifyInstance,
   optionsWithoutAssets: Omit<PagesOptions, 'assets'>,
 ): Promise<void> {
-  const { services, base, brand } = optionsWithoutAssets;
-  const assets = await loadAssets(base, { brandStylesheet: brand.stylesheet });
+  const { services, authPrefix, brand } = optionsWithoutAssets;
+  const assets = await loadAssets(authPrefix, { brandStylesheet: brand.stylesheet });
   const options: PagesOptions = { ...optionsWithoutAssets, assets };
   const app = instance.withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(validatorCompiler);
   await enableCookies(instance);
@@ -67,11 +67,12 @@ export async function pageRoutes(
     const problem = toProblem(error);
     logServerError(error, problem, request, reply);
     const context = buildContext(request, options);
-    const text = findErrorText(context.strings, problem);
-    const content = html`!${renderNotice('error', text)}<p><a href="${ACCOUNT}">${context.strings.toAccount}</a></p>`;
+    const { strings } = context;
+    const notice = renderNotice('error', findErrorText(strings, problem));
+    const content = html`!${notice}<p><a href="${ACCOUNT_PATH}">${strings.goToAccount}</a></p>`;
     return sendPage(
       reply.headers(problem.headers),
-      renderLayout(context, context.strings.failed, content),
+      renderLayout(context, strings.somethingWentWrong, content),
       problem.status,
     );
   });
@@ -83,11 +84,11 @@ export async function pageRoutes(
   }
   // After a failed form, the address bar holds the form's URL: reloading it leads back to the page.
   app.get(
-    `${base}/form/:form`,
+    `${authPrefix}/form/:form`,
     { config: { needs: 'nothing' }, schema: { params: FormName } },
     async (request, reply) => {
       const { form } = request.params;
-      return reply.redirect(form === 'login' || form === 'register' ? `/${form}` : ACCOUNT, 303);
+      return reply.redirect(form === 'login' || form === 'register' ? `/${form}` : ACCOUNT_PATH, 303);
     },
   );
   addLoginPage(app, options);

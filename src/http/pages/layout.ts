@@ -15,7 +15,7 @@ export interface PageContext {
   readonly strings: Strings;
   readonly assets: Pick<Assets, 'stylesheets' | 'scripts'>;
   /** Forms are posted below this path. */
-  readonly base: string;
+  readonly authPrefix: string;
   /** Where the script leads when the session has ended. */
   readonly loginPage: string;
 }

@@ -6,9 +6,9 @@ import { requireLocalPath } from '../kit/local-path.js';
 import { login } from '../flows/login.js';
 import type { App } from '../kit/route.js';
 import { deliverTokens } from '../kit/token-response.js';
-import { ACCOUNT, buildContext, findErrorText, findText, type PagesOptions, sendPage } from './context.js';
+import { ACCOUNT_PATH, buildContext, findErrorText, findText, type PagesOptions, sendPage } from './context.js';
 import { type CredentialsPage, renderLoginPage } from './credentials-pages.js';
-import { findVisitor } from './visitor.js';
+import { findCurrentUser } from './current-user.js';
 
 const Query = Type.Object({
   reason: Type.Optional(Type.String()),
@@ -21,7 +21,7 @@ const Form = Type.Object(
 
 /** Adds the login page and its form. */
 export function addLoginPage(app: App, options: PagesOptions): void {
-  const { services, base, providers } = options;
+  const { services, authPrefix, providers } = options;
   const show = (request: FastifyRequest, reply: FastifyReply, page: CredentialsPage, status?: number) => {
     const registration = services.users !== undefined && services.registration === 'open';
     return sendPage(
@@ -34,23 +34,23 @@ export function addLoginPage(app: App, options: PagesOptions): void {
   app.get('/login', { config: { needs: 'nothing' }, schema: { querystring: Query } }, async (request, reply) => {
     const { reason, to } = request.query;
     const destination = to === undefined ? undefined : requireLocalPath(to);
-    const visitor = await findVisitor(request, services);
-    if (visitor && reason === undefined) return reply.redirect(destination ?? ACCOUNT, 303);
+    const user = await findCurrentUser(request, services);
+    if (user && reason === undefined) return reply.redirect(destination ?? ACCOUNT_PATH, 303);
     const info = findText(buildContext(request, options).strings.reasons, reason);
     return show(request, reply, {
       info,
-      username: visitor?.username,
-      to: destination,
+      username: user?.username,
+      returnTo: destination,
       reauthenticate: reason === 'insufficient_user_authentication',
     });
   });
 
   app.post(
-    `${base}/form/login`,
+    `${authPrefix}/form/login`,
     { config: { needs: 'nothing' }, onRequest: admitInBatches(), schema: { body: Form } },
     async (request, reply) => {
       const { to, ...credentials } = request.body;
-      const destination = to === undefined ? ACCOUNT : requireLocalPath(to);
+      const destination = to === undefined ? ACCOUNT_PATH : requireLocalPath(to);
       try {
         deliverTokens(reply, services.cookies, await login(request, reply, services, credentials), {
           transport: 'cookie',
@@ -62,7 +62,7 @@ export function addLoginPage(app: App, options: PagesOptions): void {
         const page = {
           error: findErrorText(buildContext(request, options).strings, problem),
           username: credentials.username,
-          to,
+          returnTo: to,
         };
         return show(request, reply.headers(problem.headers), page, problem.status);
       }

@@ -8,7 +8,7 @@ import { Problem } from '../kit/problem.js';
 import type { App } from '../kit/route.js';
 import { register } from '../flows/register.js';
 import { deliverTokens } from '../kit/token-response.js';
-import { ACCOUNT, buildContext, findErrorText, type PagesOptions, sendPage } from './context.js';
+import { ACCOUNT_PATH, buildContext, findErrorText, type PagesOptions, sendPage } from './context.js';
 import { type CredentialsPage, renderRegisterPage } from './credentials-pages.js';
 
 const Form = Type.Object({ username: Type.String(), password: Type.String() }, { additionalProperties: false });
@@ -17,7 +17,7 @@ const USERNAME_PROBLEMS = new Set(['invalid_username', 'username_taken']);
 
 /** Adds the registration page and its form, which also logs in. */
 export function addRegisterPage(app: App, options: PagesOptions, registration: Registration): void {
-  const { services, base, passwordMinLength: minimumLength } = options;
+  const { services, authPrefix, passwordMinLength: minimumLength } = options;
   const show = (request: FastifyRequest, reply: FastifyReply, page: CredentialsPage, status?: number) =>
     sendPage(reply, renderRegisterPage(buildContext(request, options), { ...page, minimumLength }), status);
 
@@ -27,7 +27,7 @@ export function addRegisterPage(app: App, options: PagesOptions, registration: R
   });
 
   app.post(
-    `${base}/form/register`,
+    `${authPrefix}/form/register`,
     { config: { needs: 'nothing' }, onRequest: admitInBatches(), schema: { body: Form } },
     async (request, reply) => {
       try {
@@ -35,7 +35,7 @@ export function addRegisterPage(app: App, options: PagesOptions, registration: R
         deliverTokens(reply, services.cookies, await login(request, reply, services, request.body), {
           transport: 'cookie',
         });
-        return reply.redirect(ACCOUNT, 303);
+        return reply.redirect(ACCOUNT_PATH, 303);
       } catch (error) {
         const problem = toProblem(error);
         logServerError(error, problem, request, reply);

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import t from 'tap';
-import { toSessionDetails } from '../../../src/http/oidc/login.js';
+import { toSessionDetails } from '../../../src/http/oidc/login-with-provider.js';
 import { CLIENT_SECRET } from '../../support/oauth-client.js';
 import { timeInRedis } from '../../support/redis/expiry.js';
 import { ACCESS_COOKIE, bearer, browser, CookieJar, setCookies, startService } from '../../support/service.js';

@@ -65,11 +65,11 @@ t.test('the account page lists this device and the others', async (t) => {
     devices,
     thisDevice,
     from,
-    firstSeen,
-    lastSeen,
-    endOthers,
-    endAll,
-    signedInAs,
+    loggedInSince,
+    lastActive,
+    logOutOthers,
+    logOutEverywhere,
+    loggedInAs,
     unknownDevice,
     account,
     changePassword,
@@ -81,11 +81,11 @@ t.test('the account page lists this device and the others', async (t) => {
     devices,
     thisDevice,
     from,
-    firstSeen,
-    lastSeen,
-    endOthers,
-    endAll,
-    signedInAs,
+    loggedInSince,
+    lastActive,
+    logOutOthers,
+    logOutEverywhere,
+    loggedInAs,
     unknownDevice,
     account,
     changePassword,
@@ -102,8 +102,8 @@ t.test('with one session, the account page has nothing to end', async (t) => {
   const page = await get('/account', browser(own));
   t.match(textOf(page), 'Signed in as somebody');
   t.match(textOf(page), 'No other device is logged in.');
-  const { endAll, endings, linkAccounts } = stringsFor('en');
-  for (const text of [endAll, endings, linkAccounts]) t.notMatch(page.body, text);
+  const { logOutEverywhere, endings, linkAccounts } = stringsFor('en');
+  for (const text of [logOutEverywhere, endings, linkAccounts]) t.notMatch(page.body, text);
   t.match(textOf(await get('/account', { ...browser(own), ...GERMAN })), 'Kein anderes Gerät ist angemeldet.');
 });
 

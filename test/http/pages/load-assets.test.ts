@@ -29,7 +29,7 @@ t.test('with a built client, a page loads one script, which imports the client n
   t.equal(files[2]!.content.toString(), 'export const createClient = 1;');
   t.equal(files[2]!.type, 'text/javascript; charset=utf-8');
   const page = renderLayout(
-    { brand: { name: 'latchkey' }, assets, base: '/auth', loginPage: '/login', strings: stringsFor('en') },
+    { brand: { name: 'latchkey' }, assets, authPrefix: '/auth', loginPage: '/login', strings: stringsFor('en') },
     'A page',
     '',
   );

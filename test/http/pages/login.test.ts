@@ -162,7 +162,7 @@ t.test('the login page has a button for each provider', async (t) => {
     ['de', 'Mit Example & Co anmelden'],
   ] as const) {
     const body = renderLoginPage(
-      { brand: { name: 'latchkey' }, assets, base: '/auth', loginPage: '/login', strings: stringsFor(language) },
+      { brand: { name: 'latchkey' }, assets, authPrefix: '/auth', loginPage: '/login', strings: stringsFor(language) },
       { providers: [{ name: 'Example & Co', href: '/auth/oidc/example' }], registration: false },
     );
     t.match(textOf({ body }), text);

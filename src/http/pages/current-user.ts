@@ -5,10 +5,10 @@ import type { Services } from '../flows/services.js';
 import { readAccessToken } from '../kit/presented-tokens.js';
 import type { Problem } from '../kit/problem.js';
 import { deliverTokens } from '../kit/token-response.js';
-import { ACCOUNT, type PagesOptions } from './context.js';
+import { ACCOUNT_PATH, type PagesOptions } from './context.js';
 
 /** Finds who is logged in, by the access token; sessions of OAuth clients do not count here. */
-export async function findVisitor(
+export async function findCurrentUser(
   request: FastifyRequest,
   { sessions, cookies }: Services,
 ): Promise<Principal | undefined> {
@@ -23,13 +23,13 @@ export async function findVisitor(
  *
  * @throws {Problem} `reauthentication_required`
  */
-export async function requireVisitor(
+export async function requireCurrentUser(
   request: FastifyRequest,
   reply: FastifyReply,
   services: Services,
 ): Promise<Principal> {
-  const visitor = await findVisitor(request, services);
-  if (visitor) return visitor;
+  const user = await findCurrentUser(request, services);
+  if (user) return user;
   const { tokens, transport, keepsRefreshToken } = await refreshTokens(request, services);
   deliverTokens(reply, services.cookies, tokens, { transport, keepsRefreshToken });
   return tokens.principal;
@@ -40,14 +40,14 @@ export function redirectToLogin(
   reply: FastifyReply,
   { loginPage }: Services,
   reason: string,
-  to = ACCOUNT,
+  to = ACCOUNT_PATH,
 ): FastifyReply {
   return reply.redirect(`${loginPage}?${new URLSearchParams({ reason, to }).toString()}`, 303);
 }
 
 /** Redirects to a local path by way of `/auth/continue`, which renews the session or leads to the login page. */
-export function redirectToContinue(reply: FastifyReply, { base }: PagesOptions, to: string): FastifyReply {
-  return reply.redirect(`${base}/continue?${new URLSearchParams({ to }).toString()}`, 303);
+export function redirectToContinue(reply: FastifyReply, { authPrefix }: PagesOptions, to: string): FastifyReply {
+  return reply.redirect(`${authPrefix}/continue?${new URLSearchParams({ to }).toString()}`, 303);
 }
 
 /** Redirects whoever must authenticate first, and then on to a local path; undefined for any other problem. */
@@ -55,7 +55,7 @@ export function redirectToAuthenticate(
   reply: FastifyReply,
   options: PagesOptions,
   { code, extensions }: Problem,
-  to = ACCOUNT,
+  to = ACCOUNT_PATH,
 ): FastifyReply | undefined {
   switch (code) {
     case 'reauthentication_required':
