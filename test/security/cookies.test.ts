@@ -25,6 +25,7 @@ t.test('a token cookie that appears twice is refused, whichever of the two is va
     'sec-fetch-site': 'same-origin',
   });
   t.equal(twice.statusCode, 400);
+  t.equal(twice.json().code, 'ambiguous_credentials');
 });
 
 t.test('a token cookie that appears in two Cookie headers is refused', async (t) => {
@@ -63,7 +64,7 @@ t.test('a cookie name that resembles that of a token cookie is refused, alone an
       t.throws(() => readCookie(header, NAME), { code: 'ambiguous_credentials' }, JSON.stringify(header));
     }
   }
-  t.throws(() => readCookie(`a=b; ${NAME}`, NAME), { code: 'ambiguous_credentials' }, 'without a value');
+  t.throws(() => readCookie(`a=b; ${NAME}`, NAME), { code: 'ambiguous_credentials' }, 'a name without a value');
   t.equal((await get('/auth/session', { cookie: `${NAME.toLowerCase()}=${token}` })).statusCode, 400);
 });
 

@@ -1,3 +1,4 @@
+import type { LightMyRequestResponse } from 'fastify';
 import t, { type Test } from 'tap';
 import { bearer, browser, startService } from '../support/service.js';
 import { rawRequest } from '../support/raw.js';
@@ -12,60 +13,87 @@ const service = await startService();
 t.teardown(() => service.close());
 const { post, get, inject, mint } = service;
 
-function isProtected(t: Test, { headers }: { headers: Record<string, unknown> }, what: string) {
+function assertProtected(t: Test, { headers }: { headers: Record<string, unknown> }, what: string) {
   for (const [name, value] of Object.entries(PROTECTIVE)) t.equal(headers[name], value, `${what}: ${name}`);
 }
 
 t.test('every reply that is not a page carries the protective headers', async (t) => {
   const tokens = await mint();
-  const answers = {
-    'a session': await get('/auth/session', bearer(tokens)),
-    'forward authentication': await get('/auth/verify', bearer(tokens)),
-    devices: await get('/auth/sessions', bearer(tokens)),
-    'no token': await get('/auth/session'),
-    'an invalid token': await get('/auth/session', { authorization: 'Bearer nonsense' }),
-    'a malformed body': await inject({
-      method: 'POST',
-      url: '/auth/login',
-      payload: '{',
-      headers: { 'content-type': 'application/json' },
-    }),
-    'another media type': await inject({
-      method: 'POST',
-      url: '/auth/login',
-      payload: 'a=b',
-      headers: { 'content-type': 'text/plain' },
-    }),
-    'too large a body': await post('/auth/login', { username: 'x'.repeat(20_000), password: 'y' }),
-    'a login that fails': await post('/auth/login', { username: 'nobody', password: 'not the right password' }),
-    'a cross-site request': await post('/auth/login', {}, { 'sec-fetch-site': 'cross-site' }),
-    'a redirect': await get('/auth/continue?to=/account'),
-    'a refresh that is refused': await post('/auth/refresh', {}),
-    'a path that is not there': await get('/nothing'),
-    'a path of /auth that is not there': await get('/auth/nothing'),
-    'another method': await inject({ method: 'PUT', url: '/auth/login' }),
-    'a malformed path': await get('/auth/%zz'),
-    'too long a parameter': await inject({ method: 'DELETE', url: `/auth/sessions/${'x'.repeat(5000)}` }),
-    'a logout': await post('/auth/logout', {}, bearer(tokens)),
-    metadata: await get('/.well-known/oauth-authorization-server'),
-    'introspection that is refused': await post('/oauth/introspect', 'token=x', {
-      'content-type': 'application/x-www-form-urlencoded',
-    }),
+  const replies: Record<string, [status: number, reply: LightMyRequestResponse]> = {
+    'a session': [200, await get('/auth/session', bearer(tokens))],
+    'forward authentication': [200, await get('/auth/verify', bearer(tokens))],
+    'the list of sessions': [200, await get('/auth/sessions', bearer(tokens))],
+    'a request without a token': [401, await get('/auth/session')],
+    'an invalid token': [401, await get('/auth/session', { authorization: 'Bearer nonsense' })],
+    'a malformed body': [
+      400,
+      await inject({
+        method: 'POST',
+        url: '/auth/login',
+        payload: '{',
+        headers: { 'content-type': 'application/json' },
+      }),
+    ],
+    'a body of another media type': [
+      415,
+      await inject({
+        method: 'POST',
+        url: '/auth/login',
+        payload: 'a=b',
+        headers: { 'content-type': 'text/plain' },
+      }),
+    ],
+    'a body that is too large': [413, await post('/auth/login', { username: 'x'.repeat(20_000), password: 'y' })],
+    'a failed login': [401, await post('/auth/login', { username: 'nobody', password: 'not the right password' })],
+    'a cross-site request': [403, await post('/auth/login', {}, { 'sec-fetch-site': 'cross-site' })],
+    'a redirect': [303, await get('/auth/continue?to=/account')],
+    'a refused refresh': [403, await post('/auth/refresh', {})],
+    'an unknown path': [404, await get('/nothing')],
+    'an unknown path under /auth': [404, await get('/auth/nothing')],
+    'an unknown method': [404, await inject({ method: 'PUT', url: '/auth/login' })],
+    'a malformed path': [400, await get('/auth/%zz')],
+    'a parameter that is too long': [
+      404,
+      await inject({ method: 'DELETE', url: `/auth/sessions/${'x'.repeat(5000)}` }),
+    ],
+    'a logout': [204, await post('/auth/logout', {}, bearer(tokens))],
+    metadata: [200, await get('/.well-known/oauth-authorization-server')],
+    'a refused introspection': [
+      401,
+      await post('/oauth/introspect', 'token=x', {
+        'content-type': 'application/x-www-form-urlencoded',
+      }),
+    ],
   };
-  for (const [what, answer] of Object.entries(answers)) isProtected(t, answer, what);
+  for (const [what, [status, reply]] of Object.entries(replies)) {
+    t.equal(reply.statusCode, status, what);
+    assertProtected(t, reply, what);
+  }
 });
 
 t.test('every reply of the internal listener carries the protective headers', async (t) => {
-  for (const url of ['/livez', '/readyz', '/nothing']) isProtected(t, await service.internal.inject({ url }), url);
+  for (const [url, status] of [
+    ['/livez', 200],
+    ['/readyz', 200],
+    ['/nothing', 404],
+  ] as const) {
+    const reply = await service.internal.inject({ url });
+    t.equal(reply.statusCode, status, url);
+    assertProtected(t, reply, url);
+  }
 });
 
-t.test('bytes that are no valid request get a problem with the protective headers', async (t) => {
+t.test('bytes that are not a valid request get a problem with the protective headers', async (t) => {
   for (const [what, bytes, status] of [
     ['garbage', 'garbage\r\n\r\n', 400],
-    ['too large a header', `GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
-    ['two lengths', 'POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx', 400],
+    ['a header that is too large', `GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
     [
-      'a length beside chunks',
+      'two Content-Length headers',
+      'POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx',
+      400,
+    ],
+    [
+      'a Content-Length with chunked encoding',
       'POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
       400,
     ],
@@ -75,26 +103,30 @@ t.test('bytes that are no valid request get a problem with the protective header
     t.equal(reply?.status, status, what);
     t.equal(reply?.headers['content-type'], 'application/problem+json', what);
     t.match(JSON.parse(reply?.body ?? '{}'), { status }, what);
-    isProtected(t, reply!, what);
+    assertProtected(t, reply!, what);
   }
 });
 
 t.test('no header reveals the server software', async (t) => {
-  const { headers } = await get('/auth/session');
+  const { statusCode, headers } = await get('/auth/session');
+  t.equal(statusCode, 401);
   t.notOk('server' in headers || 'x-powered-by' in headers);
 });
 
 t.test('no reply allows another origin to read it', async (t) => {
   const origin = { origin: 'https://evil.example', 'sec-fetch-site': 'cross-site' };
-  for (const answer of [
-    await get('/auth/session', { ...bearer(await mint()), ...origin }),
-    await inject({
-      method: 'OPTIONS',
-      url: '/auth/login',
-      headers: { ...origin, 'access-control-request-method': 'POST' },
-    }),
-  ]) {
-    for (const name of Object.keys(answer.headers)) t.notMatch(name, /^access-control-/);
+  const read = await get('/auth/session', { ...bearer(await mint()), ...origin });
+  const preflight = await inject({
+    method: 'OPTIONS',
+    url: '/auth/login',
+    headers: { ...origin, 'access-control-request-method': 'POST' },
+  });
+  t.equal(read.statusCode, 200);
+  t.equal(preflight.statusCode, 404);
+  for (const reply of [read, preflight]) {
+    const names = Object.keys(reply.headers);
+    t.ok(names.includes('cache-control'));
+    for (const name of names) t.notMatch(name, /^access-control-/);
   }
 });
 
@@ -110,11 +142,14 @@ t.test(
   },
 );
 
-t.test('a logout clears only the cache of the browser, and not in Chromium, where that stalls', async (t) => {
-  const cleared = async (headers: Record<string, string>, scope: string) =>
-    (await post('/auth/logout', { scope }, headers)).headers['clear-site-data'];
-  t.equal(await cleared(browser(await mint()), 'all'), '"cache"');
-  t.equal(await cleared(browser(await mint()), 'session'), '"cache"');
-  t.equal(await cleared(browser(await mint()), 'others'), undefined, 'this device stays logged in');
-  t.equal(await cleared({ ...browser(await mint()), 'sec-ch-ua': '"Chromium";v="140"' }, 'all'), undefined);
+t.test('a logout clears the cache of a browser, except of Chromium, where that stalls', async (t) => {
+  const logOut = async (headers: Record<string, string>, scope: string) => {
+    const reply = await post('/auth/logout', { scope }, headers);
+    t.equal(reply.statusCode, 204);
+    return reply.headers['clear-site-data'];
+  };
+  t.equal(await logOut(browser(await mint()), 'all'), '"cache"');
+  t.equal(await logOut(browser(await mint()), 'session'), '"cache"');
+  t.equal(await logOut(browser(await mint()), 'others'), undefined, 'this device stays logged in');
+  t.equal(await logOut({ ...browser(await mint()), 'sec-ch-ua': '"Chromium";v="140"' }, 'all'), undefined);
 });

@@ -2,19 +2,19 @@ import { request } from 'node:http';
 import t from 'tap';
 import { browser, PASSWORD, startService, type TestService } from '../support/service.js';
 
-interface Answer {
+interface Reply {
   status: number;
   headers: Record<string, string | string[] | undefined>;
   body: string;
 }
 
-/** A request over a real socket, from the loopback address. */
+/** Sends a request over a real socket, from the loopback address. */
 function send(
   service: TestService,
   path: string,
   { method = 'GET', headers = {}, body }: { method?: string; headers?: Record<string, string>; body?: object } = {},
 ) {
-  return new Promise<Answer>((resolve, reject) => {
+  return new Promise<Reply>((resolve, reject) => {
     const payload = body && JSON.stringify(body);
     const outgoing = request(
       `${service.url}${path}`,
@@ -31,7 +31,7 @@ function send(
   });
 }
 
-/** The network address that the service takes a login for. */
+/** Logs in, and returns the client address that the service lists for the session. */
 async function addressSeen(service: TestService, headers: Record<string, string>): Promise<string> {
   const { username } = await service.register();
   const body = { username, password: PASSWORD, transport: 'bearer' };
@@ -75,14 +75,14 @@ t.test('a peer that is not a configured proxy is untrusted', async (t) => {
   t.equal(await addressSeen(service, FORWARDED), '127.0.0.1');
 });
 
-t.test('behind a configured proxy, the last address that no own proxy added counts', async (t) => {
+t.test('behind a configured proxy, the client address is the last forwarded one that is not a proxy', async (t) => {
   const service = await startService({ trustProxy: ['127.0.0.1', '10.0.0.0/8'] });
   t.teardown(() => service.close());
   t.equal(await addressSeen(service, FORWARDED), '198.51.100.7');
   t.equal(
     await addressSeen(service, { 'x-forwarded-for': '203.0.113.9, 198.51.100.7, 10.1.2.3' }),
     '198.51.100.7',
-    'what the client itself wrote first does not',
+    'addresses that the client itself sent do not count',
   );
 });
 
@@ -98,6 +98,6 @@ t.test('neither Host nor X-Forwarded-Host determines the own origin, not even fr
     t.equal(logout.status, 403);
     const onward = await send(service, '/auth/continue?to=/account', { headers });
     t.equal(onward.status, 303);
-    t.equal(onward.headers.location, '/login?reason=missing&to=%2Faccount', 'redirects are paths');
+    t.equal(onward.headers.location, '/login?reason=missing&to=%2Faccount', 'a redirect is a path');
   }
 });

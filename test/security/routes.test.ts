@@ -4,13 +4,14 @@ import { latchkey } from '../../src/index.js';
 import { assertNeedsDeclared } from '../../src/http/kit/route.js';
 import { bearer, browser, startService } from '../support/service.js';
 
-// Nobody logs in with it, so it need not be there.
+// No test logs in with this provider, so none listens there.
 const oidcProviders = [{ name: 'corp', issuer: 'http://127.0.0.1:1', clientId: 'latchkey', clientSecret: 'a-secret' }];
 const service = await startService({ oidcProviders });
 t.teardown(() => service.close());
 const { inject, mint, store } = service;
 
-async function routesOfThePlugin(): Promise<RouteOptions[]> {
+/** Registers the plugin with every option that adds routes, and lists them. */
+async function listRoutes(): Promise<RouteOptions[]> {
   const app = Fastify();
   const routes: RouteOptions[] = [];
   app.addHook('onRoute', (route) => void routes.push(route));
@@ -27,7 +28,7 @@ async function routesOfThePlugin(): Promise<RouteOptions[]> {
 }
 
 t.test('every route declares what it needs', async (t) => {
-  const routes = await routesOfThePlugin();
+  const routes = await listRoutes();
   t.ok(routes.length > 12);
   for (const { method, url, config } of routes) t.type(config?.needs, 'string', `${String(method)} ${url}`);
 });
@@ -39,7 +40,7 @@ t.test('a route that does not declare what it needs is refused at startup', asyn
 });
 
 t.test('every route that needs a session replies 401 without one', async (t) => {
-  const closed = (await routesOfThePlugin()).filter(({ config }) => String(config?.needs).endsWith('session'));
+  const closed = (await listRoutes()).filter(({ config }) => String(config?.needs).endsWith('session'));
   t.ok(closed.length >= 8);
   for (const { method, url } of closed) {
     for (const each of [method].flat()) {
@@ -51,7 +52,7 @@ t.test('every route that needs a session replies 401 without one', async (t) => 
 });
 
 t.test('every state-changing route that browsers use refuses requests from other sites', async (t) => {
-  const changing = (await routesOfThePlugin()).filter(({ method }) => !['GET', 'HEAD'].includes(String(method)));
+  const changing = (await listRoutes()).filter(({ method }) => !['GET', 'HEAD'].includes(String(method)));
   const { cookie } = browser(await mint());
   const passed = [];
   for (const { method, url } of changing) {
