@@ -2,7 +2,7 @@ import t from 'tap';
 import { providerLoginOf } from '../../../src/http/flows/sessions-from-provider.js';
 
 t.test(
-  'of the data under oidc, which may be the application’s own, only what has the right shape is taken',
+  'providerLoginOf takes only strings from the data under oidc, which the application may have set itself',
   async (t) => {
     t.strictSame(providerLoginOf({ oidc: { provider: 'corp', sid: 's', acr: 'a', more: 1 } }), {
       provider: 'corp',

@@ -20,8 +20,8 @@ app.get('/', async () => {
   throw error;
 });
 
-/** What is answered, and what is logged of it. */
-async function answered(thrown: unknown) {
+/** Throws an error in a route. Returns the reply, and the lines of the log. */
+async function throwInRoute(thrown: unknown) {
   error = thrown;
   lines.length = 0;
   const { statusCode, headers, json } = await app.inject('/');
@@ -39,7 +39,7 @@ async function answered(thrown: unknown) {
 }
 
 t.test('an unexpected error is logged with its request id and its stack', async (t) => {
-  const { statusCode, body, logged } = await answered(new Error('of ours'));
+  const { statusCode, body, logged } = await throwInRoute(new Error('a bug'));
   t.equal(statusCode, 500);
   t.strictSame(body, {
     title: 'Internal Server Error',
@@ -47,28 +47,28 @@ t.test('an unexpected error is logged with its request id and its stack', async 
     code: 'internal_error',
     detail: 'Something went wrong on our side.',
   });
-  t.match(logged, [{ level: 50, msg: 'Something went wrong on our side.', reqId: 'req-7', stack: /of ours/ }]);
-  t.match((await answered(new UnavailableError('Redis did not answer'))).logged, [
+  t.match(logged, [{ level: 50, msg: 'Something went wrong on our side.', reqId: 'req-7', stack: /a bug/ }]);
+  t.match((await throwInRoute(new UnavailableError('Redis did not answer'))).logged, [
     { level: 50, reqId: 'req-7', stack: /Redis did not answer/ },
   ]);
 });
 
 t.test('a request refused in a flood is logged without a stack', async (t) => {
-  const { statusCode, headers, logged } = await answered(new BusyError());
+  const { statusCode, headers, logged } = await throwInRoute(new BusyError());
   t.equal(statusCode, 503);
   t.equal(headers['retry-after'], '2');
   t.strictSame(logged, [{ level: 40, msg: 'Too many passwords are being checked', reqId: 'req-7', stack: undefined }]);
 });
 
-t.test('the errors of a client are not logged', async (t) => {
-  t.same((await answered(new Problem('not_found'))).logged, []);
-  t.same((await answered(Object.assign(new Error('limited'), { statusCode: 429 }))).logged, []);
+t.test('an error that the client caused is not logged', async (t) => {
+  t.same((await throwInRoute(new Problem('not_found'))).logged, []);
+  t.same((await throwInRoute(Object.assign(new Error('limited'), { statusCode: 429 }))).logged, []);
 });
 
 t.test("the 429 and 503 of a host's own hooks keep their meaning", async (t) => {
-  const limited = await answered(Object.assign(new Error('limited'), { statusCode: 429 }));
+  const limited = await throwInRoute(Object.assign(new Error('limited'), { statusCode: 429 }));
   t.match(limited, { statusCode: 429, body: { code: 'too_many_requests' } });
-  const closed = await answered(Object.assign(new Error('closed'), { statusCode: 503 }));
+  const closed = await throwInRoute(Object.assign(new Error('closed'), { statusCode: 503 }));
   t.match(closed, {
     statusCode: 503,
     headers: { 'retry-after': '1' },
@@ -78,31 +78,31 @@ t.test("the 429 and 503 of a host's own hooks keep their meaning", async (t) => 
 });
 
 t.test('an error of the OAuth endpoints keeps its status, and only a fault is logged', async (t) => {
-  t.match(await answered(new OAuthError('invalid_grant', 'No.')), {
+  t.match(await throwInRoute(new OAuthError('invalid_grant', 'No.')), {
     statusCode: 400,
     body: { code: 'invalid_request', detail: 'The request is malformed.' },
     logged: [],
   });
-  const unauthenticated = await answered(
+  const unauthenticated = await throwInRoute(
     new OAuthError('invalid_client', 'No.', { headers: { 'www-authenticate': 'Basic realm="latchkey"' } }),
   );
   t.match(unauthenticated, { statusCode: 401, body: { code: 'authentication_required' } });
   t.equal(unauthenticated.headers['www-authenticate'], 'Basic realm="latchkey"');
   t.strictSame(unauthenticated.logged, []);
-  t.match(await answered(new OAuthError('temporarily_unavailable', 'No.')), {
+  t.match(await throwInRoute(new OAuthError('temporarily_unavailable', 'No.')), {
     statusCode: 503,
     body: { code: 'unavailable' },
     logged: [{ level: 50 }],
   });
-  t.match(await answered(new OAuthError('server_error', 'No.')), {
+  t.match(await throwInRoute(new OAuthError('server_error', 'No.')), {
     statusCode: 500,
     body: { code: 'internal_error' },
     logged: [{ level: 50 }],
   });
 });
 
-t.test('a form with a parameter twice is a malformed request, which is not logged', async (t) => {
-  const { statusCode, body, logged } = await answered(new MalformedFormError());
+t.test('a form in which a parameter appears twice is 400 and not logged', async (t) => {
+  const { statusCode, body, logged } = await throwInRoute(new MalformedFormError());
   t.equal(statusCode, 400);
   t.match(body, { code: 'invalid_request', detail: 'A parameter is there twice.' });
   t.strictSame(logged, []);

@@ -25,7 +25,10 @@ const OAUTH = 'application/json';
 const PROBLEM = 'application/problem+json';
 const PAGE = 'text/html; charset=utf-8';
 
-/** Every route that takes a form: the parameter to spoil, the others, and the answer to a value that cannot be decoded. */
+/**
+ * Every route that takes a form: the parameter to make malformed, the other parameters, the media type of errors, and
+ * the status for a value that cannot be decoded.
+ */
 const forms: Record<string, { parameter: string; others?: string; type: string; undecodable: number }> = {
   '/oauth/token': {
     parameter: 'refresh_token',
@@ -75,7 +78,7 @@ t.test('the table of this test names every route that takes a form', async (t) =
 });
 
 for (const [url, { parameter, others = '', type, undecodable }] of Object.entries(forms)) {
-  t.test(`${url} answers a malformed form in the format of its door, and logs no error`, async (t) => {
+  t.test(`${url} replies to a malformed form in its own format, and logs no error`, async (t) => {
     const errors = t.capture(service.app.log, 'error');
     const headers = { ...browser(await service.mint()), 'content-type': 'application/x-www-form-urlencoded' };
     const send = (payload: string | Buffer) =>
@@ -83,7 +86,7 @@ for (const [url, { parameter, others = '', type, undecodable }] of Object.entrie
     const before = `${others}&${parameter}=`;
     const tooLarge = type === OAUTH ? 400 : 413;
     for (const [what, status, payload] of [
-      ['a parameter that is there twice', 400, `${before}a&${parameter}=b`],
+      ['a parameter that appears twice', 400, `${before}a&${parameter}=b`],
       ['a body that is too large', tooLarge, `${before}${'x'.repeat(17_000)}`],
       ['a value with a broken escape', undecodable, `${before}%ff%zz`],
       ['a value that is not UTF-8', undecodable, Buffer.from(`${before}\xff\xfe`, 'latin1')],

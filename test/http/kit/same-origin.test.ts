@@ -27,8 +27,8 @@ const requests = [
   ['HEAD', '/auth/verify'],
 ] as const;
 
-/** The contract's words; undefined for what no browser sends. */
-function shouldBeRefused(
+/** Whether a request must be refused, by docs/security.md. Undefined for headers that no browser sends together. */
+function mustBeRefused(
   method: string,
   site?: string,
   origin?: string,
@@ -51,15 +51,15 @@ t.test('state-changing requests from other sites are refused, and no others', as
       for (const origin of origins)
         for (const cookie of cookies)
           for (const authorization of authorizations) {
-            const expected = shouldBeRefused(method, site, origin, cookie, authorization);
+            const expected = mustBeRefused(method, site, origin, cookie, authorization);
             if (expected === undefined) continue;
-            const given = Object.entries({ 'sec-fetch-site': site, origin, cookie, authorization }).filter(
+            const sent = Object.entries({ 'sec-fetch-site': site, origin, cookie, authorization }).filter(
               ([, value]) => value !== undefined,
             );
-            const headers = Object.fromEntries(given) as Record<string, string>;
+            const headers = Object.fromEntries(sent) as Record<string, string>;
             const reply = await inject({ method, url, headers });
             const refused = reply.statusCode === 403 && reply.body.includes('"cross_site_request"');
-            if (refused !== expected) wrong.push({ method, url, headers, answer: `${reply.statusCode} ${reply.body}` });
+            if (refused !== expected) wrong.push({ method, url, headers, reply: `${reply.statusCode} ${reply.body}` });
             count = refused ? { ...count, refused: count.refused + 1 } : { ...count, passed: count.passed + 1 };
           }
   t.same(wrong, []);
@@ -85,7 +85,7 @@ t.test('a forged login is refused although it carries no cookie', async (t) => {
   t.equal((await post('/auth/login', credentials, { 'sec-fetch-site': 'cross-site' })).statusCode, 403);
   t.equal((await post('/auth/login', credentials, { origin: 'https://evil.example' })).statusCode, 403);
   t.equal((await post('/auth/login', credentials, { origin: OURS })).statusCode, 200);
-  t.equal((await post('/auth/login', credentials)).statusCode, 200, 'curl logs in');
+  t.equal((await post('/auth/login', credentials)).statusCode, 200, 'a client that is not a browser logs in');
 });
 
 t.test('another site can neither read a reply nor pass a preflight', async (t) => {
@@ -97,6 +97,7 @@ t.test('another site can neither read a reply nor pass a preflight', async (t) =
   const preflight = await inject({ method: 'OPTIONS', url: '/auth/login', headers });
   t.equal(preflight.statusCode, 404);
   const read = await get('/auth/session', { ...bearer(await mint()), origin: 'https://evil.example' });
+  t.equal(read.statusCode, 200);
   for (const reply of [preflight, read])
     t.same(
       Object.keys(reply.headers).filter((name) => name.startsWith('access-control')),
@@ -104,14 +105,14 @@ t.test('another site can neither read a reply nor pass a preflight', async (t) =
     );
 });
 
-t.test('without a configured origin, the address listened on is the own origin', async (t) => {
+t.test('without a configured origin, the loopback address that the service listens on is its origin', async (t) => {
   const local = await startService({}, { redis: service.redis });
   t.teardown(() => local.close());
   const { port } = new URL(local.url);
-  const logout = async (origin: string) =>
+  const refreshFrom = async (origin: string) =>
     (await local.post('/auth/refresh', {}, { cookie: browser(await local.mint()).cookie, origin })).statusCode;
-  t.equal(await logout(`http://localhost:${port}`), 200);
-  t.equal(await logout(`http://127.0.0.1:${port}`), 200);
-  t.equal(await logout(`https://localhost:${port}`), 403);
-  t.equal(await logout('http://localhost'), 403);
+  t.equal(await refreshFrom(`http://localhost:${port}`), 200);
+  t.equal(await refreshFrom(`http://127.0.0.1:${port}`), 200);
+  t.equal(await refreshFrom(`https://localhost:${port}`), 403);
+  t.equal(await refreshFrom('http://localhost'), 403);
 });

@@ -22,9 +22,9 @@ t.test('an invalid value is reported by its path, never by its value', async (t)
   t.match(validator(Body)({ a: { b: 1 }, 's/e~c': 1 }).error, [{ instancePath: '', message: 'Unexpected property' }]);
 });
 
-t.test('a union of literals is described by its literals, any other union in the default words', async (t) => {
-  const words = Type.Union([Type.Literal('one'), Type.Literal('two')]);
-  t.match(validator(words)('three').error, [{ instancePath: '', message: 'Expected one of one, two' }]);
+t.test('an error about a union of literals lists them; any other union gets the default message', async (t) => {
+  const literals = Type.Union([Type.Literal('one'), Type.Literal('two')]);
+  t.match(validator(literals)('three').error, [{ instancePath: '', message: 'Expected one of one, two' }]);
   const types = Type.Union([Type.Literal('one'), Type.Integer()]);
   t.match(validator(types)('three').error, [{ message: 'Expected union value' }]);
 });
