@@ -4,9 +4,10 @@ import { createHash, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
+import { DEFAULTS, SERVICE_DEFAULTS } from '../src/options.js';
 
 const service = process.argv[2] ?? 'http://localhost:3000';
-const prefix = process.env.REDIS_PREFIX || 'lk:';
+const prefix = process.env.REDIS_PREFIX || DEFAULTS.redisPrefix;
 const username = `tour-${randomBytes(4).toString('hex')}`;
 const passwords = { first: 'a passphrase for the tour', second: 'another passphrase for it' };
 
@@ -163,7 +164,7 @@ function redact(body) {
 }
 
 async function connectToRedis() {
-  const socket = join(process.env.DATA_DIRECTORY || '.latchkey', 'redis.sock');
+  const socket = join(process.env.DATA_DIRECTORY || SERVICE_DEFAULTS.dataDirectory, 'redis.sock');
   const location = process.env.REDIS_URL?.replace(/^unix:\/\//, '') || (existsSync(socket) ? socket : undefined);
   if (location && !location.includes(',')) {
     const client = new Redis(location, { lazyConnect: true, retryStrategy: null });

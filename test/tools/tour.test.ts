@@ -3,6 +3,8 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { startService } from '../support/service.js';
 
+/** The option that lets Node.js run TypeScript, as `npm run tour` has it. */
+const LOADER = ['--import', import.meta.resolve('@tapjs/typescript/import')];
 const TOUR = fileURLToPath(new URL('../../tools/tour.mjs', import.meta.url));
 
 const service = await startService();
@@ -16,7 +18,7 @@ function tour(
   return new Promise((resolve) => {
     execFile(
       process.execPath,
-      [TOUR, url],
+      [...LOADER, TOUR, url],
       { cwd, env: { PATH: process.env.PATH, ...env } },
       (error, stdout, stderr) => {
         resolve({ code: error ? error.code : 0, output: stdout + stderr });
