@@ -13,16 +13,16 @@ export interface CheckerOptions {
   readonly redis: RedisClient;
   /** The `REDIS_PREFIX` of the service. Default: `lk:`. */
   readonly redisPrefix?: string;
-  /** Called when the first use of a token could not be recorded. Its next use tries again. Default: ignored. */
+  /** Called if the first use of a token could not be recorded; its next use retries. Default: errors are ignored. */
   readonly onBackgroundFault?: (error: unknown) => void;
 }
 
-/** Checks access tokens. `close` waits for what still runs in the background; the client stays open. */
+/** Checks access tokens. `close` waits for background work, but does not close the Redis client. */
 export type Checker = Pick<Authenticator, 'authenticate' | 'close'>;
 
 /**
- * Creates a checker of access tokens for a service that shares the Redis of the service that issues them. It needs no
- * token key. Tokens that are checked in the same event-loop turn are read from Redis together.
+ * Creates a checker of access tokens, for a service that uses the same Redis as the service that issues them. It needs
+ * no token key. Tokens that are checked in the same event-loop turn are read from Redis together.
  *
  * @example
  * ```ts

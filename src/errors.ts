@@ -1,4 +1,4 @@
-/** The base of every error this package throws on purpose: `code` is stable, `message` is for people. */
+/** Base class of this package's errors. `code` is stable; `message` is human-readable and may change. */
 export class LatchkeyError extends Error {
   readonly code: string;
 
@@ -9,7 +9,7 @@ export class LatchkeyError extends Error {
   }
 }
 
-/** A fault, never a verdict: whoever asked should ask again in `retryAfterSeconds`. */
+/** The service cannot respond at the moment. The caller should retry after `retryAfterSeconds`. */
 export class UnavailableError extends LatchkeyError {
   readonly retryAfterSeconds: number;
 

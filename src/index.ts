@@ -1,6 +1,6 @@
 // What the package exports as `latchkey`. `latchkey/check`, `latchkey/client` and `latchkey/testing` are separate.
 
-/** The Fastify plugin, its options, and what it decorates an app with. */
+/** The Fastify plugin, the object it adds to an app, and the types of its options. */
 export { latchkey as default, latchkey, type Latchkey, type LatchkeyOptions } from './plugin.js';
 export type { OidcProvider } from './federation/providers.js';
 export type { SessionHook, SessionRequirements } from './http/flows/guards.js';
@@ -12,7 +12,7 @@ export type { Lifetimes, ThrottleLimits } from './options.js';
 export type { RedisClient } from './redis/script.js';
 export type { RedisClients } from './sessions/authenticator.js';
 
-/** What happened, for logs and audits. */
+/** Authentication events, for logs and audit trails. */
 export type { AuthEvent } from './http/flows/audit.js';
 
 /** Sessions, their tokens, and what a token proves. */
@@ -30,7 +30,7 @@ export type {
 export type { RevokeAllRequest } from './sessions/revocations.js';
 export type { AccessToken, RefreshToken, TokenPair } from './sessions/token.js';
 
-/** The errors that the decorated methods throw. All extend LatchkeyError and differ by their `code`. */
+/** The errors that the decorated methods throw. Each extends LatchkeyError and has its own `code`. */
 export { LatchkeyError, UnavailableError } from './errors.js';
 export { InvalidIdentityError, InvalidSessionDataError, StaleCredentialError } from './sessions/errors.js';
 export { InvalidSubjectError } from './redis/keys.js';

@@ -1,4 +1,4 @@
-// Every default and every rule about numbers, for the plugin's options and the service's environment variables alike.
+// Defaults and ranges of the plugin's options and of the service's environment variables.
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
@@ -14,25 +14,25 @@ export interface Lifetimes {
   readonly refreshLifetimeMs: number;
   /** The absolute lifetime of a session, which no refresh extends. */
   readonly sessionLifetimeMs: number;
-  /** The grace period: how long after a pair was confirmed its predecessor's refresh token still fetches it. */
+  /** Grace period: how long after a new pair is confirmed the previous refresh token still returns that pair. */
   readonly refreshGraceMs: number;
-  /** How long a refresh whose response was lost can be retried, while its pair is unconfirmed. */
+  /** How long a refresh can be retried if its response was lost, that is, while the new pair is unconfirmed. */
   readonly refreshRetryWindowMs: number;
 }
 
-/** How many attempts are let through. A network is an IPv4 address or an IPv6 /64. */
+/** Limits on login and registration attempts. A network is an IPv4 address or an IPv6 /64. */
 export interface ThrottleLimits {
-  /** Wrong passwords for one account from one network within `loginFailureWindowMs`. */
+  /** Wrong passwords for one username from one network within `loginFailureWindowMs`. */
   readonly loginFailuresPerAccount: number;
-  /** Wrong passwords from one network within `loginFailureWindowMs`, for any accounts. */
+  /** Wrong passwords from one network within `loginFailureWindowMs`, for any username. */
   readonly loginFailuresPerNetwork: number;
-  /** In milliseconds, rounded up to whole seconds. */
+  /** How long after the first failure the counters are reset, in milliseconds, rounded up to whole seconds. */
   readonly loginFailureWindowMs: number;
   /** Attempts to register from one network within an hour. */
   readonly registrationsPerNetwork: number;
   /** Provider logins started from one network within ten minutes. */
   readonly providerLoginsPerNetwork: number;
-  /** Provider logins started from all networks within ten minutes. Each takes up to 3 kB in Redis for that long. */
+  /** Provider logins started from all networks within ten minutes, for which each uses up to 3 kB of Redis memory. */
   readonly providerLogins: number;
 }
 
@@ -61,7 +61,7 @@ export const DEFAULTS = {
   sessionsPerUser: 100,
   revocationReplicas: 0,
   registration: 'open' as 'open' | 'closed',
-  /** NIST SP 800-63B-4 section 3.1.1.2 asks for 15 where a password is the only factor. */
+  /** NIST SP 800-63B-4 section 3.1.1.2 requires 15 if the password is the only factor. */
   passwordMinLength: 15,
   workers: 1,
   recentAuthenticationMs: 15 * MINUTE,
@@ -72,7 +72,7 @@ export const DEFAULTS = {
 /** The base of the cookie names. */
 export const DEFAULT_COOKIE_NAME = 'latchkey';
 
-/** Defaults of the variables that only the service has. */
+/** Defaults of the environment variables that have no plugin option. */
 export const SERVICE_DEFAULTS = {
   nodeEnv: 'development',
   logLevel: 'info',
@@ -88,14 +88,14 @@ export const SERVICE_DEFAULTS = {
 /** In characters (code points). */
 export const MAX_PASSWORD_LENGTH = 1_024;
 
-/** The bounds of a whole number. */
+/** An inclusive range of whole numbers. */
 export interface Range {
   readonly min: number;
-  /** For environment variables only: a larger one is a typo. */
+  /** Checked for environment variables only, where a larger number is probably a typing error. */
   readonly max: number;
 }
 
-/** The numbers among the plugin's options. */
+/** Ranges of the numeric plugin options. */
 export const OPTION_RANGES = {
   accessLifetimeMs: { min: 1, max: TEN_YEARS },
   refreshLifetimeMs: { min: 1, max: TEN_YEARS },
@@ -115,7 +115,7 @@ export const OPTION_RANGES = {
   recentAuthenticationMs: { min: 0, max: TEN_YEARS },
 } as const satisfies Partial<Record<keyof typeof DEFAULTS, Range>>;
 
-/** The numbers among the variables that only the service has. */
+/** Ranges of the environment variables that have no plugin option. */
 export const SERVICE_RANGES = {
   port: { min: 0, max: 65_535 },
   internalPort: { min: 0, max: 65_535 },
@@ -125,15 +125,15 @@ export const SERVICE_RANGES = {
 /** In characters (code points). */
 export const MIN_TOKEN_KEY_LENGTH = 32;
 
-/** A shorter `refreshGraceMs` is allowed, but the service warns about it. */
+/** The service warns if `refreshGraceMs` is shorter. */
 export const MIN_SAFE_GRACE_MS = 5 * SECOND;
 
 /**
- * Maximum login age for adding or removing a login method. Short by design: users nearly always log in again for it.
+ * Maximum login age for adding or removing a login method. Deliberately short: users usually have to log in again.
  */
 export const FRESH_AUTHENTICATION_MS = 2 * MINUTE;
 
-/** What must hold between two lifetimes. */
+/** A constraint between two lifetimes. */
 export interface LifetimeRule {
   readonly option: keyof Lifetimes;
   readonly relation: string;
@@ -152,20 +152,19 @@ export const LIFETIME_RULES: readonly LifetimeRule[] = [
   { option: 'refreshLifetimeMs', ...NOT_LONGER, other: 'sessionLifetimeMs' },
 ];
 
-/** Whether the lifetimes satisfy a rule. */
 export function satisfiesRule({ option, other, holds }: LifetimeRule, lifetimes: Lifetimes): boolean {
   return holds(lifetimes[option], lifetimes[other]);
 }
 
-/** A rule as a sentence. `nameOf` gives the name by which the reader knows an option. */
+/** Describes a rule in a sentence. `nameOf` returns the name to print for an option. */
 export function describeRule({ option, relation, other }: LifetimeRule, nameOf: (option: keyof Lifetimes) => string) {
   return `${nameOf(option)} ${relation} ${nameOf(other)}`;
 }
 
 /**
- * Checks the plugin's numbers, defaults filled in.
+ * Validates the numeric plugin options and their lifetime rules, after defaults have been filled in.
  *
- * @throws {RangeError} for the first option that is not a whole number or is too small, or that contradicts another.
+ * @throws {RangeError} for the first option that is not a whole number or is too small, or the first rule that is not satisfied.
  */
 export function validateNumbers(options: typeof DEFAULTS): void {
   for (const [name, { min }] of Object.entries(OPTION_RANGES)) {
@@ -190,7 +189,7 @@ export function defaultCookieName(prefix: string): string {
   return [DEFAULT_COOKIE_NAME, ...words].join('-');
 }
 
-/** Whether a URL's hostname names this machine, where nobody else can read plain HTTP. */
+/** Whether a URL's hostname is a loopback address, to which plain HTTP is safe. */
 export function isLoopbackHost(hostname: string): boolean {
   return ['localhost', '127.0.0.1', '[::1]'].includes(hostname);
 }

@@ -33,8 +33,8 @@ import { TokenKeys } from './sessions/token.js';
 /** Options of the plugin. Durations are in milliseconds. */
 export interface LatchkeyOptions extends Partial<Lifetimes>, Partial<ThrottleLimits> {
   /**
-   * An ioredis client for everything, or one for lookups and one for scripts, so that neither waits for the other. With
-   * `revocationReplicas`, add one for revocations: a connection that waits for replicas answers nothing else.
+   * An ioredis client for everything, or one for lookups and one for scripts, so that slow scripts do not delay lookups.
+   * With `revocationReplicas`, add one for revocations: while a connection waits for replicas, it runs no other command.
    */
   readonly redis: RedisClient | RedisClients;
   /** Secrets of at least 32 characters. The first signs new sessions; tokens signed with any of them are accepted. */
@@ -43,9 +43,12 @@ export interface LatchkeyOptions extends Partial<Lifetimes>, Partial<ThrottleLim
   readonly redisPrefix?: string;
   /** Origins at which browsers reach the app, such as `https://example.com`. Default: the address it listens on. */
   readonly publicOrigins?: readonly string[] | undefined;
-  /** A login beyond this many sessions ends the one that was refreshed least recently. Default: 100. */
+  /** Maximum number of sessions per user. A login above it ends the least recently refreshed one. Default: 100. */
   readonly sessionsPerUser?: number;
-  /** Replicas that must have a revocation before it is acknowledged, so that no failover undoes it. Default: 0. */
+  /**
+   * How many replicas must have a revocation before it is acknowledged, so that a failover to one of them cannot undo it.
+   * Default: 0.
+   */
   readonly revocationReplicas?: number;
   /** Whether anyone can register. Default: `open`. */
   readonly registration?: 'open' | 'closed';
@@ -54,29 +57,28 @@ export interface LatchkeyOptions extends Partial<Lifetimes>, Partial<ThrottleLim
   /** Processes on this machine that share its cores for hashing passwords. Default: 1. */
   readonly workers?: number;
   /**
-   * How long after a login a session may change the password and end other sessions. Default: 15 minutes. 0 requires no
-   * recent login.
+   * How recent a login must be to change the password or end other sessions. Default: 15 minutes. 0 disables the check.
    */
   readonly recentAuthenticationMs?: number;
-  /** Clients that may use the OAuth endpoints. Without this option those endpoints do not exist. */
+  /** Clients that may use the OAuth endpoints. Without this option, the endpoints are not registered. */
   readonly oauthClients?: readonly OAuthClient[];
   /** OpenID Connect providers that users can log in with. */
   readonly oidcProviders?: readonly OidcProvider[] | undefined;
   /** Receives every authentication event. Default: each is logged. */
   readonly onEvent?: (event: AuthEvent) => void;
-  /** Verifies users of the host application instead of ours. Registration and password change then do not exist. */
+  /** Verifies credentials of the host application's own users. Disables registration and password changes. */
   readonly verifyCredentials?: VerifyCredentials;
-  /** Prefix of the routes. Default: `/auth`. The refresh cookie is sent nowhere else. */
+  /** Prefix of the routes. Default: `/auth`. Browsers send the refresh cookie only to paths below it. */
   readonly prefix?: string;
-  /** Base of the cookie names. Default: `latchkey`, followed by the words of `prefix` if that is not the default. */
+  /** Base of the cookie names. Default: `latchkey`, or `latchkey-login-v2` if `prefix` is, for example, `/login/v2`. */
   readonly cookieName?: string;
   /** Where a browser is sent to log in. Default: `/login`. */
   readonly loginPage?: string;
-  /** Brand of the pages `/login`, `/register` and `/account`. Without this option the pages do not exist. */
+  /** Brand of the pages `/login`, `/register` and `/account`. Without this option, the pages are not registered. */
   readonly pages?: Brand;
 }
 
-/** What the plugin decorates an app with. */
+/** The object that the plugin adds to an app as `app.latchkey`. */
 export interface Latchkey extends Pick<
   SessionStore,
   'issue' | 'authenticate' | 'revoke' | 'revokeAll' | 'list' | 'get' | 'update'
@@ -90,7 +92,7 @@ declare module 'fastify' {
     latchkey: Latchkey;
   }
   interface FastifyRequest {
-    /** What the access token of this request proved; null on a route that requires no session. */
+    /** The authenticated principal; null on a route that requires no session. */
     principal: Principal | null;
   }
 }
@@ -101,9 +103,9 @@ type Settings = LatchkeyOptions & typeof DEFAULTS;
 const plugin: FastifyPluginAsync<LatchkeyOptions> = async (app, options) => {
   const settings = withDefaults(options);
   const { prefix, passwordMinLength, sessionLifetimeMs, oidcProviders = [], pages, oauthClients } = settings;
-  const { scripts } = toClients(settings.redis);
+  const clients = toClients(settings.redis);
   const keys = new RedisKeys(settings.redisPrefix);
-  const services = buildServices(app, settings, keys);
+  const services = buildServices(app, settings, clients, keys);
   const { sessions } = services;
   const latchkey: Latchkey = {
     issue: (request) => sessions.issue(request),
@@ -124,9 +126,9 @@ const plugin: FastifyPluginAsync<LatchkeyOptions> = async (app, options) => {
       ...services,
       providers: new Providers(oidcProviders),
       links: services.links,
-      loginAttempts: new LoginAttempts(scripts, keys),
-      providerSessions: new ProviderSessions(scripts, keys, sessionLifetimeMs),
-      logoutTokens: new LogoutTokens(scripts, keys),
+      loginAttempts: new LoginAttempts(clients.scripts, keys),
+      providerSessions: new ProviderSessions(clients.scripts, keys, sessionLifetimeMs),
+      logoutTokens: new LogoutTokens(clients.scripts, keys),
       sessionLifetimeMs,
     };
     await app.register((instance) => oidcRoutes(instance, oidc), { prefix });
@@ -137,12 +139,12 @@ const plugin: FastifyPluginAsync<LatchkeyOptions> = async (app, options) => {
     await app.register((instance) => pageRoutes(instance, pagesOptions));
   }
   if (oauthClients) {
-    const clients = new OAuthClients(oauthClients);
-    await app.register((instance) => oauthRoutes(instance, { ...services, clients }));
+    const oauth = { ...services, clients: new OAuthClients(oauthClients) };
+    await app.register((instance) => oauthRoutes(instance, oauth));
   }
 };
 
-/** @throws {RangeError} see {@link validateNumbers} */
+/** Fills in the defaults and validates the numbers; see {@link validateNumbers}. */
 function withDefaults(options: LatchkeyOptions): Settings {
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   const settings = { ...DEFAULTS, ...given } as Settings;
@@ -150,8 +152,7 @@ function withDefaults(options: LatchkeyOptions): Settings {
   return settings;
 }
 
-function buildServices(app: FastifyInstance, settings: Settings, keys: RedisKeys): Services {
-  const clients = toClients(settings.redis);
+function buildServices(app: FastifyInstance, settings: Settings, clients: RedisClients, keys: RedisKeys): Services {
   const users = settings.verifyCredentials ? undefined : buildLocalUsers(settings, clients.scripts, keys);
   return {
     sessions: new SessionStore(clients, {
@@ -160,7 +161,8 @@ function buildServices(app: FastifyInstance, settings: Settings, keys: RedisKeys
       lifetimes: settings,
       sessionsPerUser: settings.sessionsPerUser,
       revocationReplicas: settings.revocationReplicas,
-      onBackgroundFault: (error) => app.log.warn({ err: error }, 'a confirmation failed; the next use repeats it'),
+      onBackgroundFault: (error) =>
+        app.log.warn({ err: error }, 'Could not record that a token pair reached its client; its next request retries'),
     }),
     verifyCredentials: settings.verifyCredentials
       ? toCredentialVerifier(settings.verifyCredentials)
@@ -195,7 +197,7 @@ function toClients(redis: LatchkeyOptions['redis']): RedisClients {
   return 'lookups' in redis ? redis : { lookups: redis, scripts: redis };
 }
 
-/** The given origins, or else the addresses that the app listens on, added once they are known. */
+/** Returns the configured origins or, without any, a set that is filled once the listening addresses are known. */
 function collectOrigins(app: FastifyInstance, publicOrigins: readonly string[] | undefined): ReadonlySet<string> {
   const origins = new Set(publicOrigins);
   if (origins.size === 0) {
@@ -215,8 +217,8 @@ function addLocalOrigins(origins: Set<string>, { port, address, family }: Addres
  * The Fastify plugin: adds the `/auth` routes, decorates the app with {@link Latchkey}, and sets `request.principal` on
  * routes that require a session.
  *
- * @throws {RangeError} on registration, for a number out of range, lifetimes that contradict each other, or a token key
- *   of fewer than 32 characters.
+ * @throws {RangeError} on registration, for a number out of range, inconsistent lifetimes, or a token key of fewer than 32
+ *   characters.
  * @example
  * ```ts
  * import Fastify from 'fastify';

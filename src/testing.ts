@@ -18,7 +18,7 @@ export type { Identity, IssueRequest, RequestSource, SessionData } from './sessi
 
 const REDIS_CONF = fileURLToPath(new URL('../redis.conf', import.meta.url));
 
-/** A user who is signed in for a test. */
+/** A user who is logged in for a test, with credentials to send. */
 export interface SignedIn {
   readonly subject: string;
   readonly sessionId: string;
@@ -30,32 +30,33 @@ export interface SignedIn {
   readonly browserHeaders: { readonly cookie: string; readonly 'sec-fetch-site': 'same-origin' };
   /** Headers of a request by an API client. */
   readonly bearerHeaders: { readonly authorization: string };
-  /** Expires the access token at once. The refresh token still works. */
+  /** Expires the access token immediately. The refresh token still works. */
   expire(): Promise<void>;
   /** Ends the session, as an administrator would. */
   revoke(): Promise<void>;
 }
 
-/** What `signIn` gives a session beyond its subject. */
+/** Optional properties of the session that `signIn` starts. */
 export interface SignInRequest extends Partial<Omit<IssueRequest, 'identity'>> {
   readonly identity?: Partial<IssueRequest['identity']>;
 }
 
-/** Sessions in a private, real Redis, for the tests of a host application. */
+/** Sessions in a private Redis, for the tests of a host application. */
 export interface TestSessions {
   /** For the plugin: `await app.register(latchkey, sessions.options)`. */
   readonly options: { readonly redis: Redis; readonly tokenKeys: readonly [string]; readonly redisPrefix: string };
-  /** Signs a subject in without a password. */
+  /** Logs a subject in without a password. */
   signIn(subject: string, request?: SignInRequest): Promise<SignedIn>;
   /** Stops Redis and removes its data. */
   close(): Promise<void>;
 }
 
 /**
- * Starts a private, real redis-server with its data in a temporary directory. It runs the server on PATH, or one
- * unpacked from the distribution's package, until `close` or until this process ends.
+ * Starts a private redis-server with its data in a temporary directory. Uses the redis-server on PATH or, without one,
+ * downloads the distribution's package. The server runs until `close` is called or this process exits.
  *
- * @throws {RedisNotInstalledError} if no redis-server can be found.
+ * @throws {LatchkeyError} if redis-server cannot be found, downloaded or started; a {@link RedisNotInstalledError} if there
+ *   is none.
  * @example
  * ```ts
  * import { startTestSessions } from 'latchkey/testing';

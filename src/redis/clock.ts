@@ -2,9 +2,9 @@ import { callRedis } from './faults.js';
 import type { RedisClient } from './script.js';
 
 /**
- * Reads the time from Redis, in milliseconds since 1970.
+ * Reads the time from Redis, in milliseconds since the Unix epoch.
  *
- * @throws {UnavailableError} when Redis does not answer.
+ * @throws {UnavailableError} if Redis does not respond.
  */
 export async function readRedisTime(client: RedisClient): Promise<number> {
   const [seconds, microseconds] = await callRedis(() => client.time());

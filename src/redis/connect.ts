@@ -20,11 +20,11 @@ export type RedisLocation =
   | ({ kind: 'cluster'; nodes: readonly RedisNode[] } & RedisAccess);
 
 /**
- * Opens a client on which every command is answered within `timeoutMs` or fails. While disconnected, commands fail
- * at once instead of waiting, and a command whose reply was lost is never sent again. It reconnects until it is closed.
+ * Creates a client whose commands fail unless Redis replies within `timeoutMs`. While disconnected, commands fail
+ * immediately instead of being queued, and a command whose reply was lost is never resent. It reconnects until closed.
  *
- * @param options.name Sets the connection name that CLIENT LIST shows.
- * @param options.onError Receives connection errors, without the command that failed.
+ * @param options.name connection name, shown by CLIENT LIST
+ * @param options.onError receives connection errors, without the command that failed
  */
 export function connect(
   location: RedisLocation,
@@ -45,7 +45,7 @@ export function connect(
     socketTimeout: 2 * timeoutMs,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
-    // A server that was demoted in a failover refuses writes: find the new master.
+    // After a failover the old master rejects writes: reconnect to find the new one.
     reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
   } satisfies RedisOptions;
   const nodeOptions = { ...options, enableOfflineQueue: false, retryStrategy } satisfies RedisOptions;
@@ -97,16 +97,16 @@ function removeCommand<T extends Error>(error: T): T {
   return error;
 }
 
-/** Resolves when the client is ready, or after `timeoutMs`: the service also starts without Redis, unready. */
+/** Resolves when the client is ready, or after `timeoutMs`: the service starts even while Redis is unavailable. */
 export async function waitUntilReady(client: RedisClient, timeoutMs: number): Promise<void> {
   const deadline = performance.now() + timeoutMs;
-  await waitForReady(client, timeoutMs);
+  await waitForReadyEvent(client, timeoutMs);
   if (isCluster(client)) {
-    await Promise.all(client.nodes('master').map((node) => waitForReady(node, deadline - performance.now())));
+    await Promise.all(client.nodes('master').map((node) => waitForReadyEvent(node, deadline - performance.now())));
   }
 }
 
-async function waitForReady(client: RedisClient, timeoutMs: number): Promise<void> {
+async function waitForReadyEvent(client: RedisClient, timeoutMs: number): Promise<void> {
   if (client.status === 'ready') return;
   await new Promise<void>((resolve) => {
     const done = () => {

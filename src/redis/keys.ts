@@ -11,7 +11,7 @@ export class InvalidSubjectError extends LatchkeyError {
 }
 
 /**
- * The partition of a subject: the first 16 bits of its SHA-256 as four hex digits.
+ * Returns the partition of a subject: the first 16 bits of its SHA-256 as four hex digits.
  * It is the hash tag of every key that belongs to the subject.
  */
 export function partitionOf(subject: string): string {

@@ -13,10 +13,10 @@ const writeMarker = defineScript({
 
 /**
  * Waits until enough replicas have received everything that the node of `key` has written so far,
- * so that a failover to one of them loses none of it. The connection serves no other command meanwhile.
+ * so that a failover to one of them loses none of it. Other commands on the connection wait meanwhile.
  *
- * @param key A key that may be overwritten; it expires after a second.
- * @throws {UnavailableError} when fewer replicas have it after `timeoutMs`. The write happened, but must not be
+ * @param key a key that may be overwritten; it expires after a second
+ * @throws {UnavailableError} if fewer replicas have it after `timeoutMs`. The write happened, but must not be
  *   acknowledged.
  */
 export async function waitForReplicas(
@@ -39,6 +39,6 @@ function nodeOf(client: RedisClient, key: string): Redis {
   if (!isCluster(client)) return client;
   const address = client.slots[slotOf(key)]?.[0];
   const node = client.nodes('master').find(({ options }) => `${options.host}:${options.port}` === address);
-  if (!node) throw new Error('No Cluster node is known for the key');
+  if (!node) throw new Error('No Cluster node is known for the slot of the key');
   return node;
 }

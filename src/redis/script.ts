@@ -1,16 +1,17 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import type { Cluster, Redis } from 'ioredis';
 import { callRedis } from './faults.js';
 
 export type RedisClient = Redis | Cluster;
 
-/** Asks the client itself: `instanceof` fails when a host application brings its own copy of ioredis. */
+/** Not `instanceof`, which fails if the host application has its own copy of ioredis. */
 export function isCluster(client: RedisClient): client is Cluster {
   return client.isCluster;
 }
 
-/** The reply of a script: `outcome` says what happened, the rest are named details. */
+/** The reply of a script: `outcome` says what happened; the other fields depend on the script. */
 export type ScriptReply<Outcome extends string> = { outcome: Outcome } & { [detail: string]: string };
 
 type Value = string | number;
@@ -19,11 +20,11 @@ type Value = string | number;
  * Binds a Lua file to the names of its keys and arguments, in the order of the script's header.
  *
  * A script returns a flat list of names and values that begins with `outcome`; values arrive as strings.
- * It is called by its SHA-1, and sent as a whole when the server does not have it (after a restart or SCRIPT FLUSH).
+ * It is run with EVALSHA, or with EVAL if the server does not have it (after a restart or SCRIPT FLUSH).
  * Nothing is defined on the client, which may belong to a host application.
  *
  * @returns A function that runs the script.
- * @throws {UnavailableError} from the returned function, when Redis does not answer or cannot serve now.
+ * @throws {UnavailableError} from the returned function, if Redis is unavailable.
  */
 export function defineScript<const Key extends string, const Argument extends string, const Outcome extends string>({
   file,
@@ -37,7 +38,7 @@ export function defineScript<const Key extends string, const Argument extends st
   prelude?: URL;
   keys: readonly Key[];
   args: readonly Argument[];
-  /** Every value that `outcome` can have; any other is a defect. */
+  /** Every value that `outcome` can have; any other is an error. */
   outcomes: readonly Outcome[];
 }) {
   const source = (prelude ? readFileSync(prelude, 'utf8') : '') + readFileSync(file, 'utf8');
@@ -58,7 +59,7 @@ export function defineScript<const Key extends string, const Argument extends st
     });
     const reply = parseReply(flat as Value[]) as ScriptReply<Outcome>;
     if (!outcomes.includes(reply.outcome))
-      throw new Error(`A script returned the outcome ${reply.outcome}, which it does not declare`);
+      throw new Error(`${basename(file.pathname)} returned the undeclared outcome ${reply.outcome}`);
     return reply;
   };
 }

@@ -1,7 +1,7 @@
 const SLOTS = 16_384;
 
 /**
- * The Redis Cluster slot of a key: CRC-16 of its hash tag, or of the whole key without one
+ * Returns the Redis Cluster slot of a key: CRC-16 of its hash tag, or of the whole key without one
  * (Redis Cluster specification, "Key distribution model").
  */
 export function slotOf(key: string): number {

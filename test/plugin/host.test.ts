@@ -119,7 +119,10 @@ t.test('a failed confirmation is logged without the Redis command, which holds a
   t.equal(reply.statusCode, 200);
   await until('it is logged', async () => lines.some(({ level }) => level === 40));
   const warning = lines.find(({ level }) => level === 40)!;
-  t.match(warning, { msg: 'a confirmation failed; the next use repeats it', err: { message: /WRONGTYPE/ } });
+  t.match(warning, {
+    msg: 'Could not record that a token pair reached its client; its next request retries',
+    err: { message: /WRONGTYPE/ },
+  });
   t.notMatch(JSON.stringify(warning), /evalsha|"args"/);
 });
 

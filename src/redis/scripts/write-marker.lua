@@ -1,6 +1,5 @@
 #!lua flags=allow-oom
--- write-marker: writes a short-lived key, so that WAIT has a write on this connection to wait for. Works even if Redis is
--- out of memory.
+-- write-marker: writes a short-lived key for WAIT to wait for, even if Redis is out of memory.
 -- KEYS: marker
 -- ARGV: none
 -- Returns: outcome 'written'

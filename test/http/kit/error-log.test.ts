@@ -48,8 +48,8 @@ t.test('an unexpected error is logged with its request id and its stack', async 
     detail: 'Something went wrong on our side.',
   });
   t.match(logged, [{ level: 50, msg: 'Something went wrong on our side.', reqId: 'req-7', stack: /a bug/ }]);
-  t.match((await throwInRoute(new UnavailableError('Redis did not answer'))).logged, [
-    { level: 50, reqId: 'req-7', stack: /Redis did not answer/ },
+  t.match((await throwInRoute(new UnavailableError('Redis is unavailable'))).logged, [
+    { level: 50, reqId: 'req-7', stack: /Redis is unavailable/ },
   ]);
 });
 
