@@ -37,6 +37,8 @@ export default defineConfig(
   {
     files: ['src/**/*.ts'],
     rules: {
+      'max-lines': ['error', 300],
+      'max-len': ['error', 120],
       'no-console': 'error',
       'no-restricted-imports': ['error', { paths: ['process', 'node:process'] }],
     },

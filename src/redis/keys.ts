@@ -31,8 +31,8 @@ function validate(subject: string): string {
 }
 
 /**
- * Builds the names of keys; docs/operations.md describes each of them. Session scripts derive further keys from these, in
- * the same slot (docs/adr/0001-key-layout.md).
+ * Builds the names of keys; docs/operations.md describes each of them. Session scripts derive further keys from these,
+ * in the same slot (docs/adr/0001-key-layout.md).
  */
 export class RedisKeys {
   readonly #prefix: string;

@@ -1,4 +1,4 @@
-import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { execFile } from 'node:child_process';
@@ -100,17 +100,21 @@ t.test('npm run lint rejects a cycle, even of types alone', async (t) => {
   t.ok(violations.includes('no-cycle: src/sessions/cycle-a.ts'), violations.join());
 });
 
-t.test('only main reads the environment', async (t) => {
-  /** Only our own rules: the ones that ask the compiler want each file to exist. */
+/** The objections of some rules of eslint.config.js to code at a path. Rules that ask the compiler want the file to exist. */
+function createLint(...rules: string[]): (path: string, code: string) => Promise<string[]> {
   const eslint = new ESLint({
     cwd: root,
-    ruleFilter: ({ ruleId }) => ['no-restricted-properties', 'no-restricted-imports'].includes(ruleId),
+    ruleFilter: ({ ruleId }) => rules.includes(ruleId),
     overrideConfig: { languageOptions: { parserOptions: { projectService: false } } },
   });
-  async function objectionsTo(path: string, code: string): Promise<string[]> {
+  return async (path, code) => {
     const [result] = await eslint.lintText(code, { filePath: path });
     return result!.messages.map(({ ruleId, message }) => `${ruleId}: ${message}`);
-  }
+  };
+}
+
+t.test('only main reads the environment', async (t) => {
+  const objectionsTo = createLint('no-restricted-properties', 'no-restricted-imports');
   for (const code of ['process.env.PORT;', 'const { env } = process;', "process['env'];"]) {
     for (const path of ['src/server/config/load.ts', 'src/server/apps.ts', 'src/sessions/store.ts']) {
       t.match(await objectionsTo(path, code), [/^no-restricted-properties: /], `${path}: ${code}`);
@@ -120,4 +124,46 @@ t.test('only main reads the environment', async (t) => {
   t.match(await objectionsTo('src/server/apps.ts', "import { env } from 'node:process';"), [
     /^no-restricted-imports: /,
   ]);
+});
+
+const MAX_LINES = 300;
+const MAX_COLUMNS = 120;
+
+/** Lines of a Lua script that are too long, and the file itself if it has too many lines. */
+function findLuaExcesses(path: string, code: string): string[] {
+  const lines = code.trimEnd().split('\n');
+  const long = lines.flatMap((line, i) =>
+    line.length > MAX_COLUMNS ? [`${path}:${i + 1}: ${line.length} columns`] : [],
+  );
+  return lines.length > MAX_LINES ? [...long, `${path}: ${lines.length} lines`] : long;
+}
+
+t.test('npm run lint refuses a file of src of 301 lines and a line of 121 columns', async (t) => {
+  const objectionsTo = createLint('max-lines', 'max-len');
+  const linesOf = (count: number) => 'export {};\n'.repeat(count);
+  t.strictSame(await objectionsTo('src/offender.ts', linesOf(MAX_LINES)), []);
+  t.match(await objectionsTo('src/offender.ts', linesOf(MAX_LINES + 1)), [/^max-lines: /]);
+  t.match(await objectionsTo('src/offender.ts', '// why\n'.repeat(MAX_LINES + 1)), [/^max-lines: /]);
+
+  const wide = (columns: number) => [
+    `const a = ${'1'.repeat(columns - 11)};`,
+    `// ${'x'.repeat(columns - 3)}`,
+    `/** ${'x'.repeat(columns - 7)} */`,
+    `const a = '${'x'.repeat(columns - 13)}';`,
+    `const a = /${'x'.repeat(columns - 13)}/;`,
+    `// https://${'x'.repeat(columns - 11)}`,
+    `const a = \`${'x'.repeat(columns - 13)}\`;`,
+  ];
+  for (const code of wide(MAX_COLUMNS)) t.strictSame(await objectionsTo('src/offender.ts', code), [], code);
+  for (const code of wide(MAX_COLUMNS + 1)) t.match(await objectionsTo('src/offender.ts', code), [/^max-len: /], code);
+});
+
+t.test('no Lua script of src has more than 300 lines or 120 columns', async (t) => {
+  t.strictSame(findLuaExcesses('a.lua', `${'-'.repeat(MAX_COLUMNS)}\n`.repeat(MAX_LINES)), []);
+  t.strictSame(findLuaExcesses('a.lua', '-'.repeat(MAX_COLUMNS + 1)), ['a.lua:1: 121 columns']);
+  t.strictSame(findLuaExcesses('a.lua', 'a()\n'.repeat(MAX_LINES + 1)), ['a.lua: 301 lines']);
+  const scripts = (await readdir(join(root, 'src'), { recursive: true })).filter((name) => name.endsWith('.lua'));
+  t.ok(scripts.length > 10, `${scripts.length} scripts`);
+  for (const script of scripts)
+    t.strictSame(findLuaExcesses(script, await readFile(join(root, 'src', script), 'utf8')), []);
 });

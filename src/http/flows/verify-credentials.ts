@@ -39,7 +39,10 @@ export type Verification = (VerifiedUser & { readonly verified: true }) | Failed
 /** A {@link VerifyCredentials} whose result always says whether it is verified. */
 export type CredentialVerifier = (credentials: Parameters<VerifyCredentials>[0]) => Promise<Verification>;
 
-/** Makes the result of a host application's function explicit. A falsy result, or one whose `verified` is not true, is a failure. */
+/**
+ * Makes the result of a host application's function explicit. A falsy result, or one whose `verified` is not true, is a
+ * failure.
+ */
 export function toCredentialVerifier(verifyCredentials: VerifyCredentials): CredentialVerifier {
   return async (credentials) => {
     const result = await verifyCredentials(credentials);
