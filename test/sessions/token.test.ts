@@ -58,7 +58,7 @@ t.test('a digest is the first 192 bits of the SHA-256 of the whole token', async
   t.equal(digestToken('').length, 32);
 });
 
-t.test('only the canonical encoding of a token is that token', async (t) => {
+t.test('parsers accept only the canonical encoding of a token', async (t) => {
   for (const [name, token, parse] of [
     ['access', access, parseAccessToken],
     ['refresh', refresh, (token: string) => keys.parse(token)],
@@ -80,11 +80,11 @@ t.test('only the canonical encoding of a token is that token', async (t) => {
     t.equal(parse(token.toUpperCase()), undefined);
     t.equal(parse(token.toLowerCase()), undefined);
     t.equal(parse(token.replace('lk', 'LK')), undefined, 'the prefix is in lower case');
-    t.equal(parse(token.slice(4)), undefined, 'and there');
+    t.equal(parse(token.slice(4)), undefined, 'the prefix is required');
     t.equal(parse(''), undefined);
   }
   t.equal(keys.parse(access), undefined, 'an access token is no refresh token');
-  t.equal(parseAccessToken(refresh), undefined, 'nor the other way round');
+  t.equal(parseAccessToken(refresh), undefined, 'a refresh token is no access token');
   t.equal(parseAccessToken(`lka_${refresh.slice(4, 55)}`), undefined);
 });
 
@@ -105,7 +105,7 @@ t.test('a token in the standard base64 alphabet is rejected', async (t) => {
   t.ok(seen > 100);
 });
 
-t.test('one wrong bit anywhere is found by the checksum', async (t) => {
+t.test('the checksum finds a single wrong bit anywhere in a token', async (t) => {
   for (const [token, parse] of [
     [access, parseAccessToken],
     [refresh, (s: string) => keys.parse(s)],
@@ -120,7 +120,7 @@ t.test('one wrong bit anywhere is found by the checksum', async (t) => {
   t.equal(parseAccessToken(framed('lkr_', bytesOf(access)).replace('lkr_', 'lka_')), undefined, 'it covers the prefix');
 });
 
-t.test('with its checksum made right, an altered refresh token is found by the MAC', async (t) => {
+t.test('the MAC finds an altered refresh token whose checksum is right', async (t) => {
   t.equal(keys.parse(framed('lkr_', bytesOf(refresh)))?.token, refresh, 'the checksum alone can be made by anybody');
   for (const [part, from, to] of [
     ['key id', 0, 4],
@@ -145,7 +145,7 @@ t.test('parse rejects a refresh token of another key', async (t) => {
   t.equal(keys.parse(framed('lkr_', disguised)), undefined, 'not under our key’s id either');
 });
 
-t.test('keys roll: add the new one last, move it first, drop the old one', async (t) => {
+t.test('a key is replaced by adding the new one last, moving it first and dropping the old one', async (t) => {
   const old = keys.mint('0001');
   const added = new TokenKeys([SECRET, OTHER]);
   t.same(added.parse(old.refresh.token), old.refresh);
@@ -205,7 +205,7 @@ t.test(
   },
 );
 
-t.test('a generation never overflows', async (t) => {
+t.test('a generation does not overflow', async (t) => {
   const key = Buffer.from(hkdfSync('sha256', SECRET, 'latchkey', 'token key', 32));
   const bytes = bytesOf(refresh);
   bytes.writeUInt32BE(0xffffffff, 22);

@@ -91,7 +91,9 @@ export async function testLifetimes(t: Test, client: RedisClient): Promise<void>
       await short.store.authenticate(pair.access.token);
       await short.store.close();
       await short.tick();
+      const requestedAt = await short.now();
       rotation = await short.rotate(pair.refresh);
+      if ('pair' in rotation && requestedAt > shortEndsAt) return t.fail('a rotation succeeded after the end');
     }
     t.same(rotation, { outcome: 'ended', reason: 'unknown' });
     t.ok((await short.now()) >= shortEndsAt, 'the session does not end before its absolute lifetime');
