@@ -1,6 +1,6 @@
 import { oauthErrors } from '../src/http/kit/oauth-error.js';
 import { type ProblemCode, problems } from '../src/http/kit/problem.js';
-import type { PasswordRefusal } from '../src/identity/password-policy.js';
+import type { PasswordRejection } from '../src/identity/password-policy.js';
 import type { EndedReason } from '../src/sessions/session.js';
 
 const WHAT_TO_DO: Partial<Record<ProblemCode, string>> = {
@@ -27,7 +27,7 @@ const REFRESH_REASONS: Record<EndedReason | 'missing' | 'invalid' | 'unknown', s
   revoked: 'An operator or an application ended the session.',
 };
 
-const PASSWORD_REASONS: Record<PasswordRefusal, string> = {
+const PASSWORD_REASONS: Record<PasswordRejection, string> = {
   malformed: 'It is not well-formed Unicode.',
   too_short: 'It has fewer characters than `PASSWORD_MIN_LENGTH`.',
   too_long: 'It has more than 1,024 characters.',

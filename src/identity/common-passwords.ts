@@ -40,7 +40,7 @@ const PIECE_COST = 1;
 const MAX_COMMON_COST = 8;
 
 /**
- * Whether an attacker would guess this password early: it is a common password, or is made of little more than common
+ * Whether an attacker would guess this password early: it is a common password, or consists of little more than common
  * passwords, words from the context, years, sequences, keyboard walks and repetitions.
  *
  * Splits the password into pieces in the cheapest way. A point is about four bits: a common password costs 3 points,
@@ -48,8 +48,8 @@ const MAX_COMMON_COST = 8;
  * repeats one text costs as much as that text, plus 1. A password is common if it costs at most 8 points and at most
  * half a point for each character.
  *
- * @param password Folded (NFKC and lower case).
- * @param context Folded words that an attacker knows, such as the username.
+ * @param password folded (NFKC and lower case).
+ * @param context folded words that an attacker knows, such as the username.
  */
 export function isCommon(password: string, context: readonly string[]): boolean {
   const characters = [...password];
@@ -87,7 +87,7 @@ function costsAtMost(characters: readonly string[], context: readonly (readonly 
   return costs.at(-1)! <= limit;
 }
 
-/** The number of characters from `start` on that repeat one character, or ascend or descend by one code point. */
+/** Returns how many characters from `start` on repeat one character, or ascend or descend by one code point. */
 function longestRun(characters: readonly string[], start: number): number {
   const stepAt = (i: number) => characters[i]!.codePointAt(0)! - characters[i - 1]!.codePointAt(0)!;
   if (start + 1 >= characters.length) return 1;
@@ -99,8 +99,8 @@ function longestRun(characters: readonly string[], start: number): number {
 }
 
 /**
- * The length of the shortest prefix that gives the whole text when repeated; the last repetition may be cut short.
- * Computed with the prefix function of Knuth, Morris and Pratt.
+ * Returns the length of the shortest prefix that gives the whole text when repeated; the last repetition may be cut
+ * short. Computed with the prefix function of Knuth, Morris and Pratt.
  */
 function smallestPeriod(characters: readonly string[]): number {
   const borders: number[] = [0];

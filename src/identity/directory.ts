@@ -2,17 +2,17 @@ import { callRedis } from '../redis/faults.js';
 import type { RedisKeys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
 import { scanKeys } from './search.js';
-import { readUser, toInstant } from './user-record.js';
+import { readUser, toTimestamp } from './user-record.js';
 import { foldCase } from './username.js';
 
-export const disableUser = defineScript({
+export const disableSubject = defineScript({
   file: new URL('./scripts/disable.lua', import.meta.url),
   keys: ['user'],
   args: [],
   outcomes: ['disabled'],
 });
 
-/** A registered user. Instants are in milliseconds since 1970, by Redis's clock. */
+/** A registered user. Timestamps are in milliseconds since the Unix epoch, from Redis's clock. */
 export interface User {
   subject: string;
   username: string;
@@ -21,9 +21,9 @@ export interface User {
 }
 
 /**
- * The registered users and the disabled subjects. It neither reads nor writes passwords.
+ * Finds registered users, and disables and enables subjects. Does not use passwords.
  *
- * Every method throws {@link UnavailableError} when Redis does not answer.
+ * Every method throws {@link UnavailableError} if Redis does not answer.
  */
 export class UserDirectory {
   readonly #client: RedisClient;
@@ -34,7 +34,7 @@ export class UserDirectory {
     this.#keys = keys;
   }
 
-  /** The user with this subject; undefined until the registration is confirmed. */
+  /** Returns a registered user; undefined if there is none or the registration is not yet confirmed. */
   async get(subject: string): Promise<User | undefined> {
     const user = await readUser(this.#client, this.#keys, subject);
     if (user?.createdAt === undefined) return undefined;
@@ -43,13 +43,13 @@ export class UserDirectory {
   }
 
   /**
-   * Finds the users whose names begin with `prefix`, in no particular order, one part for each call. A search from
-   * the first part to the last scans the whole keyspace.
+   * Finds users by the beginning of their usernames, page by page, in no particular order. A search from the first
+   * page to the last scans the whole keyspace.
    *
-   * @param prefix Normalized like a username; '' finds every user.
-   * @param cursor The `cursor` of the previous part; '' for the first.
-   * @returns One part of the users. The last part has no `cursor`; an earlier one may be empty.
-   * @throws {InvalidCursorError} for a cursor that this method did not return.
+   * @param prefix normalized like a username; '' matches every user.
+   * @param cursor the `cursor` of the previous page; '' for the first.
+   * @returns one page. The last page has no `cursor`; any page may be empty.
+   * @throws {InvalidCursorError} if this method did not return the cursor.
    */
   async search(prefix: string, cursor = ''): Promise<{ users: User[]; cursor?: string }> {
     const { keys, ...rest } = await scanKeys(this.#client, this.#keys.login(foldCase(prefix)), cursor);
@@ -57,7 +57,7 @@ export class UserDirectory {
       keys.map(async (key) => {
         const subject = await callRedis(() => this.#client.get(key));
         const user = subject === null ? undefined : await this.get(subject);
-        // The holder's record may be gone, or may have another username.
+        // The user may not exist (any more), or may have another username.
         return user && this.#keys.login(user.username) === key ? [user] : [];
       }),
     );
@@ -65,14 +65,14 @@ export class UserDirectory {
   }
 
   /**
-   * Prevents new sessions for a subject, even for a login that has already been verified. The subject need not be
-   * registered. Existing sessions go on until the caller ends them.
+   * Prevents new sessions for a subject, even for a login that has already been verified. Also works for subjects
+   * that are not registered. Does not end existing sessions: the caller must do that.
    *
-   * @returns When the subject was disabled, in milliseconds since 1970. Disabling it again does not change that.
+   * @returns when the subject was disabled, in milliseconds since the Unix epoch: unchanged if it already was.
    */
   async disable(subject: string): Promise<number> {
-    const reply = await disableUser(this.#client, { keys: { user: this.#keys.user(subject) }, args: {} });
-    return Number(reply['disabledAt']);
+    const reply = await disableSubject(this.#client, { keys: { user: this.#keys.user(subject) }, args: {} });
+    return Number(reply.disabledAt);
   }
 
   /** Allows a disabled subject to log in again. */
@@ -81,10 +81,10 @@ export class UserDirectory {
   }
 
   /**
-   * When a subject was disabled, in milliseconds since 1970; undefined if it is not disabled. The subject need not be
-   * registered.
+   * Returns when a subject was disabled, in milliseconds since the Unix epoch; undefined if it is not disabled. Also
+   * works for subjects that are not registered.
    */
   async disabledSince(subject: string): Promise<number | undefined> {
-    return toInstant(await callRedis(() => this.#client.hget(this.#keys.user(subject), 'disabledAt')));
+    return toTimestamp(await callRedis(() => this.#client.hget(this.#keys.user(subject), 'disabledAt')));
   }
 }

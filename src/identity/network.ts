@@ -6,8 +6,8 @@ const IPV4_PREFIXES = ['0:0:0:0:0:ffff', '64:ff9b:0:0:0:0'];
 const WITH_PORT = /^(?:\[(.+)\](?::\d+)?|(\d+\.\d+\.\d+\.\d+):\d+)$/;
 
 /**
- * The network of a client address, in canonical form: the address itself for IPv4, the /64 for IPv6, because a single
- * customer gets at least a /64 (RFC 6177). A port, which some proxies append, is ignored.
+ * Returns the network of a client address, in canonical form: the address itself for IPv4, the /64 for IPv6, because a
+ * single customer gets at least a /64 (RFC 6177). A port, which some proxies append, is ignored.
  *
  * @returns `unknown` if the text is not an IP address.
  */
@@ -27,7 +27,7 @@ export function networkOf(addressAndPort: string): string {
   }
 }
 
-/** The eight groups of an IPv6 address, in lower case and without leading zeros. */
+/** Returns the eight groups of an IPv6 address, in lower case and without leading zeros. */
 function parseGroups(address: string): string[] {
   const canonical = new URL(`http://[${address.replace(/%.*/, '')}]`).hostname.slice(1, -1);
   const [before = [], after = []] = canonical.split('::').map((half) => half.split(':').filter(Boolean));

@@ -37,7 +37,7 @@ export class BusyError extends UnavailableError {
 
 /**
  * Hashes passwords with argon2id (RFC 9106) into PHC strings. Computes only a few hashes at the same time and bounds
- * the queue, so that a flood of logins does not starve other requests.
+ * the queue, so that a burst of logins does not starve other requests.
  */
 export class PasswordHasher {
   readonly #parameters: { memoryCost: number; timeCost: number; parallelism: number };
@@ -63,7 +63,7 @@ export class PasswordHasher {
     this.#queueLimit = queueLimit;
   }
 
-  /** The number of hashes that are being computed, and that are waiting. */
+  /** How many hashes are being computed, and how many are waiting. */
   get load(): { running: number; queued: number } {
     return { running: this.#running, queued: this.#queue.length };
   }
@@ -71,8 +71,9 @@ export class PasswordHasher {
   /**
    * Hashes a password.
    *
-   * @returns A PHC string.
-   * @throws {BusyError} when the queue is full; the signal's reason if it is aborted while the hash is waiting.
+   * @returns a PHC string.
+   * @throws {BusyError} if the queue is full.
+   * @throws the signal's reason if it is aborted while the hash is waiting.
    */
   hash(password: string, signal?: AbortSignal): Promise<string> {
     return this.#schedule(() => hash(password, { ...this.#parameters, type: argon2id }), signal);
@@ -81,15 +82,15 @@ export class PasswordHasher {
   /**
    * Whether a password matches a hash.
    *
-   * @throws {TypeError} if `phc` is not an argon2id PHC string, which is a fault and not a wrong password; otherwise as
-   *   {@link hash}.
+   * @throws {TypeError} if `phc` is not an argon2id PHC string, which is an error and not a wrong password.
+   * @throws the same as {@link hash}.
    */
   async verify(phc: string, password: string, signal?: AbortSignal): Promise<boolean> {
     parseParameters(phc);
     return this.#schedule(() => verify(phc, password), signal);
   }
 
-  /** Does the work of {@link verify} for a user who does not exist, and returns false. */
+  /** Takes as long as {@link verify}, for a user who does not exist, and returns false. */
   async verifyDecoy(password: string, signal?: AbortSignal): Promise<false> {
     await this.verify(this.#decoy, password, signal);
     return false;

@@ -6,9 +6,9 @@ import { foldCase } from './username.js';
 /** UTF-16 units. A character decomposes into at most 4 code points of at most 2 units each. */
 const MAX_UNITS = MAX_PASSWORD_LENGTH * 4 * 2;
 
-export type PasswordRefusal = 'malformed' | 'too_short' | 'too_long' | 'too_common' | 'is_username';
+export type PasswordRejection = 'malformed' | 'too_short' | 'too_long' | 'too_common' | 'is_username';
 
-const MESSAGES: Record<Exclude<PasswordRefusal, 'too_short'>, string> = {
+const MESSAGES: Record<Exclude<PasswordRejection, 'too_short'>, string> = {
   malformed: 'The password is not well-formed Unicode',
   too_long: `The password is longer than ${MAX_PASSWORD_LENGTH} characters`,
   too_common: 'The password is too common and easy to guess',
@@ -21,13 +21,13 @@ export interface PasswordPolicy {
   readonly minimumLength?: number | undefined;
 }
 
-/** A password that is not acceptable, with the reason. The error never contains the password. */
+/** A password that is not allowed, and why. The error never contains the password. */
 export class PasswordNotAllowedError extends LatchkeyError {
-  readonly reason: PasswordRefusal;
+  readonly reason: PasswordRejection;
 
   constructor(reason: keyof typeof MESSAGES);
   constructor(reason: 'too_short', minimumLength: number);
-  constructor(reason: PasswordRefusal, minimumLength?: number) {
+  constructor(reason: PasswordRejection, minimumLength?: number) {
     super(
       'password_not_allowed',
       reason === 'too_short' ? `The password is shorter than ${minimumLength} characters` : MESSAGES[reason],
@@ -40,8 +40,8 @@ export class PasswordNotAllowedError extends LatchkeyError {
  * Normalizes a password to NFKC for hashing, so that the same password typed on another keyboard gives the same hash
  * (NIST SP 800-63B-4 section 3.1.1.2). Nothing is truncated, trimmed or case-folded.
  *
- * @throws {PasswordNotAllowedError} `malformed` for lone surrogates, `too_long` if the result has more than 1,024
- *   characters (code points).
+ * @throws {PasswordNotAllowedError} `malformed` if there are lone surrogates, `too_long` if the result has more than
+ *   1,024 characters (code points).
  */
 export function normalizePassword(password: string): string {
   // Checked first, because normalizing a long run of combining marks takes quadratic time.
@@ -57,8 +57,8 @@ export function normalizePassword(password: string): string {
  * easy to guess. Any characters are allowed, and none are required (NIST SP 800-63B-4 section 3.1.1.2, OWASP ASVS 5.0
  * V6.2).
  *
- * @returns The password in the form that is hashed, see {@link normalizePassword}.
- * @throws {PasswordNotAllowedError} with the `reason`.
+ * @returns the password as it is to be hashed, see {@link normalizePassword}.
+ * @throws {PasswordNotAllowedError} with the `reason`, if the password is not allowed.
  */
 export function checkNewPassword(
   password: string,

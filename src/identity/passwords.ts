@@ -8,22 +8,22 @@ import {
   PasswordNotAllowedError,
   type PasswordPolicy,
 } from './password-policy.js';
-import { generateSubject, readNameHolder, readUser, type UserRecord } from './user-record.js';
+import { generateSubject, findSubjectByUsername, readUser, type UserRecord } from './user-record.js';
 import { InvalidUsernameError, normalizeUsername } from './username.js';
 
 export const rehashPassword = defineScript({
   file: new URL('./scripts/rehash.lua', import.meta.url),
   keys: ['user'],
-  args: ['verified', 'rehashed'],
+  args: ['verifiedHash', 'newHash'],
   outcomes: ['replaced', 'changed'],
 });
 
 /** A successful verification. */
-export interface PasswordMatch {
+export interface SuccessfulVerification {
   readonly verified: true;
   readonly subject: string;
   readonly username: string;
-  /** The stored hash (PHC string) that matched. It may change: check it again in the script that acts on it. */
+  /** The stored hash (PHC string) that matched. Scripts that rely on it must check that it is still stored. */
   readonly credential: string;
 }
 
@@ -49,52 +49,54 @@ export class Passwords {
   }
 
   /**
-   * Verifies a username and a password. Every failure costs one hash: an unknown or disabled user, a wrong password,
-   * and an invalid username or password. After a success, a hash with outdated parameters is replaced.
+   * Verifies a username and a password. To hide the reason of a failure, every failure costs one hash: an unknown or
+   * disabled user, a wrong password, and an invalid username or password. After a success, a hash with outdated
+   * parameters is replaced.
    *
-   * @throws {UnavailableError} when Redis does not answer or too many passwords are waiting to be hashed; the signal's
-   *   reason if it is aborted.
+   * @throws {UnavailableError} if Redis does not answer or too many passwords are waiting to be hashed.
+   * @throws the signal's reason if it is aborted.
    */
   async verify(input: {
     username: string;
     password: string;
     signal?: AbortSignal;
-  }): Promise<PasswordMatch | FailedVerification> {
-    const username = valueUnless(InvalidUsernameError, () => normalizeUsername(input.username));
+  }): Promise<SuccessfulVerification | FailedVerification> {
+    const username = undefinedIfThrows(InvalidUsernameError, () => normalizeUsername(input.username));
     const user = username === undefined ? undefined : await this.#findByName(username);
     const verification = await this.#match(user, input.password, input.signal);
     return verification.verified ? this.#rehashIfOutdated(verification, input.password) : verification;
   }
 
   /**
-   * Verifies the password of a subject, for a user who is logged in and wants to change it. Does not replace the hash.
+   * Verifies the password of a user who is logged in, for a password change. Does not replace an outdated hash.
    *
-   * @throws {UnavailableError} as {@link verify}.
+   * @throws the same as {@link verify}.
    */
   async verifySubject(
     subject: string,
     password: string,
     signal?: AbortSignal,
-  ): Promise<PasswordMatch | FailedVerification> {
+  ): Promise<SuccessfulVerification | FailedVerification> {
     return this.#match(await readUser(this.#client, this.#keys, subject), password, signal);
   }
 
   /**
-   * Checks and hashes a new password. Stores nothing: one script of the session store replaces the hash and ends the
-   * user's sessions together.
+   * Checks a new password against the policy and hashes it. Does not store it: `SessionStore.revokeAll` replaces the
+   * hash and ends the user's sessions in one script.
    *
-   * @returns A PHC string.
-   * @throws {PasswordNotAllowedError}
-   * @throws {UnavailableError} when too many passwords are waiting to be hashed; the signal's reason if it is aborted.
+   * @returns a PHC string.
+   * @throws {PasswordNotAllowedError} if the policy rejects the password.
+   * @throws {UnavailableError} if too many passwords are waiting to be hashed.
+   * @throws the signal's reason if it is aborted.
    */
   async hashNew(password: string, username: string, signal?: AbortSignal): Promise<string> {
     return this.#hasher.hash(checkNewPassword(password, { ...this.#policy, username }), signal);
   }
 
   async #findByName(username: string): Promise<UserRecord | undefined> {
-    const holder = await readNameHolder(this.#client, this.#keys, username);
-    // Read a record for an unknown name too, so that timing does not reveal whether the name exists.
-    const user = await readUser(this.#client, this.#keys, holder ?? generateSubject());
+    const subject = await findSubjectByUsername(this.#client, this.#keys, username);
+    // Read a record for an unknown username too, so that timing does not reveal whether the user exists.
+    const user = await readUser(this.#client, this.#keys, subject ?? generateSubject());
     return user?.username === username ? user : undefined;
   }
 
@@ -102,8 +104,8 @@ export class Passwords {
     user: UserRecord | undefined,
     input: string,
     signal: AbortSignal | undefined,
-  ): Promise<PasswordMatch | FailedVerification> {
-    const password = valueUnless(PasswordNotAllowedError, () => normalizePassword(input));
+  ): Promise<SuccessfulVerification | FailedVerification> {
+    const password = undefinedIfThrows(PasswordNotAllowedError, () => normalizePassword(input));
     const matches =
       user?.password === undefined || password === undefined
         ? await this.#hasher.verifyDecoy(password ?? '', signal)
@@ -114,19 +116,23 @@ export class Passwords {
   }
 
   /** Replaces a hash that has outdated parameters. Returns the user with the hash that is now stored. */
-  async #rehashIfOutdated(user: PasswordMatch, input: string): Promise<PasswordMatch | FailedVerification> {
-    const { subject, credential: verified } = user;
-    if (!this.#hasher.needsRehash(verified)) return user;
+  async #rehashIfOutdated(
+    user: SuccessfulVerification,
+    input: string,
+  ): Promise<SuccessfulVerification | FailedVerification> {
+    const { subject, credential: verifiedHash } = user;
+    if (!this.#hasher.needsRehash(verifiedHash)) return user;
     const password = normalizePassword(input);
     try {
-      const rehashed = await this.#hasher.hash(password);
+      const newHash = await this.#hasher.hash(password);
       const keys = { user: this.#keys.user(subject) };
-      const reply = await rehashPassword(this.#client, { keys, args: { verified, rehashed } });
-      if (reply.outcome === 'replaced') return { ...user, credential: rehashed };
+      const reply = await rehashPassword(this.#client, { keys, args: { verifiedHash, newHash } });
+      if (reply.outcome === 'replaced') return { ...user, credential: newHash };
       // Another login has rehashed the password, or it was changed. Only in the first case is this login still valid.
-      const stored = reply['password'];
-      if (stored === undefined || !(await this.#hasher.verify(stored, password))) return { verified: false, subject };
-      return { ...user, credential: stored };
+      const storedHash = reply.password;
+      if (storedHash === undefined || !(await this.#hasher.verify(storedHash, password)))
+        return { verified: false, subject };
+      return { ...user, credential: storedHash };
     } catch (error) {
       if (error instanceof UnavailableError) return user;
       throw error;
@@ -134,12 +140,12 @@ export class Passwords {
   }
 }
 
-/** The value, or undefined if computing it throws an error of this class. */
-function valueUnless<T>(refusal: new (...args: never[]) => Error, value: () => T): T | undefined {
+/** Returns what `compute` returns, or undefined if it throws an error of this class. */
+function undefinedIfThrows<T>(errorClass: new (...args: never[]) => Error, compute: () => T): T | undefined {
   try {
-    return value();
+    return compute();
   } catch (error) {
-    if (error instanceof refusal) return undefined;
+    if (error instanceof errorClass) return undefined;
     throw error;
   }
 }

@@ -4,10 +4,10 @@ import type { RedisKeys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
 import type { PasswordHasher } from './password-hasher.js';
 import { checkNewPassword, type PasswordPolicy } from './password-policy.js';
-import { generateSubject, readNameHolder, readUser } from './user-record.js';
+import { generateSubject, findSubjectByUsername, readUser } from './user-record.js';
 import { normalizeUsername } from './username.js';
 
-/** How long a user record waits for its confirmation before it expires. */
+/** How long an unconfirmed user record is kept. */
 const PENDING_MS = 60_000;
 const MAX_CLAIM_ATTEMPTS = 5;
 
@@ -21,8 +21,8 @@ export const createUser = defineScript({
 export const claimLogin = defineScript({
   file: new URL('./scripts/claim.lua', import.meta.url),
   keys: ['login'],
-  args: ['subject', 'gone'],
-  outcomes: ['claimed', 'held'],
+  args: ['subject', 'staleOwner'],
+  outcomes: ['claimed', 'taken'],
 });
 
 export const confirmUser = defineScript({
@@ -32,7 +32,7 @@ export const confirmUser = defineScript({
   outcomes: ['confirmed', 'expired'],
 });
 
-/** Another user has this username. */
+/** The username belongs to another user. */
 export class UsernameTakenError extends LatchkeyError {
   constructor() {
     super('username_taken', 'The username is taken');
@@ -40,12 +40,12 @@ export class UsernameTakenError extends LatchkeyError {
 }
 
 /**
- * Registers users. A user is a record at `user:<subject>`, found by name through `login:<username>`.
+ * Registers users. A user is a record at `user:<subject>`, found by username through `login:<username>`.
  *
  * In a Cluster the two keys are in different slots, so a registration takes three scripts: create a record that
- * expires, claim the name, make the record permanent. In this order, a crash never leaves a name blocked, and two users
- * never share one. A name is held only while its holder's record exists, and a record that is gone never returns. So a
- * registration cannot be confirmed after another one has taken over its name.
+ * expires, claim the username, make the record permanent. In this order, a crash never blocks a username, and two users
+ * never share one. A claim is valid only while its owner's record exists, and an expired record is never created again.
+ * So a registration cannot be confirmed after another one has claimed its username.
  */
 export class Registration {
   readonly #client: RedisClient;
@@ -61,14 +61,15 @@ export class Registration {
   }
 
   /**
-   * Registers a user under a name that nobody has. Of several simultaneous attempts, exactly one succeeds.
+   * Registers a user. Of several simultaneous registrations of a username, exactly one succeeds.
    *
-   * @returns A random subject (128 bits in base64url, 22 characters) and the normalized username.
-   * @throws {InvalidUsernameError}
-   * @throws {PasswordNotAllowedError}
-   * @throws {UsernameTakenError}
-   * @throws {UnavailableError} when Redis does not answer or too many passwords are waiting to be hashed; the name is
-   *   free again within a minute. The signal's reason if it is aborted.
+   * @returns a random subject (128 bits in base64url, 22 characters) and the normalized username.
+   * @throws {InvalidUsernameError} if the username is not allowed.
+   * @throws {PasswordNotAllowedError} if the policy rejects the password.
+   * @throws {UsernameTakenError} if another user has the username.
+   * @throws {UnavailableError} if Redis does not answer or too many passwords are waiting to be hashed. The username is
+   *   available again within a minute.
+   * @throws the signal's reason if it is aborted.
    */
   async register(input: { username: string; password: string; signal?: AbortSignal }): Promise<{
     subject: string;
@@ -76,7 +77,7 @@ export class Registration {
   }> {
     const username = normalizeUsername(input.username);
     const password = checkNewPassword(input.password, { ...this.#policy, username });
-    await this.#requireAbandoned(username, await readNameHolder(this.#client, this.#keys, username));
+    await this.#requireAvailable(username, await findSubjectByUsername(this.#client, this.#keys, username));
     const hash = await this.#hasher.hash(password, input.signal);
 
     const subject = generateSubject();
@@ -94,28 +95,29 @@ export class Registration {
   }
 
   async #claim(username: string, subject: string): Promise<void> {
-    let gone = '';
+    let staleOwner = '';
     for (let attempt = 0; attempt < MAX_CLAIM_ATTEMPTS; attempt++) {
       const reply = await claimLogin(this.#client, {
         keys: { login: this.#keys.login(username) },
-        args: { subject, gone },
+        args: { subject, staleOwner },
       });
       if (reply.outcome === 'claimed') return;
-      gone = await this.#requireAbandoned(username, reply['subject']);
+      staleOwner = await this.#requireAvailable(username, reply.subject);
     }
-    throw new UnavailableError('The username changes hands too fast');
+    throw new UnavailableError('Too many simultaneous registrations of the same username');
   }
 
   /**
-   * Makes sure that the holder of a name no longer exists, or has another name.
+   * Makes sure that no user has a username.
    *
-   * @returns The holder, or '' if the name has none.
-   * @throws {UsernameTakenError}
+   * @param owner the subject stored for the username.
+   * @returns the owner, which no longer exists or has another username; '' if there is none.
+   * @throws {UsernameTakenError} if the owner has the username.
    */
-  async #requireAbandoned(username: string, holder: string | undefined): Promise<string> {
-    if (holder === undefined) return '';
-    const user = await readUser(this.#client, this.#keys, holder);
+  async #requireAvailable(username: string, owner: string | undefined): Promise<string> {
+    if (owner === undefined) return '';
+    const user = await readUser(this.#client, this.#keys, owner);
     if (user?.username === username) throw new UsernameTakenError();
-    return holder;
+    return owner;
   }
 }

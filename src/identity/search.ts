@@ -3,9 +3,9 @@ import { LatchkeyError } from '../errors.js';
 import { callRedis } from '../redis/faults.js';
 import { isCluster, type RedisClient } from '../redis/script.js';
 
-/** Keys that Redis looks at in one SCAN. */
+/** The number of keys that Redis examines in one SCAN. */
 const SCAN_COUNT = 500;
-/** Scans in one call that find nothing. */
+/** How many SCANs that find nothing one call makes. */
 const MAX_SCANS = 40;
 const CURSOR = /^(\d{1,4})\.(\d{1,20})$/;
 
@@ -17,13 +17,13 @@ export class InvalidCursorError extends LatchkeyError {
 }
 
 /**
- * Finds the keys that begin with `prefix`, with SCAN on one master after the other. Call it again with the returned
+ * Finds the keys that begin with `prefix`, with SCAN on one master after the other. Call again with the returned
  * cursor until there is none. Keys that exist during all of these calls are returned at least once.
  *
- * @param cursor The `cursor` of the previous call; '' for the first.
- * @returns Some keys in no particular order, without duplicates; perhaps none. The last call returns no `cursor`.
- * @throws {InvalidCursorError}
- * @throws {UnavailableError} when Redis does not answer.
+ * @param cursor the `cursor` of the previous call; '' for the first.
+ * @returns some keys, or none, in no particular order and without duplicates. The last call returns no `cursor`.
+ * @throws {InvalidCursorError} if no search returned the cursor.
+ * @throws {UnavailableError} if Redis does not answer.
  */
 export async function scanKeys(
   client: RedisClient,

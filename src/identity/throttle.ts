@@ -36,11 +36,11 @@ export class TooManyAttemptsError extends LatchkeyError {
 /**
  * Limits password guessing, registrations and provider logins. The counters are in Redis, so all processes share them.
  *
- * A login attempt is counted before its password is verified, and uncounted afterwards unless it failed. So even
+ * A login attempt is counted before its password is verified, and subtracted again unless it failed. So even
  * simultaneous attempts never exceed the limit. An account is throttled only for the network of the attempts, so that
- * nobody can lock out its owner.
+ * an attacker elsewhere cannot lock out its owner.
  *
- * Every method throws {@link UnavailableError} when Redis does not answer: logins fail closed.
+ * Every method throws {@link UnavailableError} if Redis does not answer: logins fail closed.
  */
 export class Throttle {
   readonly #keys: RedisKeys;
@@ -74,21 +74,21 @@ export class Throttle {
   /**
    * Verifies a password, unless too many attempts have failed. A verification that throws does not count as an attempt.
    *
-   * @param who The username as it was typed, which need not exist, and the client's address.
-   * @param verify Verifies the password.
-   * @returns What `verify` returned.
-   * @throws {TooManyAttemptsError} with the seconds until the next attempt is allowed.
-   * @throws {BusyError} when too many verifications are in progress in this process.
+   * @param who the username as it was typed, which need not exist, and the client's address.
+   * @param verify verifies the password.
+   * @returns what `verify` returned.
+   * @throws {TooManyAttemptsError} if too many attempts have failed, with the seconds until the next one is allowed.
+   * @throws {BusyError} if too many verifications are in progress in this process.
    */
   async guard<T extends { readonly verified: boolean }>(
     who: { username: string; address: string },
     verify: () => Promise<T>,
   ): Promise<T> {
     if (this.#totalInProgress >= MAX_IN_PROGRESS) throw new BusyError();
-    const name = networkOf(who.address);
-    const account = this.#keys.throttle('account', name, toAccountName(who.username));
-    const network = this.#keys.throttle('network', name);
-    // Redis has counted each attempt in progress and would refuse another for the account: there is no need to ask.
+    const networkName = networkOf(who.address);
+    const account = this.#keys.throttle('account', networkName, toAccountName(who.username));
+    const network = this.#keys.throttle('network', networkName);
+    // Redis has counted each attempt in progress, and would refuse another one for the account.
     if (this.#inProgressFor(account) >= this.#maxPerAccount) throw new TooManyAttemptsError(IN_PROGRESS_RETRY_SECONDS);
     if (this.#inProgressFor(network) >= MAX_IN_PROGRESS_PER_NETWORK)
       throw new TooManyAttemptsError(IN_PROGRESS_RETRY_SECONDS);
@@ -99,24 +99,28 @@ export class Throttle {
     } finally {
       this.#totalInProgress--;
       for (const key of [account, network]) {
-        const left = this.#inProgressFor(key) - 1;
-        if (left > 0) this.#inProgress.set(key, left);
+        const remaining = this.#inProgressFor(key) - 1;
+        if (remaining > 0) this.#inProgress.set(key, remaining);
         else this.#inProgress.delete(key);
       }
     }
   }
 
-  /** The number of verifications in progress in this process for an account or a network. */
+  /** Returns the number of verifications in progress in this process for an account or a network. */
   #inProgressFor(key: string): number {
     return this.#inProgress.get(key) ?? 0;
   }
 
-  /** Counts an attempt to register, successful or not. @throws {TooManyAttemptsError} */
+  /** Counts an attempt to register, successful or not. @throws {TooManyAttemptsError} if there were too many. */
   async admitRegistration(address: string): Promise<void> {
     await consume(this.#registrations, this.#keys.throttle('registration', networkOf(address)));
   }
 
-  /** Counts the start of a provider login, whose state Redis keeps for ten minutes. @throws {TooManyAttemptsError} */
+  /**
+   * Counts the start of a provider login, whose state Redis keeps for ten minutes.
+   *
+   * @throws {TooManyAttemptsError} if there were too many from this network, or in total.
+   */
   async admitProviderLogin(address: string): Promise<void> {
     await consume(this.#providerLogins, this.#keys.throttle('provider', networkOf(address)));
     await consume(this.#allProviderLogins, this.#keys.throttle('provider', 'all'));
@@ -151,9 +155,9 @@ export class Throttle {
 /**
  * Counts an attempt.
  *
- * @param onCounted Called unless the attempt is refused: also if Redis does not answer in time, because it may have
+ * @param onCounted called unless the attempt is refused: also if Redis does not answer in time, because it may have
  *   counted the attempt.
- * @throws {TooManyAttemptsError}
+ * @throws {TooManyAttemptsError} if the limit is reached.
  */
 async function consume(limiter: RateLimiterRedis, key: string, onCounted?: () => void): Promise<void> {
   try {
@@ -167,15 +171,15 @@ async function consume(limiter: RateLimiterRedis, key: string, onCounted?: () =>
   onCounted?.();
 }
 
-/** The name under which attempts are counted: the same for every spelling of a name, and one for all overlong names. */
+/** Returns the name to count attempts under: one for all spellings of a username, one for all overlong usernames. */
 function toAccountName(username: string): string {
   return foldUsername(username) ?? '';
 }
 
 /**
- * Presents our client to RateLimiterRedis as a client of the `redis` package. With an ioredis client, RateLimiterRedis
- * would define a command on it, although it may belong to a host application. Runs our script in place of the one that
- * RateLimiterRedis sends, which also counts the attempts that it refuses.
+ * Presents an ioredis client to RateLimiterRedis as a client of the `redis` package. On an ioredis client it would
+ * define a command, although the client may belong to a host application. Runs `count.lua` instead of the script that
+ * RateLimiterRedis sends, because that one also counts the attempts that it refuses.
  */
 function createCounterStore(client: RedisClient) {
   return {

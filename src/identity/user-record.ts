@@ -5,7 +5,7 @@ import type { RedisClient } from '../redis/script.js';
 
 const SUBJECT_BYTES = 16;
 
-/** A user as stored at `user:<subject>`. Instants are in milliseconds since 1970, by Redis's clock. */
+/** A user as stored at `user:<subject>`. Timestamps are in milliseconds since the Unix epoch, from Redis's clock. */
 export interface UserRecord {
   readonly subject: string;
   readonly username: string;
@@ -16,7 +16,12 @@ export interface UserRecord {
   readonly disabledAt: number | undefined;
 }
 
-/** The record of a subject; undefined if it has no username. @throws {UnavailableError} when Redis does not answer. */
+/**
+ * Reads the record of a user.
+ *
+ * @returns undefined if the subject has no username, even if there is a record because it was disabled.
+ * @throws {UnavailableError} if Redis does not answer.
+ */
 export async function readUser(client: RedisClient, keys: RedisKeys, subject: string): Promise<UserRecord | undefined> {
   const [username, password, createdAt, disabledAt] = await callRedis(() =>
     client.hmget(keys.user(subject), 'username', 'password', 'createdAt', 'disabledAt'),
@@ -26,17 +31,17 @@ export async function readUser(client: RedisClient, keys: RedisKeys, subject: st
     subject,
     username,
     password: password ?? undefined,
-    createdAt: toInstant(createdAt),
-    disabledAt: toInstant(disabledAt),
+    createdAt: toTimestamp(createdAt),
+    disabledAt: toTimestamp(disabledAt),
   };
 }
 
 /**
- * The subject stored at `login:<username>`. Its record may be gone, or may have another username.
+ * Finds the subject stored at `login:<username>`. Its user record may not exist, or may have another username.
  *
- * @throws {UnavailableError} when Redis does not answer.
+ * @throws {UnavailableError} if Redis does not answer.
  */
-export async function readNameHolder(
+export async function findSubjectByUsername(
   client: RedisClient,
   keys: RedisKeys,
   username: string,
@@ -44,12 +49,12 @@ export async function readNameHolder(
   return (await callRedis(() => client.get(keys.login(username)))) ?? undefined;
 }
 
-/** A random subject: 128 bits in base64url, 22 characters. */
+/** Generates a random subject: 128 bits in base64url, 22 characters. */
 export function generateSubject(): string {
   return randomBytes(SUBJECT_BYTES).toString('base64url');
 }
 
-/** Parses milliseconds since 1970 as stored in Redis; undefined for a missing field. */
-export function toInstant(text: string | null | undefined): number | undefined {
+/** Parses a timestamp as stored in Redis, in milliseconds since the Unix epoch; undefined for a missing field. */
+export function toTimestamp(text: string | null | undefined): number | undefined {
   return text ? Number(text) : undefined;
 }

@@ -16,11 +16,11 @@ export class InvalidUsernameError extends LatchkeyError {
 }
 
 /**
- * Normalizes a username to the form in which it is stored. Names that differ only in compatibility forms, case or
- * surrounding space are the same (Unicode NFKC and case folding, UAX #15 and #21; similar to RFC 8265 section 3.3).
+ * Normalizes a username to the form in which it is stored. Usernames that differ only in compatibility forms, case or
+ * surrounding space become the same (Unicode NFKC and case folding, UAX #15 and #21; similar to RFC 8265 section 3.3).
  *
  * @returns 1 to 254 characters (code points). Normalizing them again changes nothing.
- * @throws {InvalidUsernameError} for an empty or longer name, and for one that contains spaces, control, format,
+ * @throws {InvalidUsernameError} if the username is empty or longer, or contains spaces, control, format,
  *   zero-width, bidirectional, unassigned or private-use characters or lone surrogates, or begins with a combining
  *   mark.
  */
@@ -38,9 +38,9 @@ export function normalizeUsername(input: string): string {
 }
 
 /**
- * Normalizes a name as {@link normalizeUsername} does, also one that is not allowed as a username.
+ * Normalizes a username as {@link normalizeUsername} does, even if it is not allowed.
  *
- * @returns Undefined if the name is too long to be a username in any Unicode form.
+ * @returns undefined if the username is too long in every Unicode form.
  */
 export function foldUsername(input: string): string | undefined {
   const trimmed = input.trim();

@@ -3,7 +3,7 @@ import { Redis } from 'ioredis';
 import { UserDirectory } from '../../src/identity/directory.js';
 import { PasswordHasher } from '../../src/identity/password-hasher.js';
 import type { PasswordPolicy } from '../../src/identity/password-policy.js';
-import { type FailedVerification, type PasswordMatch, Passwords } from '../../src/identity/passwords.js';
+import { type FailedVerification, type SuccessfulVerification, Passwords } from '../../src/identity/passwords.js';
 import { claimLogin, confirmUser, createUser, Registration } from '../../src/identity/registration.js';
 import { RedisKeys } from '../../src/redis/keys.js';
 import type { RedisClient } from '../../src/redis/script.js';
@@ -57,7 +57,7 @@ export function registrationSteps(
     user,
     create: (pendingMs = 60_000) =>
       createUser(client, { keys: { user }, args: { username, password: passwordHash, pendingMs } }),
-    claim: (gone = '') => claimLogin(client, { keys: { login }, args: { subject, gone } }),
+    claim: (staleOwner = '') => claimLogin(client, { keys: { login }, args: { subject, staleOwner } }),
     confirm: () => confirmUser(client, { keys: { user }, args: {} }),
   };
 }
@@ -72,14 +72,16 @@ export class InterruptedRedis extends Redis {
   }
 }
 
-/** The time of the server, in milliseconds since 1970. */
+/** The time of the server, in milliseconds since the Unix epoch. */
 export async function redisTime(client: Redis): Promise<number> {
   const [seconds, microseconds] = await client.time();
   return Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000);
 }
 
 /** The user whose password matched. @throws if it did not. */
-export async function matched(verification: Promise<PasswordMatch | FailedVerification>): Promise<PasswordMatch> {
+export async function matched(
+  verification: Promise<SuccessfulVerification | FailedVerification>,
+): Promise<SuccessfulVerification> {
   const result = await verification;
   if (!result.verified) throw new Error('The password did not match');
   return result;

@@ -168,10 +168,10 @@ t.test('of two registrations that find the same abandoned username only one gets
   await dead.claim();
   await first.create();
   await second.create();
-  t.strictSame(await first.claim(), { outcome: 'held', subject: dead.subject });
-  t.strictSame(await second.claim(), { outcome: 'held', subject: dead.subject });
+  t.strictSame(await first.claim(), { outcome: 'taken', subject: dead.subject });
+  t.strictSame(await second.claim(), { outcome: 'taken', subject: dead.subject });
   t.match(await second.claim(dead.subject), { outcome: 'claimed' });
-  t.strictSame(await first.claim(dead.subject), { outcome: 'held', subject: second.subject });
+  t.strictSame(await first.claim(dead.subject), { outcome: 'taken', subject: second.subject });
 });
 
 t.test('in every interleaving of two registrations of a username at most one is confirmed', async (t) => {
@@ -187,12 +187,12 @@ t.test('in every interleaving of two registrations of a username at most one is 
     const [one, two] = [steps(keys, 'zoë'), steps(keys, 'zoë')];
     const alive = { one: true, two: true };
     const claim = async (who: typeof one) => {
-      let gone = '';
+      let staleOwner = '';
       for (;;) {
-        const reply = await who.claim(gone);
+        const reply = await who.claim(staleOwner);
         if (reply.outcome === 'claimed') return true;
         if (await client.exists(keys.user(reply['subject']!))) return (await client.del(who.user)) < 0;
-        gone = reply['subject']!;
+        staleOwner = reply['subject']!;
       }
     };
     const acts: Record<string, () => Promise<unknown>> = {

@@ -1,13 +1,13 @@
--- claim: gives a login name to a subject, if the name is free or its holder is known to be gone.
+-- claim: assigns a username to a subject, if it has no owner or its owner is known to be stale.
 -- KEYS: login
--- ARGV: subject, gone
--- Returns: outcome 'claimed' | 'held' ; held with subject (of the holder)
+-- ARGV: subject, staleOwner
+-- Returns: outcome 'claimed' | 'taken' ; taken with subject (of the owner)
 local login = KEYS[1]
-local subject, gone = ARGV[1], ARGV[2]
+local subject, staleOwner = ARGV[1], ARGV[2]
 
-local holder = redis.call('GET', login)
-if holder and holder ~= subject and holder ~= gone then
-  return { 'outcome', 'held', 'subject', holder }
+local owner = redis.call('GET', login)
+if owner and owner ~= subject and owner ~= staleOwner then
+  return { 'outcome', 'taken', 'subject', owner }
 end
 redis.call('SET', login, subject)
 return { 'outcome', 'claimed' }

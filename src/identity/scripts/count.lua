@@ -1,7 +1,7 @@
--- count: counts attempts within a window, up to a limit; negative points uncount them, down to 0.
+-- count: counts attempts within a window, up to a limit; negative points subtract attempts, down to 0.
 -- KEYS: counter
 -- ARGV: points, windowSeconds, limit
--- Returns: outcome 'counted' | 'refused' ; with count (beyond the limit when refused), expiresIn (ms)
+-- Returns: outcome 'counted' | 'refused' ; with count (above the limit if refused), expiresIn (ms)
 local counter = KEYS[1]
 local points, windowSeconds, limit = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 

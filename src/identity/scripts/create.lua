@@ -5,7 +5,7 @@
 local user = KEYS[1]
 local username, password, pendingMs = ARGV[1], ARGV[2], ARGV[3]
 
--- A repeated command that arrives late must not make a confirmed user expire.
+-- If the command is repeated after the confirmation, it must not make the user expire.
 if redis.call('EXISTS', user) == 1 then
   return { 'outcome', 'exists' }
 end

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- disable: disables a subject, registered or not; a subject that is already disabled keeps its time.
+-- disable: disables a subject, registered or not; disabledAt does not change if it already is.
 -- KEYS: user
 -- ARGV: none
--- Returns: outcome 'disabled' with disabledAt (ms since 1970)
+-- Returns: outcome 'disabled' with disabledAt (ms since the Unix epoch)
 local user = KEYS[1]
 
 local time = redis.call('TIME')
