@@ -15,7 +15,7 @@ export type { RedisClients } from './sessions/authenticator.js';
 /** Authentication events, for logs and audit trails. */
 export type { AuthEvent } from './http/flows/audit.js';
 
-/** Sessions, their tokens, and what a token proves. */
+/** Sessions, their tokens, and the principals of access tokens. */
 export type {
   DisplacedSessions,
   EndedReason,

@@ -3,7 +3,7 @@ import type { RedisClient } from '../redis/script.js';
 import { createBatchedLookup, type Lookup } from './lookup.js';
 import { confirm } from './scripts.js';
 import type { Principal } from './session.js';
-import { type AccessValue, parsePrincipal } from './serialization.js';
+import { type AccessValue, toPrincipal } from './serialization.js';
 import { type AccessToken, parseAccessToken } from './token.js';
 
 const NO_PRINCIPAL = Promise.resolve(undefined);
@@ -11,27 +11,27 @@ const NO_PRINCIPAL = Promise.resolve(undefined);
 export interface RedisClients {
   readonly lookups: RedisClient;
   readonly scripts: RedisClient;
-  /** For revocations that wait for replicas, which delays all else on the same connection; `scripts` by default. */
+  /** For revocations that wait for replicas, which blocks all other commands of a connection; `scripts` by default. */
   readonly revocations?: RedisClient | undefined;
 }
 
 export interface AuthenticatorOptions {
   readonly keys: RedisKeys;
-  /** Called when a confirmation fails, which no request waits for. The next use of the token repeats it. */
+  /** Called if a confirmation fails in the background. The next use of the token retries it. */
   readonly onBackgroundFault: (error: unknown) => void;
 }
 
-/** Authenticates access tokens: one read gives the principal of a token. */
+/** Authenticates access tokens, with at most one read of Redis for each. */
 export class Authenticator {
   readonly #scripts: RedisClient;
   readonly #lookup: Lookup;
   readonly #options: AuthenticatorOptions;
   /** Running confirmations, by the digest of the access token. */
-  readonly #confirming = new Map<string, Promise<void>>();
+  readonly #confirming = new Map<string, Promise<unknown>>();
   /** Reads that have not been sent to Redis yet, by token. */
   readonly #unsentReads = new Map<string, Promise<Principal | undefined>>();
 
-  /** `lookups` and `scripts` may be one client; with two, slow scripts do not delay lookups. */
+  /** All clients may be the same; with separate ones, slow scripts do not delay lookups. */
   constructor(clients: RedisClients, options: AuthenticatorOptions) {
     this.#lookup = createBatchedLookup(clients.lookups, () => this.#unsentReads.clear());
     this.#scripts = clients.scripts;
@@ -39,8 +39,8 @@ export class Authenticator {
   }
 
   /**
-   * Returns what an access token proves, frozen; undefined if it is malformed, expired, revoked or unknown.
-   * A malformed token never reaches Redis. A token that is presented again before its read is sent shares the read.
+   * Returns the principal of an access token, frozen; undefined if the token is malformed, expired, revoked or unknown.
+   * A malformed token never reaches Redis. Requests with the same token share one read until it is sent.
    *
    * @throws {UnavailableError} if Redis does not answer in time.
    *
@@ -69,7 +69,7 @@ export class Authenticator {
     const stored = JSON.parse(value) as AccessValue;
     if (!stored.unconfirmed) return deepFreeze(stored);
     this.#confirm(access, stored.sessionId);
-    return deepFreeze(parsePrincipal(value));
+    return deepFreeze(toPrincipal(stored));
   }
 
   #confirm({ partition, digest }: AccessToken, sessionId: string): void {
@@ -78,13 +78,13 @@ export class Authenticator {
       keys: { session: this.#options.keys.session(partition, sessionId) },
       args: { access: digest },
     })
-      .then(() => {}, this.#options.onBackgroundFault)
+      .catch(this.#options.onBackgroundFault)
       .finally(() => this.#confirming.delete(digest));
     this.#confirming.set(digest, confirming);
   }
 }
 
-/** Several requests may hold the same principal, so none may change it. */
+/** Freezes a principal and everything in it, because several requests may share it. */
 function deepFreeze<T extends object>(value: T): T {
   for (const member of Object.values(value))
     if (typeof member === 'object' && member !== null) deepFreeze(member as object);

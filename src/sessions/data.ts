@@ -1,11 +1,11 @@
 import { InvalidIdentityError, InvalidSessionDataError, MAX_DATA_BYTES, MAX_DATA_DEPTH } from './errors.js';
 import type { Identity, SessionData } from './session.js';
 
-/** A lone surrogate, as JSON.stringify writes it: Lua could not read it back. */
+/** A lone surrogate as JSON.stringify escapes it, which Lua's cjson rejects. */
 const LONE_SURROGATE = /(?<!\\)(?:\\\\)*\\ud[89a-f]/;
 
 /**
- * Checks the text and the data of an identity.
+ * Validates the strings and the data of an identity.
  *
  * @throws {InvalidIdentityError} with the name of the member that is not well-formed Unicode.
  * @throws {InvalidSessionDataError} as {@link checkSessionData} does.
@@ -24,8 +24,7 @@ export function checkIdentity({
 }
 
 /**
- * Applies a JSON merge patch (RFC 7396) and returns the result: objects are merged member by member, `null` removes a
- * member, and any other value replaces what was there.
+ * Applies a JSON merge patch (RFC 7396) and returns the result, without changing `target`.
  */
 export function mergePatch(target: unknown, patch: unknown): unknown {
   if (!isObject(patch)) return patch;
@@ -38,10 +37,10 @@ export function mergePatch(target: unknown, patch: unknown): unknown {
 }
 
 /**
- * Checks that a session can carry this data.
+ * Validates the data of a session.
  *
- * @throws {InvalidSessionDataError} if it is more than 2,048 bytes of JSON, is nested more than 8 deep, or contains a
- * lone surrogate.
+ * @throws {InvalidSessionDataError} if it is more than 2,048 bytes of JSON, is nested more than 8 levels deep, or
+ *   contains a lone surrogate.
  */
 export function checkSessionData(data: SessionData): void {
   checkDepth(data);

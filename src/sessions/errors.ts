@@ -1,17 +1,20 @@
 import { LatchkeyError } from '../errors.js';
 
-/** The most bytes that the data of a session may have, as JSON. */
+/** Maximum size of the data of a session, in bytes of JSON. */
 export const MAX_DATA_BYTES = 2048;
-/** How deep the data of a session may be nested. */
+/** Maximum nesting depth of the data of a session, in levels. */
 export const MAX_DATA_DEPTH = 8;
 
-/** The data is too large, too deep or not well-formed Unicode. It is bounded because every access token repeats it. */
+/**
+ * The data is too large, nested too deeply or not well-formed Unicode. Its size is limited because the access keys in
+ * Redis hold copies of it.
+ */
 export class InvalidSessionDataError extends LatchkeyError {
   constructor() {
     super(
       'invalid_session_data',
       `The data of a session must be a JSON object of at most ${MAX_DATA_BYTES} bytes of well-formed Unicode, ` +
-        `nested at most ${MAX_DATA_DEPTH} deep`,
+        `nested at most ${MAX_DATA_DEPTH} levels deep`,
     );
   }
 }
@@ -23,9 +26,9 @@ export class InvalidIdentityError extends LatchkeyError {
   }
 }
 
-/** The credential changed after it was verified, or the subject was disabled. */
+/** The credential has changed since it was verified, or the user is disabled. */
 export class StaleCredentialError extends LatchkeyError {
   constructor() {
-    super('stale_credential', 'The credential changed while it was being verified');
+    super('stale_credential', 'The credential has changed, or the user is disabled');
   }
 }

@@ -15,8 +15,8 @@ interface Read {
 }
 
 /**
- * Creates a lookup that sends the reads of one event-loop turn together, at most 128 at a time: to a single server as
- * one MGET, to a Cluster, where an MGET cannot span slots, as one pipeline for each node.
+ * Creates a lookup that batches the reads of one event-loop turn, up to 128 at a time. On a single server, a batch is
+ * one MGET. In a Cluster, where an MGET cannot span slots, it is one pipeline for each node.
  *
  * @param onSend called just before a batch is sent.
  */
@@ -42,14 +42,14 @@ export function createBatchedLookup(client: RedisClient, onSend: () => void): Lo
 function readWithMget(redis: Redis, reads: readonly Read[]): void {
   redis.mget(reads.map(({ key }) => key)).then(
     (values) => reads.forEach(({ resolve }, i) => resolve(values[i]!)),
-    (error: unknown) => fail(reads, error),
+    (error: unknown) => rejectAll(reads, error),
   );
 }
 
 function readFromOwners(cluster: Cluster, reads: readonly Read[]): void {
   for (const [owner, owned] of groupByOwner(cluster, reads)) {
     if (!owner) {
-      for (const read of owned) readAlone(cluster, read);
+      for (const read of owned) readViaCluster(cluster, read);
       continue;
     }
     const pipeline = owner.pipeline();
@@ -59,26 +59,29 @@ function readFromOwners(cluster: Cluster, reads: readonly Read[]): void {
         owned.forEach((read, i) => {
           const [error, value] = results![i]!;
           if (!error) read.resolve(value as string | null);
-          else if (/^(MOVED|ASK) /.test(error.message)) readAlone(cluster, read);
-          else fail([read], error);
+          else if (/^(MOVED|ASK) /.test(error.message)) readViaCluster(cluster, read);
+          else rejectAll([read], error);
         });
       },
-      (error: unknown) => fail(owned, error),
+      (error: unknown) => rejectAll(owned, error),
     );
   }
 }
 
-/** Groups reads by the node that owns their slot: undefined if none is known or connected, or ioredis adds a prefix. */
+/**
+ * Groups reads by the node that owns their slot. The group `undefined` is for reads whose node is unknown or not
+ * connected, and for all reads if ioredis adds a key prefix.
+ */
 function groupByOwner(cluster: Cluster, reads: readonly Read[]): Map<Redis | undefined, Read[]> {
-  const masters = new Map<string | undefined, Redis>();
+  const nodes = new Map<string | undefined, Redis>();
   if (!cluster.options.keyPrefix) {
     for (const node of cluster.nodes('master')) {
-      if (node.status === 'ready') masters.set(`${node.options.host}:${node.options.port}`, node);
+      if (node.status === 'ready') nodes.set(`${node.options.host}:${node.options.port}`, node);
     }
   }
   const groups = new Map<Redis | undefined, Read[]>();
   for (const read of reads) {
-    const owner = masters.get(cluster.slots[slotOf(read.key)]?.[0]);
+    const owner = nodes.get(cluster.slots[slotOf(read.key)]?.[0]);
     const group = groups.get(owner);
     if (group) group.push(read);
     else groups.set(owner, [read]);
@@ -86,12 +89,12 @@ function groupByOwner(cluster: Cluster, reads: readonly Read[]): Map<Redis | und
   return groups;
 }
 
-/** Lets ioredis find the owner, so that it also learns which slots have moved. */
-function readAlone(cluster: Cluster, read: Read): void {
-  cluster.get(read.key).then(read.resolve, (error: unknown) => fail([read], error));
+/** Reads through the Cluster client, which finds the node and updates its map of slots. */
+function readViaCluster(cluster: Cluster, read: Read): void {
+  cluster.get(read.key).then(read.resolve, (error: unknown) => rejectAll([read], error));
 }
 
-function fail(reads: readonly Read[], error: unknown): void {
-  const fault = translateRedisError(error);
-  for (const { reject } of reads) reject(fault);
+function rejectAll(reads: readonly Read[], error: unknown): void {
+  const translated = translateRedisError(error);
+  for (const { reject } of reads) reject(translated);
 }

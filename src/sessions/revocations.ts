@@ -6,13 +6,13 @@ import * as scripts from './scripts.js';
 import type { EndedReason, Identity } from './session.js';
 import { parseIdentity, splitIds } from './serialization.js';
 
-/** How many keys one script removes at most. Redis serves other clients between two scripts. */
-const MAX_CHUNK = 50;
+/** Most keys that one run of the script deletes. Redis serves other clients between two runs. */
+const BATCH_SIZE = 50;
 /**
  * A credential change must end all sessions in one script: if it failed half-way, a user who only knows the old
  * password could not repeat it.
  */
-const UNLIMITED_CHUNK = 1_000_000;
+const UNLIMITED_BATCH_SIZE = 1_000_000;
 const REPLICATION_TIMEOUT_MS = 500;
 
 export interface RevocationsOptions {
@@ -23,13 +23,13 @@ export interface RevocationsOptions {
 
 export interface RevokeAllRequest {
   readonly reason: EndedReason;
-  /** The session that asks. It is spared or, if `reason` is given, ended last and for that reason. */
+  /** The caller's own session. It is kept or, if `reason` is given, ended last, for that reason. */
   readonly own?: { readonly sessionId: string; readonly reason?: EndedReason };
-  /** Replaces the credential in the same script that ends the sessions, if the verified one is still stored. */
+  /** Replaces the credential and ends the sessions in one step, if the verified credential is still the stored one. */
   readonly credential?: { readonly verified: string; readonly replacement: string };
 }
 
-/** Ends sessions, and waits until enough replicas know that they have ended. */
+/** Ends sessions, and waits until enough replicas have the revocation. */
 export class Revocations {
   readonly #redis: RedisClient;
   readonly #keys: RedisKeys;
@@ -41,7 +41,7 @@ export class Revocations {
     this.#replicas = replicas;
   }
 
-  /** Ends one session, and returns whose it was; undefined if there is no such session, or not of this `subject`. */
+  /** Ends one session and returns its identity; undefined if there is no such session, or `subject` is another one. */
   async revoke(
     partition: string,
     sessionId: string,
@@ -52,7 +52,7 @@ export class Revocations {
     return reply.outcome === 'revoked' ? parseIdentity(reply.principal!) : undefined;
   }
 
-  /** See {@link SessionStore.revokeAll}. */
+  /** Ends every session of a subject, in batches, and returns their ids. See {@link SessionStore.revokeAll}. */
   async revokeAll(subject: string, { reason, own, credential }: RevokeAllRequest): Promise<string[]> {
     const ended: string[] = [];
     for (;;) {
@@ -62,7 +62,7 @@ export class Revocations {
           reason,
           own: own?.sessionId ?? '',
           ownReason: own?.reason ?? '',
-          chunk: credential ? UNLIMITED_CHUNK : MAX_CHUNK,
+          batchSize: credential ? UNLIMITED_BATCH_SIZE : BATCH_SIZE,
           credential: credential?.verified ?? '',
           replacement: credential?.replacement ?? '',
         },
@@ -76,8 +76,9 @@ export class Revocations {
   }
 
   /**
-   * Ends sessions again that another script has just ended, and waits for replicas. That script may have run on another
-   * connection, and a failover since then may have brought the sessions back.
+   * Makes sure that replicas have the end of sessions that another script has ended: ends them again and waits. That
+   * script may have run on another connection, and a failover since then may have restored the sessions. Does nothing
+   * if no replicas are required.
    */
   async ensureReplicated(
     partition: string,
@@ -90,8 +91,8 @@ export class Revocations {
   }
 
   /**
-   * Waits until enough replicas have all revocations in a partition, so that no failover undoes one. A request that is
-   * repeated after a failure must wait even if it finds nothing left to revoke.
+   * Waits until enough replicas have all earlier revocations in a partition, so that no failover undoes one. A request
+   * that is repeated after a failure must wait even if it finds nothing left to revoke.
    *
    * @throws {UnavailableError} if too few replicas have them in time.
    */

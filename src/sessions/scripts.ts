@@ -19,7 +19,7 @@ export const issue = defineScript({
     'accessLifetime',
     'refreshLifetime',
     'sessionLifetime',
-    'limit',
+    'maxSessions',
     'supersedes',
   ],
   outcomes: ['issued', 'stale', 'disabled'],
@@ -74,7 +74,7 @@ export const list = defineScript({
   file: new URL('./scripts/list.lua', import.meta.url),
   prelude,
   keys: ['sessions'],
-  args: ['limit'],
+  args: ['maxSessions'],
   outcomes: ['listed'],
 });
 
@@ -90,6 +90,6 @@ export const revokeAll = defineScript({
   file: new URL('./scripts/revoke-all.lua', import.meta.url),
   prelude,
   keys: ['sessions', 'user'],
-  args: ['reason', 'own', 'ownReason', 'chunk', 'credential', 'replacement'],
-  outcomes: ['revoked', 'more', 'stale'],
+  args: ['reason', 'own', 'ownReason', 'batchSize', 'credential', 'replacement'],
+  outcomes: ['revoked', 'incomplete', 'stale'],
 });

@@ -2,18 +2,17 @@ import type { ScriptReply } from '../redis/script.js';
 import type { Identity, IssuedTokens, Principal, Session } from './session.js';
 import type { TokenPair } from './token.js';
 
-/** The JSON of an access key. A rotation writes `unconfirmed`; the first use of the access token removes it. */
+/** The JSON that an access key holds. A rotation sets `unconfirmed`; the first use of the access token removes it. */
 export type AccessValue = Principal & { readonly unconfirmed?: true };
 
-/** Reads the principal from the value of an access key. */
-export function parsePrincipal(value: string): Principal {
-  const { unconfirmed: _, ...principal } = JSON.parse(value) as AccessValue;
+/** Converts the value of an access key to the principal of its token. */
+export function toPrincipal({ unconfirmed: _, ...principal }: AccessValue): Principal {
   return principal;
 }
 
 /**
- * Writes an identity as the JSON that a session stores. `issue` adds `authenticatedAt`. Callers may pass a whole
- * principal: its session id and expiry belong to another session, so they are left out.
+ * Serializes an identity as the JSON that a session stores; the script adds `authenticatedAt`. Callers may pass a
+ * principal: its session id and expiry are left out, because they belong to another session.
  */
 export function serializeIdentity({
   subject,
@@ -27,12 +26,12 @@ export function serializeIdentity({
   return JSON.stringify(identity satisfies Record<keyof Omit<Identity, 'authenticatedAt'>, unknown>);
 }
 
-/** Reads an identity as a session stores it, or as a script returns it as `principal`. */
+/** Parses the identity of a session: its field `principal`, which scripts also return under this name. */
 export function parseIdentity(principal: string): Identity {
   return JSON.parse(principal) as Identity;
 }
 
-/** Reads a session from the fields of its hash in Redis. */
+/** Parses the fields of a session's hash in Redis. */
 export function parseSession(sessionId: string, fields: Record<string, string>): Session {
   return {
     ...parseIdentity(fields.principal!),
@@ -46,13 +45,13 @@ export function parseSession(sessionId: string, fields: Record<string, string>):
   };
 }
 
-/** Combines a pair of tokens with what `issue` or `rotate` returned for it. */
+/** Combines a pair of tokens with the reply of the script that issued it. */
 export function toIssuedTokens(pair: TokenPair, reply: ScriptReply<string>): IssuedTokens {
   return {
     pair,
-    principal: parsePrincipal(reply.value!),
+    principal: toPrincipal(JSON.parse(reply.value!) as AccessValue),
     accessExpiresInMs: Number(reply.accessExpiresIn),
-    refreshExpiresInMs: Number(reply.expiresIn),
+    refreshExpiresInMs: Number(reply.refreshExpiresIn),
   };
 }
 

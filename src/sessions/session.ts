@@ -1,6 +1,6 @@
 import type { TokenPair } from './token.js';
 
-/** Why a session ended. A client that comes back with its refresh token is told. */
+/** Why a session ended. A client that still presents its refresh token gets the reason. */
 export const ENDED_REASONS = [
   'logged_out',
   'logged_out_elsewhere',
@@ -12,15 +12,15 @@ export const ENDED_REASONS = [
 ] as const;
 export type EndedReason = (typeof ENDED_REASONS)[number];
 
-/** JSON of the application's own that a session carries. */
+/** JSON of the application that is stored with a session. */
 export type SessionData = { readonly [name: string]: unknown };
 
-/** What is known about the user of a session. It is the same in each of the session's access tokens. */
+/** What is known about the user of a session, the same for each of its access tokens. */
 export interface Identity {
-  /** Whom the session is for. */
+  /** The identifier of the user. */
   readonly subject: string;
   readonly username?: string;
-  /** When the user last authenticated, in milliseconds since 1970 (OpenID Connect `auth_time`). */
+  /** When the user last authenticated, in milliseconds since the Unix epoch (OpenID Connect `auth_time`). */
   readonly authenticatedAt: number;
   /** How the user authenticated (RFC 8176 authentication method references), for example `['pwd']`. */
   readonly methods: readonly string[];
@@ -30,36 +30,36 @@ export interface Identity {
   readonly data?: SessionData;
 }
 
-/** What an access token proves. */
+/** The authenticated user and session of an access token. */
 export interface Principal extends Identity {
   readonly sessionId: string;
-  /** When this access token expires, in milliseconds since 1970. */
+  /** When this access token expires, in milliseconds since the Unix epoch. */
   readonly expiresAt: number;
 }
 
-/** The session that a refresh token belongs to. Instants are milliseconds since 1970. */
+/** The session that a refresh token belongs to. Timestamps are in milliseconds since the Unix epoch. */
 export interface RefreshTokenInspection extends Identity {
   /** `active` if a refresh with the token would succeed, `reused` if it would end the session. */
   readonly status: 'active' | 'reused';
-  /** When the session was last rotated, or created if it never was. */
+  /** When the session was last refreshed, or created if it never was. */
   readonly renewedAt: number;
-  /** When the session ends unless it is rotated again. */
+  /** When the session ends unless it is refreshed again. */
   readonly expiresAt: number;
 }
 
-/** One login on one device, as its user may see it. Instants are milliseconds since 1970. */
+/** A session: one login on one device. Timestamps are in milliseconds since the Unix epoch. */
 export interface Session extends Identity {
   readonly sessionId: string;
   readonly createdAt: number;
-  /** When the session was last rotated, or created if it never was. */
+  /** When the session was last refreshed, or created if it never was. */
   readonly renewedAt: number;
-  /** When its absolute lifetime ends. */
+  /** When its absolute lifetime ends, which no refresh extends. */
   readonly endsAt: number;
-  /** A label for people. */
+  /** A human-readable label, such as `Firefox 140 · Linux`. */
   readonly device: string;
-  /** The network address of the last rotation, or of the login. */
+  /** The network address of the last refresh, or of the login. */
   readonly address: string;
-  /** How many pairs of tokens it has had. */
+  /** How many pairs of tokens have been issued. */
   readonly generation: number;
 }
 
@@ -67,7 +67,7 @@ export interface Session extends Identity {
 export interface EndedSession {
   readonly sessionId: string;
   readonly reason: EndedReason;
-  /** In milliseconds since 1970. */
+  /** In milliseconds since the Unix epoch. */
   readonly at: number;
   readonly device: string;
 }
@@ -81,24 +81,24 @@ export interface RequestSource {
 /** What {@link SessionStore.issue} starts a session with. */
 export interface IssueRequest {
   readonly identity: Omit<Identity, 'authenticatedAt'>;
-  /** When the user authenticated, in milliseconds since 1970; now by default. */
+  /** When the user authenticated, in milliseconds since the Unix epoch; now by default. */
   readonly authenticatedAt?: number;
   /** The stored credential that was verified. The session is not issued if it has changed since. */
   readonly credential?: string;
   readonly origin: RequestSource;
   /** The id of a session of the same subject that this one replaces. */
   readonly supersedes?: string;
-  /** An absolute lifetime for this session, in milliseconds; it can only shorten the configured one. */
+  /** An absolute lifetime in milliseconds. It applies if it is shorter than the configured one. */
   readonly lifetimeMs?: number;
 }
 
-/** Ids of the sessions that `issue` ended: those over the user's limit, and the one that it replaces. */
+/** Ids of the sessions that `issue` ended: those over the user's limit, and the one that it replaced. */
 export interface DisplacedSessions {
   readonly evicted: readonly string[];
   readonly superseded: readonly string[];
 }
 
-/** A pair of tokens, how long each is still valid, and what they prove. */
+/** A pair of tokens, how long each is still valid, and the principal of the access token. */
 export interface IssuedTokens {
   readonly pair: TokenPair;
   readonly principal: Principal;
@@ -106,7 +106,7 @@ export interface IssuedTokens {
   readonly refreshExpiresInMs: number;
 }
 
-/** The result of a refresh. `unchanged` and `retried` return a pair that was issued before. */
+/** The result of a refresh. For `unchanged` and `retried`, the pair had already been issued. */
 export type Rotation =
   | ({ readonly outcome: 'rotated' | 'unchanged' | 'retried'; readonly lastRotation: RequestSource } & IssuedTokens)
   | { readonly outcome: 'ended'; readonly reason: EndedReason | 'unknown' }

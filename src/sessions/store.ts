@@ -34,10 +34,10 @@ export interface StoreOptions extends AuthenticatorOptions {
 }
 
 /**
- * Sessions in Redis. Every decision is one Lua script, and Redis `TIME` is the only clock.
+ * Sessions in Redis: the facade of this folder. Each decision is made by one Lua script, by the clock of Redis alone.
  *
- * Every method throws {@link UnavailableError} if Redis does not answer in time. The request may then have taken
- * effect or not; repeating it is safe.
+ * Every method throws {@link UnavailableError} if Redis does not reply in time. The call may then have taken effect
+ * or not; repeating it is safe.
  */
 export class SessionStore {
   readonly #redis: RedisClient;
@@ -45,7 +45,7 @@ export class SessionStore {
   readonly #revocations: Revocations;
   readonly #options: StoreOptions;
 
-  /** The clients may be one and the same; separate ones keep slow commands from delaying fast ones. */
+  /** All clients may be the same; with separate ones, slow commands do not delay fast ones. */
   constructor(clients: RedisClients, options: StoreOptions) {
     this.#redis = clients.scripts;
     this.#authenticator = new Authenticator(clients, options);
@@ -57,12 +57,12 @@ export class SessionStore {
   }
 
   /**
-   * Starts a session and returns its first pair of tokens, with the sessions that ended to make room for it.
+   * Starts a session and returns its first pair of tokens, with the ids of the sessions that it evicted or replaced.
    *
-   * @throws {StaleCredentialError} if the credential changed since it was verified, or the subject was disabled.
+   * @throws {StaleCredentialError} if the credential has changed since it was verified, or the user is disabled.
    * @throws {InvalidSubjectError} if the subject is empty, longer than 255 bytes or not well-formed Unicode.
-   * @throws {InvalidIdentityError} if any other text of the identity is not well-formed Unicode.
-   * @throws {InvalidSessionDataError} if the data is too large, nested too deep or not well-formed Unicode.
+   * @throws {InvalidIdentityError} if another string of the identity is not well-formed Unicode.
+   * @throws {InvalidSessionDataError} if the data is too large, nested too deeply or not well-formed Unicode.
    *
    * @example
    * const { pair, principal } = await app.latchkey.issue({
@@ -92,7 +92,7 @@ export class SessionStore {
         accessLifetime: lifetimes.accessLifetimeMs,
         refreshLifetime: lifetimes.refreshLifetimeMs,
         sessionLifetime: Math.min(lifetimes.sessionLifetimeMs, lifetimeMs),
-        limit: this.#options.sessionsPerUser,
+        maxSessions: this.#options.sessionsPerUser,
         supersedes,
       },
     });
@@ -109,8 +109,8 @@ export class SessionStore {
   }
 
   /**
-   * When an access token was issued, in milliseconds since 1970. For a token that expires early, because its session
-   * ends, the answer is too early by as much.
+   * Returns when an access token was issued, in milliseconds since the Unix epoch. If the end of its session cut the
+   * lifetime of the token short, the result is earlier than the actual time by as much.
    */
   issuedAtOf({ expiresAt }: Principal): number {
     return expiresAt - this.#options.lifetimes.accessLifetimeMs;
@@ -122,11 +122,10 @@ export class SessionStore {
   }
 
   /**
-   * Answers a refresh token with a pair of tokens: the next pair, or the current one again while that may not have
-   * reached its client. A token that comes back after its successor was used ends the session (RFC 9700
-   * section 4.14.2).
+   * Exchanges a refresh token for a pair of tokens: the next pair, or the current one again while the client may not
+   * have received it. Presenting a token after its successor was used ends the session (RFC 9700 section 4.14.2).
    *
-   * @param client the OAuth client that presents the token. It gets an answer only for sessions issued to itself.
+   * @param client the OAuth client that presents the token. Sessions that were not issued to it are `unknown`.
    */
   async rotate(
     presented: RefreshToken,
@@ -156,7 +155,7 @@ export class SessionStore {
     switch (reply.outcome) {
       case 'ended': {
         const reason = reply.reason as EndedReason | 'unknown';
-        // The request that ended it may have failed because no replica had the revocation.
+        // The request that ended it may have failed while it waited for replicas.
         if (reason !== 'unknown') await this.#revocations.ensureReplicated(partition, [sessionId], { reason });
         return { outcome: 'ended', reason };
       }
@@ -173,8 +172,8 @@ export class SessionStore {
   }
 
   /**
-   * Tells whose session a refresh token belongs to and what a refresh with it would do, without changing anything;
-   * undefined if the session has ended. If the status is `reused`, the caller should end the session.
+   * Returns the identity of a refresh token's session and whether a refresh with the token would succeed; undefined if
+   * the session has ended. Changes nothing: if the status is `reused`, the caller should end the session.
    */
   async inspectRefreshToken(presented: RefreshToken): Promise<RefreshTokenInspection | undefined> {
     const { keys, tokenKeys, lifetimes } = this.#options;
@@ -197,20 +196,20 @@ export class SessionStore {
     };
   }
 
-  /** Ends one session of a subject. Returns false if there is none, also when a retry after a fault finds it gone. */
+  /** Ends one session of a subject. Returns false if there is none, even if a call that failed has already ended it. */
   async revoke(subject: string, sessionId: string, reason: EndedReason): Promise<boolean> {
     const revoked = await this.#revocations.revoke(partitionOf(subject), sessionId, { subject, reason });
     return revoked !== undefined;
   }
 
-  /** Ends the session of a refresh token of any generation, and returns whose it was; undefined if it had ended. */
+  /** Ends the session of a refresh token, current or not. Returns its identity; undefined if it had already ended. */
   revokeByToken({ partition, sessionId }: RefreshToken, reason: EndedReason): Promise<Identity | undefined> {
     return this.#revocations.revoke(partition, sessionId, { reason });
   }
 
   /**
-   * Waits until replicas have every earlier revocation for the subject of an access or refresh token. For a caller who
-   * repeats a revocation after a failure and finds nothing left to revoke.
+   * Waits until replicas have all earlier revocations for the subject of an access or refresh token. To be called if a
+   * repeated revocation finds nothing left to revoke.
    */
   async awaitRevocations(token: string): Promise<void> {
     const { partition } = this.parseRefreshToken(token) ?? parseAccessToken(token) ?? {};
@@ -218,9 +217,9 @@ export class SessionStore {
   }
 
   /**
-   * Ends every session of a subject, a chunk at a time, and returns their ids.
+   * Ends every session of a subject, in batches, and returns their ids.
    *
-   * @throws {StaleCredentialError} if the verified credential is no longer the stored one; nothing has changed then.
+   * @throws {StaleCredentialError} if the verified credential is no longer the stored one; nothing is changed then.
    *
    * @example
    * await app.latchkey.revokeAll('user-1', { reason: 'revoked' });
@@ -237,11 +236,11 @@ export class SessionStore {
     return session?.subject === subject ? session : undefined;
   }
 
-  /** Lists a subject's sessions, the one that expires last first, at most 1,000. */
+  /** Lists a subject's sessions: at most 1,000, ordered by expiry, latest first. */
   async list(subject: string): Promise<Session[]> {
     const { outcome: _, ...sessions } = await scripts.list(this.#redis, {
       keys: { sessions: this.#options.keys.sessions(subject) },
-      args: { limit: MAX_LISTED_SESSIONS },
+      args: { maxSessions: MAX_LISTED_SESSIONS },
     });
     return Object.entries(sessions).map(([sessionId, fields]) =>
       parseSession(sessionId, JSON.parse(fields) as Record<string, string>),
@@ -249,12 +248,12 @@ export class SessionStore {
   }
 
   /**
-   * Changes the data of a session by a JSON merge patch (RFC 7396), in its valid access tokens too. Concurrent patches
-   * are all applied, one after another.
+   * Applies a JSON merge patch (RFC 7396) to the data of a session. Its valid access tokens have the new data at once.
+   * Concurrent patches are all applied, one after another.
    *
    * @returns the new data; undefined if the subject has no such session.
-   * @throws {InvalidSessionDataError} if the new data would be more than 2,048 bytes of JSON, nested more than 8 deep
-   * or not well-formed Unicode.
+   * @throws {InvalidSessionDataError} if the new data would be more than 2,048 bytes of JSON, nested more than 8 levels
+   *   deep or not well-formed Unicode.
    *
    * @example
    * await app.latchkey.update(subject, sessionId, { cart: { items: 3 }, coupon: null });
@@ -274,13 +273,13 @@ export class SessionStore {
     return undefined;
   }
 
-  /** Lists how a subject's sessions ended in the last seven days, the latest first, at most ten. */
+  /** Lists a subject's sessions that ended in the last seven days: at most ten, newest first. */
   async listEndedSessions(subject: string): Promise<EndedSession[]> {
     const endings = await callRedis(() => this.#redis.lrange(this.#options.keys.endings(subject), 0, -1));
     return endings.map((ending) => JSON.parse(ending) as EndedSession);
   }
 
-  /** Waits for the confirmations that are still running in the background. */
+  /** See {@link Authenticator.close}. */
   close(): Promise<void> {
     return this.#authenticator.close();
   }

@@ -94,7 +94,7 @@ t.test('the model detects an accepted reused token and a key that is left behind
       'if nextRefresh == stored.refresh and open then',
       'if generation < current then',
     ],
-    ['src/sessions/scripts/prelude.lua', "if previous then names[#names + 1] = 'access:' .. previous end", ''],
+    ['src/sessions/scripts/prelude.lua', "if previous then members[#members + 1] = 'access:' .. previous end", ''],
   ];
   for (const edit of edits) {
     const { support } = await workshop.without([edit]);

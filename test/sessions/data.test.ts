@@ -37,7 +37,7 @@ t.test('a member of any name is a member: no prototype is touched', async (t) =>
   t.equal(Object.getPrototypeOf(result), Object.prototype);
 });
 
-t.test('data is at most 2,048 bytes of JSON, nested 8 deep', async (t) => {
+t.test('data is at most 2,048 bytes of JSON, nested 8 levels deep', async (t) => {
   const nested = (levels: number): SessionData => (levels === 1 ? {} : { a: nested(levels - 1) });
   const bytes = (count: number) => ({ a: 'x'.repeat(count - '{"a":""}'.length) });
   t.doesNotThrow(() => checkSessionData(nested(8)));
@@ -58,7 +58,7 @@ t.test('data is at most 2,048 bytes of JSON, nested 8 deep', async (t) => {
   t.same(patchSessionData({ a: 'x'.repeat(2000) }, { a: null, b: 'x'.repeat(2000) }), { b: 'x'.repeat(2000) });
   t.equal(
     new InvalidSessionDataError().message,
-    'The data of a session must be a JSON object of at most 2048 bytes of well-formed Unicode, nested at most 8 deep',
+    'The data of a session must be a JSON object of at most 2048 bytes of well-formed Unicode, nested at most 8 levels deep',
   );
   let deep: unknown = {};
   for (let i = 0; i < 100_000; i++) deep = [deep];

@@ -69,7 +69,7 @@ t.test('the simulation finds every rule of the scripts that is weakened', async 
         "if not open then return advance('rotated', current + 1, nextRefresh, nextAccess, false) end endSessions(sessions, { sessionId }, 'reused')",
       ],
     ],
-    ['the access key is left behind', { thief: true }, ["if access then names[2] = 'access:' .. access end", '']],
+    ['the access key is left behind', { thief: true }, ["if access then members[2] = 'access:' .. access end", '']],
   ];
   for (const [name, scenario, change] of weakened) {
     const { violations } = await run({ ...scenario, changes: [change] });

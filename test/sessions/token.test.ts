@@ -170,7 +170,7 @@ t.test('a key is replaced by adding the new one last, moving it first and droppi
   const dropped = new TokenKeys([OTHER]);
   t.equal(dropped.parse(old.refresh.token), undefined, 'without it, its sessions are over');
   t.same(dropped.parse(young.refresh.token), young.refresh);
-  t.throws(() => new TokenKeys([SECRET, OTHER, SECRET]), /share an id/, 'a key is listed once');
+  t.throws(() => new TokenKeys([SECRET, OTHER, SECRET]), /listed twice/, 'a key is listed once');
 });
 
 t.test(
@@ -262,7 +262,7 @@ t.test('TokenKeys rejects a secret that is too short, and an empty list', async 
   for (const secrets of [[''], ['x'.repeat(31)], [SECRET, 'short'], []]) {
     t.throws(() => new TokenKeys(secrets as unknown as [string]), {
       name: 'RangeError',
-      message: 'Token keys are one or more secrets of at least 32 characters',
+      message: 'There must be at least one token key, each of at least 32 characters',
     });
   }
   t.ok(new TokenKeys(['x'.repeat(32)]));

@@ -1,7 +1,7 @@
--- revoke: ends one session, if it belongs to the subject; a caller who holds its refresh token names no subject.
+-- revoke: ends one session, if it belongs to the subject; a caller with its refresh token passes no subject.
 -- KEYS: session
 -- ARGV: sessionId, subject, reason
--- Returns: outcome 'revoked' with principal; or 'unknown' when there is no such session, or not of this subject
+-- Returns: outcome 'revoked' with principal; or 'unknown' if the subject has no such session
 local session = KEYS[1]
 local sessionId, subject, reason = unpack(ARGV)
 
@@ -11,5 +11,5 @@ if not principal or (subject ~= '' and cjson.decode(principal).subject ~= subjec
 end
 local sessions = sessionsKeyOf(principal)
 endSessions(sessions, { sessionId }, reason)
-trim(sessions)
+removeExpired(sessions)
 return { 'outcome', 'revoked', 'principal', principal }

@@ -1,10 +1,10 @@
--- rotate: answers an authentic refresh token with a pair of tokens, or ends its session.
+-- rotate: exchanges an authentic refresh token for a pair of tokens, or ends its session if it was reused.
 -- KEYS: session
 -- ARGV: sessionId, client, generation, refresh, access, nextRefresh, nextAccess, address,
 --   accessLifetime, refreshLifetime, grace, retryWindow
 -- Returns: outcome 'rotated' or 'retried' (the next pair) or 'unchanged' (the presented pair), each with value (of the
---   access key), accessExpiresIn, expiresIn (ms), device, address (of the last rotation); or 'ended' with reason;
---   or 'reused' with principal
+--   access key), accessExpiresIn, refreshExpiresIn (ms), device, address (of the last rotation); or 'ended' with
+--   reason; or 'reused' with principal
 local session = KEYS[1]
 local sessionId, client, generation, refresh, access, nextRefresh, nextAccess, address,
   accessLifetime, refreshLifetime, grace, retryWindow = unpack(ARGV)
@@ -12,41 +12,42 @@ generation = tonumber(generation)
 
 local stored = readSession(session)
 if not stored.principal then
-  return { 'outcome', 'ended', 'reason', redis.call('GET', base .. 'ended:' .. sessionId) or 'unknown' }
+  return { 'outcome', 'ended', 'reason', redis.call('GET', keyPrefix .. 'ended:' .. sessionId) or 'unknown' }
 end
+-- Does not reveal the session of another client.
 if (stored.client or '') ~= client then return { 'outcome', 'ended', 'reason', 'unknown' } end
 
 local sessions = sessionsKeyOf(stored.principal)
-assertKeysLocal(sessions, namesOf(sessionId, stored.access, stored.previous))
+assertKeysLocal(sessions, membersOf(sessionId, stored.access, stored.previous))
 local current = tonumber(stored.generation)
 local open = isOpen(stored, grace, retryWindow)
 
-local function answer(outcome, value, accessExpiresIn)
+local function reply(outcome, value, accessExpiresIn)
   return { 'outcome', outcome, 'value', value, 'accessExpiresIn', accessExpiresIn,
-    'expiresIn', redis.call('PTTL', session), 'device', stored.device, 'address', stored.address }
+    'refreshExpiresIn', redis.call('PTTL', session), 'device', stored.device, 'address', stored.address }
 end
 
--- Repeats the current pair. Its access token is renewed unless at least half its lifetime is left, so that no client
--- refreshes in vain.
+-- Returns the current pair again. Extends its access token if less than half of its lifetime is left, so that the
+-- client does not have to refresh again at once.
 local function repeatCurrent(outcome, digest, unconfirmed)
-  local key = base .. 'access:' .. digest
-  local expiresIn = redis.call('PTTL', key)
-  if expiresIn >= accessLifetime / 2 then return answer(outcome, redis.call('GET', key), expiresIn) end
-  local expiresAt = math.min(now + accessLifetime, redis.call('PEXPIRETIME', session))
-  local value = accessValue(stored.principal, sessionId, expiresAt, unconfirmed)
-  redis.call('SET', key, value, 'PXAT', expiresAt)
-  redis.call('ZADD', sessions, expiresAt, 'access:' .. digest)
-  trim(sessions)
-  return answer(outcome, value, expiresAt - now)
+  local key = keyPrefix .. 'access:' .. digest
+  local accessExpiresIn = redis.call('PTTL', key)
+  if accessExpiresIn >= accessLifetime / 2 then return reply(outcome, redis.call('GET', key), accessExpiresIn) end
+  local accessExpiresAt = math.min(now + accessLifetime, redis.call('PEXPIRETIME', session))
+  local value = accessValue(stored.principal, sessionId, accessExpiresAt, unconfirmed)
+  redis.call('SET', key, value, 'PXAT', accessExpiresAt)
+  redis.call('ZADD', sessions, accessExpiresAt, 'access:' .. digest)
+  removeExpired(sessions)
+  return reply(outcome, value, accessExpiresAt - now)
 end
 
--- Makes a pair the current one. The access token before it is accepted for the grace period, for requests in flight.
+-- Makes a pair the current one. The previous access token stays valid for the grace period, for requests in flight.
 local function advance(outcome, newGeneration, newRefresh, newAccess, confirmed)
   if stored.previous then
-    redis.call('DEL', base .. 'access:' .. stored.previous)
+    redis.call('DEL', keyPrefix .. 'access:' .. stored.previous)
     redis.call('ZREM', sessions, 'access:' .. stored.previous)
   end
-  redis.call('PEXPIREAT', base .. 'access:' .. stored.access, now + grace, 'LT')
+  redis.call('PEXPIREAT', keyPrefix .. 'access:' .. stored.access, now + grace, 'LT')
   redis.call('ZADD', sessions, 'XX', 'LT', now + grace, 'access:' .. stored.access)
 
   local expiresAt = math.min(now + refreshLifetime, tonumber(stored.endsAt))
@@ -60,10 +61,10 @@ local function advance(outcome, newGeneration, newRefresh, newAccess, confirmed)
     redis.call('HDEL', session, 'confirmedAt')
   end
   redis.call('PEXPIREAT', session, expiresAt)
-  redis.call('SET', base .. 'access:' .. newAccess, value, 'PXAT', accessExpiresAt)
+  redis.call('SET', keyPrefix .. 'access:' .. newAccess, value, 'PXAT', accessExpiresAt)
   redis.call('ZADD', sessions, expiresAt, 'session:' .. sessionId, accessExpiresAt, 'access:' .. newAccess)
-  trim(sessions)
-  return answer(outcome, value, accessExpiresAt - now)
+  removeExpired(sessions)
+  return reply(outcome, value, accessExpiresAt - now)
 end
 
 if generation == current and refresh == stored.refresh then
@@ -71,11 +72,12 @@ if generation == current and refresh == stored.refresh then
   if not stored.confirmedAt then redis.call('HSET', session, 'confirmedAt', now) end
   return repeatCurrent('unchanged', access, false)
 end
--- The parent: every token has exactly one successor, and this token's is current.
+-- The previous token: every token has exactly one successor, and this token's is the current one.
 if nextRefresh == stored.refresh and open then return repeatCurrent('retried', nextAccess, not stored.confirmedAt) end
--- A generation that was not reached yet: a failover lost a rotation that was acknowledged.
+-- A generation that this Redis does not know: a failover lost an acknowledged rotation. The client keeps the pair that
+-- it presented, so the outcome is 'unchanged'.
 if generation > current then return advance('unchanged', generation, refresh, access, true) end
 
 endSessions(sessions, { sessionId }, 'reused')
-trim(sessions)
+removeExpired(sessions)
 return { 'outcome', 'reused', 'principal', stored.principal }

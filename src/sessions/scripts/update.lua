@@ -1,7 +1,7 @@
--- update: replaces the principal of a session and of its access keys, unless it changed since it was read.
+-- update: replaces the principal of a session and of its access keys, unless it has changed since it was read.
 -- KEYS: session
 -- ARGV: expected, replacement
--- Returns: outcome 'updated'; or 'conflict' with principal (the stored one); or 'unknown' when the session has ended
+-- Returns: outcome 'updated'; or 'conflict' with principal (the stored one); or 'unknown' if the session has ended
 local session = KEYS[1]
 local expected, replacement = unpack(ARGV)
 
@@ -13,12 +13,12 @@ local accessKeys = {}
 for i = 2, 3 do accessKeys[#accessKeys + 1] = stored[i] and 'access:' .. stored[i] or nil end
 assertKeysLocal(session, accessKeys)
 redis.call('HSET', session, 'principal', replacement)
-for _, name in ipairs(accessKeys) do
-  local key = base .. name
+for _, member in ipairs(accessKeys) do
+  local key = keyPrefix .. member
   local value = redis.call('GET', key)
   if value then
-    local ofToken = string.match(value, '^{.-"expiresAt":%d+,')
-    redis.call('SET', key, ofToken .. string.sub(replacement, 2), 'KEEPTTL')
+    local tokenFields = string.match(value, '^{.-"expiresAt":%d+,')
+    redis.call('SET', key, tokenFields .. string.sub(replacement, 2), 'KEEPTTL')
   end
 end
 return { 'outcome', 'updated' }
