@@ -47,12 +47,6 @@ t.test('the plugin takes one Redis client for everything, or two that share the 
   }
 });
 
-t.test('the plugin defines no commands on the client of the host', async (t) => {
-  const before = Object.keys(client).sort();
-  await host();
-  t.same(Object.keys(client).sort(), before);
-});
-
 t.test('without options, the plugin uses the default lifetimes and key prefix', async (t) => {
   const { app } = await host();
   const { expires_in, refresh_expires_in, session } = (await logIn(app)).json();

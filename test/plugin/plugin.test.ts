@@ -11,7 +11,7 @@ import latchkey, {
   UnavailableError,
 } from '../../src/index.js';
 import { startRedis } from '../support/redis.js';
-import { setCookies } from '../support/service.js';
+import { PASSWORD, setCookies } from '../support/service.js';
 import { hostApp, ORIGIN, TOKEN_KEYS } from './support.js';
 
 const server = await startRedis();
@@ -21,7 +21,6 @@ const identity = { subject: 'ada', methods: ['pwd'] };
 const bearerOf = ({ pair }: { pair: { access: { token: string } } }) => ({
   authorization: `Bearer ${pair.access.token}`,
 });
-const PASSWORD = 'correct horse battery staple';
 
 t.test('app.latchkey issues, authenticates, lists, updates and revokes sessions', async (t) => {
   const app = await hostApp(t, redis);
@@ -254,8 +253,11 @@ t.test('two instances with two prefixes in one app share no users, cookies or se
 
 t.test("the plugin defines nothing on the host's client and leaves it open", async (t) => {
   const own: Redis = server.client();
+  await own.ping();
   const before = new Set(Object.getOwnPropertyNames(own));
+  const properties = Object.keys(own).sort();
   const app = await hostApp(t, own);
+  t.same(Object.keys(own).sort(), properties);
   const tokens = await app.latchkey.issue({ identity, origin: ORIGIN });
   await app.inject({ url: '/me', headers: bearerOf(tokens) });
   t.same(
