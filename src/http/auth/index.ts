@@ -1,11 +1,11 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestAsyncHookHandler } from 'fastify';
 import { enableCookies } from '../kit/cookies.js';
 import { authenticateRequest, requireRecentAuthentication, requireUserSession } from '../flows/guards.js';
 import { errorHandler, sendProblem } from '../kit/error-handler.js';
 import { SECURITY_HEADERS, headersHook } from '../kit/headers.js';
 import { Problem } from '../kit/problem.js';
-import { type App, assertNeedsDeclared } from '../kit/route.js';
+import { type App, assertNeedsDeclared, type Needs } from '../kit/route.js';
 import { rejectCrossSiteRequest } from '../kit/same-origin.js';
 import type { Services } from '../flows/services.js';
 import { validatorCompiler } from '../kit/validator.js';
@@ -29,14 +29,10 @@ export async function addAuthRoutes(instance: FastifyInstance, services: Service
 
   app.addHook('onRoute', assertNeedsDeclared);
   app.addHook('onRoute', (route) => {
-    if (route.config?.bodyIsOptional) route.preValidation = emptyBodyIsAnObject;
-    if (route.config?.needs === 'session') route.onRequest = (request) => authenticateRequest(request, services);
-    if (route.config?.needs === 'user-session') route.onRequest = (request) => requireUserSession(request, services);
-    if (route.config?.needs === 'recent-session') {
-      route.onRequest = async (request) => {
-        await requireRecentAuthentication(request, await requireUserSession(request, services), services);
-      };
-    }
+    // A route may have hooks already: its own, or those of the host application, such as a rate limit.
+    route.onRequest = [route.onRequest ?? [], authenticationHooks(route.config?.needs, services)].flat();
+    if (route.config?.bodyIsOptional)
+      route.preValidation = [route.preValidation ?? [], defaultBodyToEmptyObject].flat();
   });
   app.addHook('onRequest', headersHook(SECURITY_HEADERS));
   app.addHook('onRequest', (request, _reply, done) => {
@@ -46,7 +42,7 @@ export async function addAuthRoutes(instance: FastifyInstance, services: Service
 
   addCurrentSessionRoute(app);
   addVerifyRoute(app);
-  // Writing cookies costs time, so the busiest routes are registered without it.
+  // Writing cookies costs time for each request, so the busiest routes are registered without it.
   await instance.register(async (scope) => {
     await enableCookies(scope);
     cookieWritingRoutes(scope.withTypeProvider<TypeBoxTypeProvider>(), services);
@@ -66,7 +62,23 @@ function cookieWritingRoutes(app: App, services: Services): void {
   if (services.links) addLinkRoutes(app, services, services.links);
 }
 
-function emptyBodyIsAnObject(request: FastifyRequest, _reply: FastifyReply, done: () => void): void {
+/** The hooks that check what a route needs. */
+function authenticationHooks(needs: Needs | undefined, services: Services): onRequestAsyncHookHandler[] {
+  switch (needs) {
+    case 'session':
+      return [(request) => authenticateRequest(request, services)];
+    case 'user-session':
+      return [(request) => requireUserSession(request, services)];
+    case 'recent-session':
+      return [
+        async (request) => requireRecentAuthentication(request, await requireUserSession(request, services), services),
+      ];
+    default:
+      return [];
+  }
+}
+
+function defaultBodyToEmptyObject(request: FastifyRequest, _reply: FastifyReply, done: () => void): void {
   if (request.body === undefined) request.body = {};
   done();
 }
