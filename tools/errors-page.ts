@@ -15,7 +15,7 @@ const WHAT_TO_DO: Partial<Record<ProblemCode, string>> = {
 };
 
 const REFRESH_REASONS: Record<EndedReason | 'missing' | 'invalid' | 'unknown', string> = {
-  missing: 'The request carries no refresh token.',
+  missing: 'The request has no refresh token.',
   invalid: 'It is not a refresh token of this service, or it was signed with a token key that has been dropped.',
   unknown: 'Its session is unknown: it has expired, or ended more than seven days ago.',
   logged_out: 'The user logged out with this session.',

@@ -13,10 +13,13 @@ const Query = Type.Object(
 
 const Redirect = Type.Unsafe<undefined>({
   type: 'null',
-  headers: { location: { type: 'string', description: 'The path, or the login page with a reason' } },
+  headers: { location: { type: 'string', description: 'The requested path, or the login page with a `reason`' } },
 });
 
-/** For server-rendered pages: refreshes by cookie and redirects to a path of this origin, or else to the login page. */
+/**
+ * For server-rendered pages: refreshes the session by its cookie and redirects to a path on this site; if the session
+ * cannot be refreshed, redirects to the login page.
+ */
 export function addContinueRoute(app: App, services: Services): void {
   app.get(
     '/continue',
@@ -25,14 +28,14 @@ export function addContinueRoute(app: App, services: Services): void {
       schema: { summary: 'Refresh and redirect', querystring: Query, response: { 303: Redirect } },
     },
     async (request, reply) => {
-      const to = requireLocalPath(request.query.to ?? '/');
+      const returnTo = requireLocalPath(request.query.to ?? '/');
       try {
         const { tokens, ...delivery } = await refreshTokens(request, services);
         deliverTokens(reply, services.cookies, tokens, delivery);
-        return reply.redirect(to, 303);
+        return reply.redirect(returnTo, 303);
       } catch (error) {
         if (!(error instanceof Problem) || error.code !== 'reauthentication_required') throw error;
-        const query = new URLSearchParams({ reason: String(error.extensions.reason), to });
+        const query = new URLSearchParams({ reason: String(error.extensions.reason), to: returnTo });
         return reply.redirect(`${services.loginPage}?${query.toString()}`, 303);
       }
     },

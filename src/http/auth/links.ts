@@ -3,17 +3,17 @@ import type { AccountLinks } from '../../federation/links.js';
 import type { App } from '../kit/route.js';
 import type { Services } from '../flows/services.js';
 import { requireFreshAuthentication } from '../flows/guards.js';
-import { toSeconds } from '../kit/token-response.js';
+import { Timestamp, toSeconds } from '../kit/token-response.js';
 import { unlinkAccount } from '../flows/unlink.js';
 
 const Link = Type.Object({
   id: Type.String(),
-  provider: Type.String({ description: 'The name of the provider in this service' }),
-  linked_at: Type.Integer({ description: 'In seconds since 1970' }),
+  provider: Type.String({ description: 'The configured name of the provider' }),
+  linked_at: Timestamp('When the account was linked'),
 });
 const Params = Type.Object({ id: Type.String({ maxLength: 64 }) }, { additionalProperties: false });
 
-/** Lists and removes the accounts at providers that a user can log in with. */
+/** Adds the routes that list and unlink the provider accounts that a user can log in with. */
 export function addLinkRoutes(app: App, services: Services, links: AccountLinks): void {
   app.get(
     '/links',
@@ -34,7 +34,7 @@ export function addLinkRoutes(app: App, services: Services, links: AccountLinks)
       schema: {
         summary: 'Unlink an account',
         description:
-          'Ends the sessions that began with its provider, except the requesting one. ' +
+          "Also ends the user's other sessions that were started with this provider. " +
           'Requires a login within the last two minutes.',
         params: Params,
         response: { 204: Type.Null() },

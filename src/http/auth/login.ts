@@ -9,6 +9,7 @@ const Body = Type.Object(
   {
     username: Type.String(),
     password: Type.String(),
+    // The default is only for the OpenAPI document: the validator applies none.
     transport: Type.Optional(Type.Union([Type.Literal('cookie'), Type.Literal('bearer')], { default: 'cookie' })),
   },
   { additionalProperties: false },

@@ -8,7 +8,7 @@ const Body = Type.Object(
     scope: Type.Optional(
       Type.Union([Type.Literal('all'), Type.Literal('session'), Type.Literal('others')], {
         default: 'all',
-        description: 'Which sessions of the user to end: all, the requesting one, or all others',
+        description: "Which of the user's sessions to end: all, the current one, or all others",
       }),
     ),
     refresh_token: Type.Optional(
@@ -36,8 +36,8 @@ export function addLogoutRoute(app: App, services: Services): void {
       schema: { summary: 'Log out', body: Body, response: { 204: Type.Null() } },
     },
     async (request, reply) => {
-      const { scope = 'all', refresh_token: inBody } = request.body;
-      await logout(request, reply, services, { scope, inBody });
+      const { scope = 'all', refresh_token: bodyToken } = request.body;
+      await logout(request, reply, services, { scope, bodyToken });
       return reply.code(204).send(null);
     },
   );

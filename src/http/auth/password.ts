@@ -17,15 +17,15 @@ export function addPasswordRoute(app: App, services: Services, users: LocalUsers
       config: { needs: 'recent-session', fails: ['invalid_credentials', 'password_not_allowed', 'too_many_requests'] },
       schema: {
         summary: 'Change the password',
-        description: 'Ends every session of the user; this device gets a new one.',
+        description: "Ends all of the user's sessions and starts a new one on this device.",
         body: Body,
         response: { 200: TokensBody },
       },
     },
     async (request, reply) => {
-      const { current_password: current, new_password: replacement } = request.body;
+      const { current_password: currentPassword, new_password: newPassword } = request.body;
       const principal = request.principal!;
-      const tokens = await changePassword(request, reply, services, users, { principal, current, replacement });
+      const tokens = await changePassword(request, reply, services, users, { principal, currentPassword, newPassword });
       const { transport } = readAccessToken(request, services.cookies)!;
       return deliverTokens(reply, services.cookies, tokens, { transport });
     },

@@ -14,7 +14,7 @@ export function addRefreshRoute(app: App, services: Services): void {
       schema: {
         summary: 'Refresh',
         description:
-          'Exchanges a refresh token, in a cookie or the body, for a pair of tokens, delivered the same way.',
+          'Exchanges a refresh token, sent as a cookie or in the body, for a pair of tokens, returned the same way.',
         body: Body,
         response: { 200: TokensBody },
       },

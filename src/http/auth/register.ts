@@ -6,7 +6,7 @@ import type { Services } from '../flows/services.js';
 import { register } from '../flows/register.js';
 
 const Body = Type.Object({ username: Type.String(), password: Type.String() }, { additionalProperties: false });
-const Reply = Type.Object({ subject: Type.String(), username: Type.String() });
+const RegisteredUser = Type.Object({ subject: Type.String(), username: Type.String() });
 
 export function addRegisterRoute(app: App, services: Services, registration: Registration): void {
   app.post(
@@ -23,7 +23,7 @@ export function addRegisterRoute(app: App, services: Services, registration: Reg
         ],
       },
       onRequest: admitInBatches(),
-      schema: { summary: 'Register', body: Body, response: { 201: Reply } },
+      schema: { summary: 'Register', body: Body, response: { 201: RegisteredUser } },
     },
     async (request, reply) =>
       reply.code(201).send(await register(request, reply, services, registration, request.body)),

@@ -3,22 +3,22 @@ import { Problem } from '../kit/problem.js';
 import type { App } from '../kit/route.js';
 import type { Services } from '../flows/services.js';
 import { requireRecentAuthentication } from '../flows/guards.js';
-import { SessionBody, toSeconds, toSessionBody } from '../kit/token-response.js';
+import { SessionBody, Timestamp, toSeconds, toSessionBody } from '../kit/token-response.js';
 
-const Device = Type.Object({
+const SessionItem = Type.Object({
   id: Type.String(),
-  current: Type.Boolean({ description: 'Whether this is the requesting session' }),
+  current: Type.Boolean({ description: 'Whether this is the current session' }),
   device: Type.String(),
   address: Type.String({ description: 'The network address of the last refresh' }),
   methods: Type.Array(Type.String()),
-  authenticated_at: Type.Integer(),
-  created_at: Type.Integer(),
-  renewed_at: Type.Integer(),
-  ends_at: Type.Integer({ description: 'The end of its absolute lifetime, in seconds since 1970' }),
+  authenticated_at: Timestamp('When the user last authenticated'),
+  created_at: Timestamp('When the session started'),
+  renewed_at: Timestamp('When the session was last refreshed'),
+  ends_at: Timestamp('When the absolute lifetime of the session ends'),
 });
 const Params = Type.Object({ id: Type.String({ maxLength: 64 }) }, { additionalProperties: false });
 
-/** Separate from {@link addSessionRoutes}: it is the busiest route, and writes no cookies. */
+/** Separate from {@link addSessionRoutes}, because it is the busiest route and writes no cookies. */
 export function addCurrentSessionRoute(app: App): void {
   app.get(
     '/session',
@@ -36,13 +36,13 @@ export function addSessionRoutes(app: App, services: Services): void {
     '/sessions',
     {
       config: { needs: 'user-session' },
-      schema: { summary: 'List my sessions', response: { 200: Type.Object({ sessions: Type.Array(Device) }) } },
+      schema: { summary: 'List my sessions', response: { 200: Type.Object({ sessions: Type.Array(SessionItem) }) } },
     },
     async (request) => {
-      const { subject, sessionId: own } = request.principal!;
-      const devices = (await sessions.list(subject)).map((session) => ({
+      const { subject, sessionId: currentSessionId } = request.principal!;
+      const items = (await sessions.list(subject)).map((session) => ({
         id: session.sessionId,
-        current: session.sessionId === own,
+        current: session.sessionId === currentSessionId,
         device: session.device,
         address: session.address,
         methods: [...session.methods],
@@ -51,7 +51,7 @@ export function addSessionRoutes(app: App, services: Services): void {
         renewed_at: toSeconds(session.renewedAt),
         ends_at: toSeconds(session.endsAt),
       }));
-      return { sessions: devices };
+      return { sessions: items };
     },
   );
 
@@ -63,13 +63,13 @@ export function addSessionRoutes(app: App, services: Services): void {
     },
     async (request, reply) => {
       const principal = request.principal!;
-      const { subject, sessionId: own } = principal;
+      const { subject, sessionId: currentSessionId } = principal;
       const { id } = request.params;
-      if (id !== own) await requireRecentAuthentication(request, principal, services);
-      const reason = id === own ? 'logged_out' : 'logged_out_elsewhere';
+      if (id !== currentSessionId) await requireRecentAuthentication(request, principal, services);
+      const reason = id === currentSessionId ? 'logged_out' : 'logged_out_elsewhere';
       if (!(await sessions.revoke(subject, id, reason))) throw new Problem('not_found');
       report({ event: 'session_end', outcome: 'success', reason, subject, sessionId: id, address: request.ip });
-      if (id === own) cookies.clearTokens(reply);
+      if (id === currentSessionId) cookies.clearTokens(reply);
       return reply.code(204).send(null);
     },
   );

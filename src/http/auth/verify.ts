@@ -5,7 +5,7 @@ import { toProblem, errorHandler } from '../kit/error-handler.js';
 import { MAX_PATH_LENGTH, parseLocalPath } from '../kit/local-path.js';
 import type { App } from '../kit/route.js';
 
-const Reply = Type.Unsafe<undefined>({
+const Verified = Type.Unsafe<undefined>({
   type: 'null',
   headers: {
     'x-latchkey-subject': { type: 'string', description: 'The subject of the session, percent-encoded' },
@@ -18,22 +18,23 @@ const Redirect = Type.Unsafe<undefined>({
   headers: {
     location: {
       type: 'string',
-      description: 'For a page: where the browser refreshes its tokens, or else the user logs in',
+      description: 'For a page: `/continue`, which refreshes the tokens or redirects to the login page',
     },
   },
 });
 
 /**
  * Forward authentication for reverse proxies. It never rotates tokens: a browser that requests a page without a valid
- * access token is redirected to `/continue`, which tries its refresh token; everyone else gets a 401. The redirect
- * requires `X-Forwarded-Method` and `X-Forwarded-Uri`, which are only sent by proxies that pass redirects on.
+ * access token is redirected to `/continue`, which tries its refresh token; all other requests get a 401. It redirects
+ * only if the proxy sends `X-Forwarded-Method` and `X-Forwarded-Uri`: proxies that do also pass redirects to the
+ * browser.
  */
 export function addVerifyRoute(app: App): void {
   app.get(
     '/verify',
     {
       config: { needs: 'session' },
-      schema: { summary: 'Forward authentication', response: { 200: Reply, 303: Redirect } },
+      schema: { summary: 'Authenticate a request for a reverse proxy', response: { 200: Verified, 303: Redirect } },
       errorHandler: (error, request, reply) => {
         const page = toProblem(error).status === 401 ? findRequestedPage(request) : undefined;
         if (page === undefined) errorHandler(error, request, reply);
@@ -47,7 +48,9 @@ export function addVerifyRoute(app: App): void {
   );
 }
 
-/** Finds the path, on any host, of the page that a browser navigates to, if the proxy's headers tell. */
+/**
+ * Returns the path of the page that a browser requests, according to the proxy's headers; undefined for other requests.
+ */
 function findRequestedPage({ raw, headers }: FastifyRequest): string | undefined {
   const { 'x-forwarded-method': method, 'x-forwarded-uri': uri, 'sec-fetch-mode': mode = 'navigate' } = headers;
   if (method !== 'GET' || typeof uri !== 'string' || mode !== 'navigate') return undefined;

@@ -2,7 +2,7 @@ import { LatchkeyError } from '../../errors.js';
 import type { DisplacedSessions, IssuedTokens } from '../../sessions/session.js';
 import type { WebhookEvent } from '../../webhooks/webhooks.js';
 
-/** Something that happened to a session or a user, for logs and audits. It never holds a token or a password. */
+/** Something that happened to a session or a user, for logs and audits. It never contains a token or a password. */
 export interface AuthEvent {
   readonly event:
     | 'register'
@@ -23,7 +23,7 @@ export interface AuthEvent {
   readonly reason?: string;
   readonly subject?: string;
   readonly sessionId?: string;
-  /** The name of the API key, if an operator or a back end did it. */
+  /** The name of the API key or provider that caused the event, if it was not the user. */
   readonly actor?: string;
   readonly address: string;
 }
@@ -36,16 +36,16 @@ export interface Reporter {
 /** What is known about an attempt before it succeeds or fails. */
 export type AttemptDetails = Pick<AuthEvent, 'event' | 'subject' | 'sessionId' | 'address'>;
 
-/** Runs an attempt. If it is refused, reports the failure with the error's code as its reason, and rethrows. */
+/** Runs an attempt. If it throws, reports the failure with the error's code as its reason, and rethrows. */
 export async function reportFailure<T>(
   { report }: Reporter,
-  attempted: AttemptDetails,
+  details: AttemptDetails,
   attempt: () => Promise<T>,
 ): Promise<T> {
   try {
     return await attempt();
   } catch (error) {
-    if (error instanceof LatchkeyError) report({ ...attempted, outcome: 'failure', reason: error.code });
+    if (error instanceof LatchkeyError) report({ ...details, outcome: 'failure', reason: error.code });
     throw error;
   }
 }
@@ -63,12 +63,12 @@ export function reportDisplacedSessions(
 }
 
 /**
- * Failures that a flood causes by the thousand: as webhooks they would push out the events that matter. They are
- * logged.
+ * Reasons of failures that are frequent under overload. They are logged, but not sent as webhooks, where they would
+ * displace more important events.
  */
 const NOT_SENT_TO_WEBHOOKS = ['too_many_requests', 'unavailable'];
 
-/** Converts an event for webhooks, its type such as `login.success`; undefined if webhooks do not get it. */
+/** Converts an event to one for webhooks, with a type such as `login.success`; undefined if it is not sent to them. */
 export function toWebhookEvent({ event, outcome, sessionId, ...rest }: AuthEvent): WebhookEvent | undefined {
   if (outcome === 'failure' && NOT_SENT_TO_WEBHOOKS.includes(rest.reason!)) return undefined;
   return { type: `${event}.${outcome}`, data: { ...rest, ...(sessionId !== undefined && { session_id: sessionId }) } };

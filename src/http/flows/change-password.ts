@@ -8,17 +8,20 @@ import type { LocalUsers, Services } from './services.js';
 import { disconnectSignal } from '../kit/disconnect-signal.js';
 
 /**
- * Changes a user's password and ends every session of the user; this device gets a new one.
+ * Changes a user's password, ends all of the user's sessions and starts a new one on this device.
  *
- * @throws {Problem} `invalid_credentials` when the current password is wrong.
- * @throws {PasswordNotAllowedError} {@link TooManyAttemptsError} {@link UnavailableError}
+ * @throws {Problem} `invalid_credentials` if the current password is wrong.
+ * @throws {PasswordNotAllowedError} if the new password is not allowed.
+ * @throws {StaleCredentialError} if the password was changed, or the user disabled, in the meantime.
+ * @throws {TooManyAttemptsError} if this network or account has had too many failed logins.
+ * @throws {UnavailableError} if Redis is unavailable or too many passwords are waiting to be hashed.
  */
 export async function changePassword(
   request: FastifyRequest,
   reply: FastifyReply,
   services: Services,
   { directory, passwords }: LocalUsers,
-  { principal, current, replacement }: { principal: Principal; current: string; replacement: string },
+  { principal, currentPassword, newPassword }: { principal: Principal; currentPassword: string; newPassword: string },
 ): Promise<IssuedTokens> {
   const { subject, sessionId, scope, data } = principal;
   const { throttle, sessions, report } = services;
@@ -26,15 +29,15 @@ export async function changePassword(
   const { address } = source;
   const signal = disconnectSignal(reply);
   const tokens = await reportFailure(services, { event: 'password_change', subject, sessionId, address }, async () => {
-    // Wrong guesses count towards the limit of the login, since the password is the same.
+    // Wrong passwords count towards the limit of the login, since the password is the same.
     const username = (await directory.get(subject))?.username ?? '';
     const verification = await throttle.guard({ username, address }, () =>
-      passwords.verifySubject(subject, current, signal),
+      passwords.verifySubject(subject, currentPassword, signal),
     );
     if (!verification.verified)
       throw new Problem('invalid_credentials', { detail: 'The current password is wrong.', headers: challenge() });
-    const credential = await passwords.hashNew(replacement, verification.username, signal);
-    // No earlier session survives, stolen or not; this device gets one that belongs to the new credential.
+    const credential = await passwords.hashNew(newPassword, verification.username, signal);
+    // Any of the sessions may have been stolen, so all of them end and this device gets a new one.
     await sessions.revokeAll(subject, {
       reason: 'password_changed',
       credential: { verified: verification.credential, replacement: credential },

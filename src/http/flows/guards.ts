@@ -5,16 +5,18 @@ import { errorHandler } from '../kit/error-handler.js';
 import { challenge, readAccessToken } from '../kit/presented-tokens.js';
 import { Problem } from '../kit/problem.js';
 import { rejectCrossSiteRequest } from '../kit/same-origin.js';
+import { toSeconds } from '../kit/token-response.js';
 import type { Services } from './services.js';
 
 /**
  * Authenticates a request by its access token and sets `request.principal`.
  *
- * @throws {Problem} `authentication_required` without a token, `invalid_token` if the token is not valid.
+ * @throws {Problem} `authentication_required` if there is no token, `invalid_token` if the token is not valid.
  */
 export function authenticateRequest(request: FastifyRequest, { sessions, cookies }: Services): Promise<Principal> {
   const presented = readAccessToken(request, cookies);
   if (!presented) throw new Problem('authentication_required', { headers: challenge() });
+  // Not `await`: this runs before the busiest routes, and an async function costs them another promise.
   return sessions.authenticate(presented.token).then((principal) => {
     if (!principal) throw new Problem('invalid_token', { headers: challenge('invalid_token') });
     request.principal = principal;
@@ -23,8 +25,8 @@ export function authenticateRequest(request: FastifyRequest, { sessions, cookies
 }
 
 /**
- * Authenticates a request as {@link authenticateRequest} does, and refuses sessions that were issued to an OAuth
- * client: they may only do what their scope grants, and no scope grants what users do with their accounts.
+ * Authenticates a request as {@link authenticateRequest} does, and rejects sessions that were issued to an OAuth
+ * client: they are limited to their scope, and no scope covers account management.
  *
  * @throws {Problem} `authentication_required`, `invalid_token` or `insufficient_scope`.
  */
@@ -43,24 +45,27 @@ export function rejectClientSession<T extends Identity>(identity: T): T {
 type Requester = Pick<Principal, 'subject' | 'sessionId' | 'authenticatedAt'>;
 
 /**
- * Requires that the user logged in at most `recentAuthenticationMs` ago by Redis's clock (RFC 9470; OWASP ASVS 5.0
- * 7.5.2). A user who is refused must log in again, which gives this device a new session; refreshing does not help.
+ * Requires that the user logged in recently by Redis's clock (RFC 9470; OWASP ASVS 5.0 7.5.2). If the login is too old,
+ * the user must log in again, which gives this device a new session; refreshing does not help.
  *
+ * @param maxAgeMs the maximum age of the login, in milliseconds; 0 disables the check.
  * @throws {Problem} `insufficient_user_authentication`
  */
 export async function requireRecentAuthentication(
   { ip: address }: FastifyRequest,
   { subject, sessionId, authenticatedAt }: Requester,
   { recentAuthenticationMs, now, report }: Pick<Services, 'recentAuthenticationMs' | 'now' | 'report'>,
+  maxAgeMs = recentAuthenticationMs,
 ): Promise<void> {
-  if (recentAuthenticationMs === 0 || (await now()) - authenticatedAt <= recentAuthenticationMs) return;
+  if (maxAgeMs === 0 || (await now()) - authenticatedAt <= maxAgeMs) return;
   const reason = 'insufficient_user_authentication';
   report({ event: 'step_up', outcome: 'failure', reason, subject, sessionId, address });
-  throw new Problem(reason, { headers: challenge(reason, { max_age: Math.floor(recentAuthenticationMs / 1000) }) });
+  throw new Problem(reason, { headers: challenge(reason, { max_age: toSeconds(maxAgeMs) }) });
 }
 
 /**
- * Requires a login within the last two minutes, for changes to how a user can log in (OWASP ASVS 5.0 7.5.1).
+ * Requires a login within the last two minutes, or within `recentAuthenticationMs` if that is shorter (0 disables the
+ * check), for changes to how a user can log in (OWASP ASVS 5.0 7.5.1).
  *
  * @throws {Problem} `insufficient_user_authentication`
  */
@@ -69,13 +74,11 @@ export function requireFreshAuthentication(
   requester: Requester,
   services: Services,
 ): Promise<void> {
-  return requireRecentAuthentication(request, requester, {
-    ...services,
-    recentAuthenticationMs: Math.min(services.recentAuthenticationMs, FRESH_AUTHENTICATION_MS),
-  });
+  const maxAgeMs = Math.min(services.recentAuthenticationMs, FRESH_AUTHENTICATION_MS);
+  return requireRecentAuthentication(request, requester, services, maxAgeMs);
 }
 
-/** What a route of the host application requires of a session. */
+/** What a route of the host application requires of a session, besides that it is valid. */
 export interface SessionRequirements {
   /** Scopes that the session must have been issued with. */
   readonly scopes?: readonly string[];
@@ -83,14 +86,13 @@ export interface SessionRequirements {
   readonly recentMs?: number;
 }
 
-/** A Fastify `onRequest` hook. */
 export type SessionHook = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
 
 /**
  * Creates the `onRequest` hook of `app.latchkey.requireSession`, for the routes of the host application. It
- * authenticates the request and sets `request.principal`, or replies with an error: 401 without a valid token or with
- * too old a login, 403 across sites or without a scope (RFC 6750 section 3.1), 503 when Redis does not answer. An
- * error writes no cookie.
+ * authenticates the request and sets `request.principal`, or responds with an error: 401 if the token is missing or
+ * invalid or the login is too old, 403 if the request comes from another site or a scope is missing (RFC 6750
+ * section 3.1), 503 if Redis is unavailable. Errors never set a cookie.
  *
  * @example
  * ```ts
@@ -109,9 +111,7 @@ export function requireSession(services: Services, { scopes = [], recentMs }: Se
           headers: challenge('insufficient_scope', { scope: scopes.join(' ') }),
         });
       }
-      if (recentMs !== undefined) {
-        await requireRecentAuthentication(request, principal, { ...services, recentAuthenticationMs: recentMs });
-      }
+      if (recentMs !== undefined) await requireRecentAuthentication(request, principal, services, recentMs);
     } catch (error) {
       return errorHandler(error, request, reply);
     }

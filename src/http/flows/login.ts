@@ -10,10 +10,13 @@ import type { Verification } from './verify-credentials.js';
 import { disconnectSignal } from '../kit/disconnect-signal.js';
 
 /**
- * Verifies a user's credentials and issues a session. It replaces the session that this client has of the same user.
+ * Verifies a user's credentials and issues a session. It replaces the session that this client already has for the same
+ * user, if any.
  *
- * @throws {Problem} `invalid_credentials`, whether the username or the password is wrong.
- * @throws {TooManyAttemptsError} {@link UnavailableError}
+ * @throws {Problem} `invalid_credentials` if the username or the password is wrong, without saying which.
+ * @throws {StaleCredentialError} if the stored password hash changed twice during the login, or the user is disabled.
+ * @throws {TooManyAttemptsError} if this network or account has had too many failed logins.
+ * @throws {UnavailableError} if Redis is unavailable or too many passwords are waiting to be hashed.
  */
 export async function login(
   request: FastifyRequest,
@@ -27,15 +30,18 @@ export async function login(
   const verify = () =>
     throttle.guard({ username: credentials.username, address }, () => verifyCredentials({ ...credentials, signal }));
 
-  const attempt = { event: 'login', address } as const;
-  const verification = await reportFailure(services, attempt, verify);
-  const known = verification.subject === undefined ? attempt : { ...attempt, subject: verification.subject };
-  const tokens = await reportFailure(services, known, async () => {
+  const details = { event: 'login', address } as const;
+  const verification = await reportFailure(services, details, verify);
+  const detailsWithSubject = {
+    ...details,
+    ...(verification.subject !== undefined && { subject: verification.subject }),
+  };
+  const tokens = await reportFailure(services, detailsWithSubject, async () => {
     try {
       return await issueSession(verification, request, services);
     } catch (error) {
       if (!(error instanceof StaleCredentialError)) throw error;
-      // The stored hash has changed meanwhile: to that of another password, or to a new hash of the same one.
+      // The stored hash changed while it was verified: the password was changed or rehashed, or the user disabled.
       return issueSession(await verify(), request, services);
     }
   });
@@ -58,8 +64,8 @@ async function issueSession(verification: Verification, request: FastifyRequest,
 }
 
 /**
- * Finds the id of the session that this browser or client has now. The refresh token may be another subject's: the
- * script that ends the session checks whose it is.
+ * Returns the id of the session that this client currently has, if any. With a refresh token it may belong to another
+ * subject: the script that replaces it checks that.
  */
 export async function findCurrentSessionId(subject: string, request: FastifyRequest, { sessions, cookies }: Services) {
   const refresh = readRefreshToken(request, cookies);

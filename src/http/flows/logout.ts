@@ -5,30 +5,31 @@ import { challenge, readAccessToken, readRefreshToken } from '../kit/presented-t
 import { Problem } from '../kit/problem.js';
 import type { Services } from './services.js';
 
-/** Which sessions of the user to end: all, the requesting one, or all others. */
+/** Which of the user's sessions to end: all, the current one, or all others. */
 export type LogoutScope = 'all' | 'session' | 'others';
 
 /**
- * Ends sessions of the requesting user, and clears the cookies if the requesting session is one of them.
+ * Ends sessions of the user, and clears the cookies if the current session is one of them.
  *
- * @param inBody the refresh token of the request body, for a client that has no cookie and whose access token has
- *   expired.
- * @returns the identity of the requesting session.
+ * @param options.bodyToken the refresh token in the request body, for a client that has no cookie and whose access
+ *   token has expired.
+ * @returns the identity of the current session.
  * @throws {Problem} `authentication_required` or `invalid_token`; `reauthentication_required` for a reused refresh
- *   token, which ends its session; `insufficient_user_authentication` for `others` after too old a login;
+ *   token, which ends its session; `insufficient_user_authentication` for `others` if the login is too old;
  *   `insufficient_scope` for a session of an OAuth client that would end other sessions.
  */
 export async function logout(
   request: FastifyRequest,
   reply: FastifyReply,
   services: Services,
-  { scope, inBody }: { scope: LogoutScope; inBody?: string | undefined },
+  { scope, bodyToken }: { scope: LogoutScope; bodyToken?: string | undefined },
 ): Promise<Identity> {
   const { sessions, cookies, report } = services;
-  const requester = await authenticateForLogout(request, services, inBody);
+  const requester = await authenticateForLogout(request, services, bodyToken);
   if (scope !== 'session') rejectClientSession(requester);
   const { subject, sessionId } = requester;
-  // `all` also ends the requesting session: a thief gains nothing by it, and a victim must not be held up.
+  // `all` requires no recent login: it ends the current session too, so an attacker gains nothing from it, and a user
+  // whose session was stolen can end it at once.
   if (scope === 'others') await requireRecentAuthentication(request, requester, services);
   if (scope === 'session') await sessions.revoke(subject, sessionId, 'logged_out');
   else {
@@ -43,20 +44,21 @@ export async function logout(
   return requester;
 }
 
-/** Finds the requesting session by its access token, or else by a refresh token that could still be refreshed. */
+/** Finds the current session by its access token, or else by a refresh token that is still valid. */
 async function authenticateForLogout(
   request: FastifyRequest,
   { sessions, cookies, report }: Services,
-  inBody?: string,
+  bodyToken?: string,
 ) {
   const access = readAccessToken(request, cookies);
-  const refresh = readRefreshToken(request, cookies, inBody);
+  const refresh = readRefreshToken(request, cookies, bodyToken);
   const principal = access && (await sessions.authenticate(access.token));
   if (principal) return principal;
 
   const token = refresh && sessions.parseRefreshToken(refresh.token);
   const session = token && (await sessions.inspectRefreshToken(token));
   if (!session) {
+    // An earlier attempt may have ended the session and failed while it waited for replicas.
     for (const presented of [access, refresh]) if (presented) await sessions.awaitRevocations(presented.token);
     throw access || refresh
       ? new Problem('invalid_token', { headers: challenge('invalid_token') })

@@ -7,20 +7,20 @@ import { Problem } from '../kit/problem.js';
 import type { Services } from './services.js';
 
 /**
- * Exchanges a request's refresh token for a pair of tokens, to be delivered by the transport that it arrived by.
+ * Exchanges a request's refresh token for a pair of tokens, to be returned over the transport that it arrived on.
  *
- * @param inBody the refresh token of the request body, if it has one.
- * @returns the pair, and `keepsRefreshToken` if the client already has its refresh token.
+ * @param bodyToken the refresh token in the request body, if any.
+ * @returns the pair, the transport, and whether the client already has the pair's refresh token (`keepsRefreshToken`).
  * @throws {Problem} `reauthentication_required` with a `reason`: `missing`, `invalid`, `unknown`, or why the session
  *   ended.
  */
 export async function refreshTokens(
   request: FastifyRequest,
   services: Services,
-  inBody?: string,
+  bodyToken?: string,
 ): Promise<{ transport: Transport; tokens: IssuedTokens; keepsRefreshToken: boolean }> {
   const { sessions, cookies } = services;
-  const presented = readRefreshToken(request, cookies, inBody);
+  const presented = readRefreshToken(request, cookies, bodyToken);
   if (!presented) throw reauthenticationRequired('missing');
   const token = sessions.parseRefreshToken(presented.token);
   if (!token) throw reauthenticationRequired('invalid');
@@ -34,7 +34,7 @@ export async function refreshTokens(
 /**
  * Rotates a refresh token and reports the outcome as an event.
  *
- * @param client the OAuth client that asks, if any.
+ * @param client the OAuth client that sends the request, if any.
  */
 export async function rotateAndReport(
   request: FastifyRequest,
@@ -55,14 +55,14 @@ export async function rotateAndReport(
   }
   const { subject } = rotation.principal;
   if (rotation.outcome === 'rotated') report({ event: 'refresh', outcome: 'success', subject, sessionId, address });
-  if (rotation.outcome === 'retried' && !isSame(rotation.lastRotation, requestSource(request))) {
+  if (rotation.outcome === 'retried' && !isSameSource(rotation.lastRotation, requestSource(request))) {
     report({ event: 'refresh', outcome: 'suspicious', reason: 'retried_elsewhere', subject, sessionId, address });
   }
   return rotation;
 }
 
-function isSame(one: RequestSource, other: RequestSource): boolean {
-  return one.address === other.address && one.device === other.device;
+function isSameSource(a: RequestSource, b: RequestSource): boolean {
+  return a.address === b.address && a.device === b.device;
 }
 
 function reauthenticationRequired(reason: string): Problem {

@@ -9,7 +9,11 @@ import { disconnectSignal } from '../kit/disconnect-signal.js';
  * Registers a user, if registration is open.
  *
  * @throws {Problem} `registration_closed`
- * @throws {TooManyAttemptsError} and whatever {@link Registration.register} throws.
+ * @throws {TooManyAttemptsError} if this network has registered too many users.
+ * @throws {InvalidUsernameError} if the username is not allowed.
+ * @throws {UsernameTakenError} if another user has the username.
+ * @throws {PasswordNotAllowedError} if the password is not allowed.
+ * @throws {UnavailableError} if Redis is unavailable or too many passwords are waiting to be hashed.
  */
 export async function register(
   request: FastifyRequest,

@@ -8,14 +8,14 @@ import type { TokenCookies } from '../kit/cookies.js';
 import type { Reporter } from './audit.js';
 import type { CredentialVerifier } from './verify-credentials.js';
 
-/** The users that register with this service and log in with a password. */
+/** Users who register with this service and log in with a password. */
 export interface LocalUsers {
   readonly directory: UserDirectory;
   readonly registration: Registration;
   readonly passwords: Passwords;
 }
 
-/** What the routes work with. */
+/** Dependencies and settings of the routes. */
 export interface Services extends Reporter {
   readonly sessions: SessionStore;
   readonly verifyCredentials: CredentialVerifier;
@@ -29,8 +29,8 @@ export interface Services extends Reporter {
   readonly origins: ReadonlySet<string>;
   readonly registration: 'open' | 'closed';
   readonly loginPage: string;
-  /** Maximum age of a login for what needs a recent one, in milliseconds; 0 means any age. */
+  /** Maximum age of a login, in milliseconds, for actions that require a recent one; 0 disables the check. */
   readonly recentAuthenticationMs: number;
-  /** Reads Redis's clock, in milliseconds since 1970. */
+  /** Reads Redis's clock, in milliseconds since the Unix epoch. */
   readonly now: () => Promise<number>;
 }

@@ -1,17 +1,20 @@
 import type { EndedReason, SessionData } from '../../sessions/session.js';
 import type { Services } from './services.js';
 
-/** The login with an OpenID Connect provider that a session began with, as the session's data keeps it under `oidc`. */
+/** The login with an OpenID Connect provider that started a session. It is stored in the session's data as `oidc`. */
 export interface ProviderLogin {
-  /** The provider's name here. */
+  /** The configured name of the provider. */
   readonly provider: string;
   /** The session at the provider (OpenID Connect Back-Channel Logout 1.0 section 2.1). */
   readonly sid?: string;
-  /** The authentication context class, how strongly the user logged in (OpenID Connect Core 1.0 section 2). */
+  /**
+   * The authentication context class reference: how strongly the user authenticated (OpenID Connect Core 1.0 section
+   * 2).
+   */
   readonly acr?: string;
 }
 
-/** Reads `oidc` from session data. The data may be the application's own, so members of another type are ignored. */
+/** Reads `oidc` from session data. The host application may have written it, so members of another type are ignored. */
 export function providerLoginOf(data: SessionData | undefined): Partial<ProviderLogin> {
   const { provider, sid, acr } = (data?.oidc ?? {}) as { readonly [name: string]: unknown };
   return {
@@ -22,29 +25,33 @@ export function providerLoginOf(data: SessionData | undefined): Partial<Provider
 }
 
 /** Which sessions {@link endSessionsFromProvider} ends, and what it reports. */
-interface Ending {
-  /** Ends only the sessions that began with this session at the provider. */
+interface EndSessionsOptions {
+  /** Ends only the sessions that were started from this session at the provider. */
   readonly sid?: string | undefined;
-  /** A session that is not ended. */
+  /** A session to leave out. */
   readonly exceptSessionId?: string;
   readonly reason: EndedReason;
-  /** Who ends them, if it is not the user. */
+  /** The name of the provider, if it ends them. */
   readonly actor?: string;
   readonly address: string;
 }
 
-/** Ends the sessions of a subject that began with a provider, and reports each. */
+/**
+ * Ends the sessions that a subject started with a provider, and reports each. It looks only at the 1,000 sessions that
+ * `SessionStore.list` returns.
+ */
 export async function endSessionsFromProvider(
   provider: string,
   subject: string,
   { sessions, report }: Pick<Services, 'sessions' | 'report'>,
-  { sid, exceptSessionId, reason, ...who }: Ending,
+  { sid, exceptSessionId, reason, actor, address }: EndSessionsOptions,
 ): Promise<void> {
   for (const { sessionId, data } of await sessions.list(subject)) {
     const login = providerLoginOf(data);
     if (login.provider !== provider || sessionId === exceptSessionId) continue;
     if (sid !== undefined && login.sid !== sid) continue;
     await sessions.revoke(subject, sessionId, reason);
-    report({ event: 'session_end', outcome: 'success', reason, subject, sessionId, ...who });
+    const by = { address, ...(actor !== undefined && { actor }) };
+    report({ event: 'session_end', outcome: 'success', reason, subject, sessionId, ...by });
   }
 }

@@ -6,7 +6,7 @@ import { endSessionsFromProvider } from './sessions-from-provider.js';
 import type { Services } from './services.js';
 
 /**
- * Unlinks an account at a provider from a user, and ends the user's other sessions that began with that provider.
+ * Unlinks a provider account from a user, and ends the user's other sessions that were started with that provider.
  *
  * @param id the link's id, from {@link AccountLinks.list}.
  * @throws {Problem} `not_found` if the user has no such link; `last_login_method` if it is the only way to log in.
@@ -20,7 +20,7 @@ export async function unlinkAccount(
   const linked = await links.list(subject);
   const link = linked.find((each) => each.id === id);
   if (!link) throw new Problem('not_found');
-  // Users of a host application can always log in to it in another way.
+  // A host application always has its own way to log in.
   const hasPassword = !services.users || (await services.users.directory.get(subject)) !== undefined;
   if (linked.length === 1 && !hasPassword) throw new Problem('last_login_method');
   await links.unlink(subject, id);

@@ -7,16 +7,15 @@ export interface VerifiedUser {
   readonly username?: string;
   /** Authentication methods (RFC 8176 section 2). Default: `['pwd']`. */
   readonly methods?: readonly string[];
-  /** The stored hash that matched, if it is stored here. No session is issued if it has changed since. */
+  /** The password hash that matched, if latchkey stores it. No session is issued if it has changed since. */
   readonly credential?: string;
 }
 
 /**
  * Verifies the credentials of a login.
  *
- * @returns the user. If either the username or the password is wrong: undefined, null or false, or
- *   `{ verified: false, subject }` to report the failed login with the subject that the username belongs to. The
- *   response to the client is the same.
+ * @returns the user if the credentials are right; otherwise undefined, null or false, or `{ verified: false, subject }`
+ *   to include the subject in the reported event. The client sees no difference.
  * @example
  * ```ts
  * const verifyCredentials: VerifyCredentials = async ({ username, password }) => {
@@ -40,8 +39,8 @@ export type Verification = (VerifiedUser & { readonly verified: true }) | Failed
 export type CredentialVerifier = (credentials: Parameters<VerifyCredentials>[0]) => Promise<Verification>;
 
 /**
- * Makes the result of a host application's function explicit. A falsy result, or one whose `verified` is not true, is a
- * failure.
+ * Wraps a host application's function so that its result always says whether it is verified. A falsy result, or one
+ * whose `verified` is neither true nor absent, is a failure.
  */
 export function toCredentialVerifier(verifyCredentials: VerifyCredentials): CredentialVerifier {
   return async (credentials) => {

@@ -3,8 +3,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 const BATCH_SIZE = 4;
 
 /**
- * Creates an `onRequest` hook that admits requests in order, a small batch per turn of the event loop, so that a flood
- * on one route does not delay the others.
+ * Creates an `onRequest` hook that admits requests in order, a small batch per turn of the event loop, so that a burst
+ * of requests to one route does not delay the others.
  */
 export function admitInBatches(): (request: FastifyRequest, reply: FastifyReply, done: () => void) => void {
   const waiting: (() => void)[] = [];

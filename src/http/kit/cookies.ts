@@ -6,20 +6,22 @@ import { Problem } from './problem.js';
 const ATTRIBUTES = { httpOnly: true, secure: true, sameSite: 'lax' } as const;
 
 /**
- * The cookies that hold a browser's tokens. Their name prefixes make browsers accept them only over HTTPS and from HTTP
- * replies, so that no script can plant them, and bind the access cookie to this host (docs/adr/0006; RFC 6265bis
- * section 4.1.3 and its successor).
+ * Names and writes the cookies that hold a browser's tokens. Browsers accept cookies with these name prefixes only over
+ * HTTPS and only from HTTP responses, not from scripts. `__Host-` also binds the access cookie to this host
+ * (docs/adr/0006; RFC 6265bis section 4.1.3).
  */
 export class TokenCookies {
+  /** The name of the cookie with the access token. */
   readonly access: string;
+  /** The name of the cookie with the refresh token. */
   readonly refresh: string;
-  /** Binds a login with a provider to this browser until it returns. No sibling host can plant it. */
+  /** The name of the cookie that binds a login attempt with a provider to this browser. No sibling host can set it. */
   readonly loginBinding: string;
-  /** Set for one second when a browser logs out. */
+  /** The name of the cookie that is set for one second when a browser logs out: see {@link markLoggedOut}. */
   readonly loggedOut: string;
   readonly #refreshPath: string;
 
-  /** @param refreshPath browsers send the refresh cookie only below this path, such as `/auth`. */
+  /** @param refreshPath the path below which browsers send the refresh cookie, such as `/auth`. */
   constructor({ name, refreshPath }: { name: string; refreshPath: string }) {
     this.access = `__Host-Http-${name}`;
     this.refresh = `__Http-${name}-refresh`;
@@ -46,8 +48,8 @@ export class TokenCookies {
   }
 
   /**
-   * Makes Chromium drop the user's pages from its back/forward cache. It keeps them despite `no-store` until one of
-   * their HTTP-only cookies is set; deleting a cookie does not count.
+   * Makes Chromium remove the user's pages from its back/forward cache. Despite `no-store`, it keeps them there until
+   * an HttpOnly cookie of theirs is set. Deleting one has no effect, so this sets one that expires after a second.
    */
   markLoggedOut(reply: FastifyReply): void {
     this.#write(reply, this.loggedOut, '', 1_000);
@@ -58,6 +60,7 @@ export class TokenCookies {
   }
 
   #attributes(name: string) {
+    // Browsers reject a `__Host-` cookie with any other path.
     return { ...ATTRIBUTES, path: name.startsWith('__Host-') ? '/' : this.#refreshPath };
   }
 }
@@ -65,17 +68,17 @@ export class TokenCookies {
 /**
  * Reads one cookie from a `Cookie` header.
  *
- * @throws {Problem} `ambiguous_credentials` if the cookie appears twice, or another cookie has a similar name: an
- *   attacker may have planted it.
+ * @throws {Problem} `ambiguous_credentials` if the cookie occurs twice or another cookie has a confusingly similar
+ *   name, since an attacker may have set it.
  */
 export function readCookie(header: string | undefined, name: string): string | undefined {
   if (header === undefined) return undefined;
   let found: string | undefined;
   for (const pair of header.split(';')) {
     const start = pair.startsWith(' ') ? 1 : 0;
-    const at = pair.indexOf('=', start);
-    const pairName = pair.slice(start, at < 0 ? undefined : at);
-    if (pairName !== name || at < 0) {
+    const separator = pair.indexOf('=', start);
+    const pairName = pair.slice(start, separator < 0 ? undefined : separator);
+    if (pairName !== name || separator < 0) {
       if (looksLike(pairName, name)) {
         throw new Problem('ambiguous_credentials', { detail: `A cookie has a name similar to ${name}.` });
       }
@@ -84,19 +87,22 @@ export function readCookie(header: string | undefined, name: string): string | u
     if (found !== undefined) {
       throw new Problem('ambiguous_credentials', { detail: `The cookie ${name} appears twice.` });
     }
-    found = pair.slice(at + 1);
+    found = pair.slice(separator + 1);
   }
   return found;
 }
 
-/** Browsers enforce a prefix only in a spelling that they recognise; a sibling site can plant any other. */
+/**
+ * Whether a cookie name differs from `name` only in case, encoding or punctuation. Browsers enforce the rules of a
+ * prefix only for spellings that they recognize, so a sibling site can set a cookie with any other.
+ */
 function looksLike(other: string, name: string): boolean {
   if (other.length < name.length) return false;
   const decoded = other.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
   return decoded.replace(/[^\w-]/g, '').toLowerCase() === name.toLowerCase();
 }
 
-/** Lets an instance write cookies, using the host's @fastify/cookie if there is one. {@link readCookie} reads them. */
+/** Registers @fastify/cookie for writing cookies, unless the host application has. {@link readCookie} reads them. */
 export async function enableCookies(instance: FastifyInstance): Promise<void> {
   if (!instance.hasReplyDecorator('setCookie')) await instance.register(cookie, { hook: false });
 }

@@ -19,27 +19,27 @@ import { type FieldError, Problem, type ProblemCode } from './problem.js';
 
 const HEADERS = { 'content-type': 'application/problem+json', ...SECURITY_HEADERS };
 
-/** Node HTTP parser error codes; any other is a 400. */
+/** Error codes of Node's HTTP parser; all others become a 400. */
 const PARSER_ERRORS: Record<string, ProblemCode> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
   HPE_HEADER_OVERFLOW: 'headers_too_large',
 };
 
-/** Replies to every error with `application/problem+json` (RFC 9457). Never writes a cookie, never echoes a value. */
+/** Responds to every error with `application/problem+json` (RFC 9457). Never sets a cookie or echoes a value. */
 export function errorHandler(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const problem = toProblem(error);
   logServerError(error, problem, request, reply);
   return sendProblem(reply, problem);
 }
 
-/** Logs an error if the service, or something that it depends on, is at fault. */
+/** Logs an error whose status is 5xx, unless the client has disconnected. */
 export function logServerError(
   error: unknown,
-  { status, message }: Problem,
+  { status, message }: HttpError,
   { log, id: reqId }: FastifyRequest,
   { raw }: FastifyReply,
 ): void {
-  // Expected in a flood, when a stack trace per request would cost more than the refusal itself.
+  // Expected under overload, when a stack trace for each request would cost more than rejecting it.
   if (error instanceof BusyError) log.warn({ reqId }, error.message);
   else if (status >= 500 && !raw.destroyed) log.error({ err: error, reqId }, message);
 }
@@ -52,7 +52,10 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
     .send(toBody(problem));
 }
 
-/** Replies to bytes that are no valid request. Logs nothing: Node's error holds all of them, tokens included. */
+/**
+ * Responds to input that is not a valid HTTP request. Does not log the error, because it contains the raw bytes, tokens
+ * included.
+ */
 export function clientErrorHandler(error: NodeJS.ErrnoException, socket: Socket): void {
   if (!socket.writable) return;
   const problem = new Problem(PARSER_ERRORS[String(error.code)] ?? 'invalid_request');
@@ -91,11 +94,15 @@ export function toProblem(error: unknown): Problem {
     return new Problem('invalid_request', { detail: `${error.message}.`, cause: error });
   if (error instanceof InvalidCursorError) return new Problem('invalid_cursor');
   if (error instanceof UsernameTakenError) return new Problem('username_taken');
+  // Which credential is stale, and whether the subject is disabled, is deliberately not revealed.
   if (error instanceof StaleCredentialError) return new Problem('invalid_credentials', { headers: challenge() });
   return fromFastifyError(error as Partial<FastifyError>);
 }
 
-/** An error of another door keeps its status; its code and its format are replaced. */
+/**
+ * Converts an error of another route group. It keeps its status if {@link fromStatus} knows it, and its headers if that
+ * is 401.
+ */
 function fromHttpError(error: HttpError): Problem {
   const { status, headers } = error;
   if (status === 401) return new Problem('authentication_required', { headers, cause: error });
@@ -116,7 +123,7 @@ function fromStatus(status: number | undefined, error: unknown): Problem {
     case 400:
       return new Problem('invalid_request', { cause: error });
     case 404:
-    case 414: // A path parameter longer than any valid one.
+    case 414: // The path parameter is longer than any valid one.
       return new Problem('not_found');
     case 413:
       return new Problem('payload_too_large');
@@ -131,7 +138,7 @@ function fromStatus(status: number | undefined, error: unknown): Problem {
   }
 }
 
-/** Lists at most one error for each field, in the validator's words. */
+/** Lists the first error of each field, for at most ten fields, with the validator's message. */
 function fieldErrors(context: string, validation: readonly FastifySchemaValidationError[]): FieldError[] {
   const errors = new Map<string, string>();
   for (const { instancePath, message } of validation) {

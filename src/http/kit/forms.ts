@@ -1,9 +1,9 @@
 import { HttpError } from './http-error.js';
 
-/** A form that has a parameter more than once. */
+/** A form contains a parameter more than once. */
 export class MalformedFormError extends HttpError {
   constructor() {
-    super('invalid_request', 'A parameter is there twice.', { status: 400 });
+    super('invalid_request', 'A parameter occurs more than once.', { status: 400 });
   }
 }
 
@@ -11,10 +11,10 @@ export class MalformedFormError extends HttpError {
 export type Form = Record<string, string>;
 
 /**
- * Reads an `application/x-www-form-urlencoded` body as RFC 6749 section 3.2 wants it:
+ * Reads an `application/x-www-form-urlencoded` body as RFC 6749 section 3.2 requires:
  * a parameter without a value counts as omitted.
  *
- * @throws {MalformedFormError} for a parameter that is there twice.
+ * @throws {MalformedFormError} if a parameter occurs more than once.
  */
 export function parseForm(body: string): Form {
   const form: Form = Object.create(null) as Form;

@@ -1,6 +1,8 @@
 import type { onRequestHookHandler } from 'fastify';
 
-/** Headers of every reply that is not a page: no caching, no content sniffing, no scripts, no framing, no referrer. */
+/**
+ * Headers of every response that is not a page: no caching, no content sniffing, no scripts, no framing, no referrer.
+ */
 export const SECURITY_HEADERS = {
   'cache-control': 'no-store',
   'x-content-type-options': 'nosniff',
@@ -8,10 +10,13 @@ export const SECURITY_HEADERS = {
   'referrer-policy': 'no-referrer',
 } as const;
 
-/** For a service that has only https origins. `includeSubDomains` is left to the owner of the domain. */
+/** For a service whose origins are all https. `includeSubDomains` is left to the owner of the domain. */
 export const HSTS_HEADER = { 'strict-transport-security': 'max-age=31536000' } as const;
 
-/** Creates an `onRequest` hook that sets these headers on every reply. Calls back instead of costing a promise. */
+/**
+ * Creates an `onRequest` hook that sets these headers on every response. It calls back, which saves a promise for each
+ * request.
+ */
 export function headersHook(headers: Readonly<Record<string, string>>): onRequestHookHandler {
   return (_request, reply, done) => {
     reply.headers(headers);

@@ -1,8 +1,8 @@
 import { LatchkeyError } from '../../errors.js';
 
 /**
- * Base of the errors that carry an HTTP status. Each door has its own error format, and every error handler knows this
- * class, so an error that reaches the handler of another door keeps its status.
+ * Base of the errors that have an HTTP status. Each route group has its own error format, and every error handler knows
+ * this class, so an error that reaches the handler of another route group keeps its status.
  */
 export class HttpError extends LatchkeyError {
   readonly status: number;

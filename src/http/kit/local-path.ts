@@ -3,17 +3,17 @@ import { Problem } from './problem.js';
 /** The maximum length of a path to redirect to, in characters. */
 export const MAX_PATH_LENGTH = 2048;
 
-const PLACEHOLDER_ORIGIN = 'http://ours.invalid';
+const PLACEHOLDER_ORIGIN = 'http://placeholder.invalid';
 
 /**
- * Parses a path to redirect to, from the query parameter `to`.
+ * Returns the path to redirect to, from the query parameter `to`.
  *
  * @throws {Problem} `invalid_request` if it could lead a browser to another origin.
  */
 export function requireLocalPath(to: string): string {
   const path = parseLocalPath(to);
   if (path !== undefined) return path;
-  const field = { field: 'query.to', detail: 'must be a path of this site, such as /account' };
+  const field = { field: 'query.to', detail: 'must be a path on this site, such as /account' };
   throw new Problem('invalid_request', { detail: `${field.field}: ${field.detail}.`, errors: [field] });
 }
 

@@ -1,9 +1,10 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
-import { toProblem } from './error-handler.js';
+import { logServerError, toProblem } from './error-handler.js';
 import { MalformedFormError } from './forms.js';
 import { HttpError } from './http-error.js';
+import { problems } from './problem.js';
 
-/** The status of every error of the OAuth endpoints (RFC 6749 section 5.2, RFC 7009 section 2.2.1). */
+/** The HTTP status of each error of the OAuth endpoints (RFC 6749 section 5.2, RFC 7009 section 2.2.1). */
 export const oauthErrors = {
   invalid_request: 400,
   invalid_client: 401,
@@ -16,7 +17,15 @@ export const oauthErrors = {
 
 export type OAuthErrorCode = keyof typeof oauthErrors;
 
-/** An error in the form of RFC 6749 section 5.2. Its `description` is ASCII without quotes and backslashes. */
+/** Descriptions of client errors that Fastify or a hook of the host application throws, by status. */
+const CLIENT_ERRORS: Readonly<Record<number, string>> = {
+  404: problems.not_found.detail,
+  413: problems.payload_too_large.detail,
+  415: 'The request body must be application/x-www-form-urlencoded.',
+  429: problems.too_many_requests.detail,
+};
+
+/** An error in the form of RFC 6749 section 5.2. Its `description` is ASCII without quotation marks or backslashes. */
 export class OAuthError extends HttpError {
   declare readonly code: OAuthErrorCode;
 
@@ -29,10 +38,11 @@ export class OAuthError extends HttpError {
   }
 }
 
-/** Replies to every error with JSON of `error` and `error_description`. Never echoes a value. */
+/** Responds to every error with a JSON object of `error` and `error_description`. Never echoes a value. */
 export function oauthErrorHandler(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const { code, status, headers, message } = toOAuthError(error);
-  if (status >= 500 && !reply.raw.destroyed) request.log.error({ err: error }, message);
+  const oauthError = toOAuthError(error);
+  const { code, status, headers, message } = oauthError;
+  logServerError(error, oauthError, request, reply);
   return reply
     .code(status)
     .headers(headers)
@@ -46,18 +56,14 @@ function toOAuthError(error: unknown): OAuthError {
   if (error instanceof MalformedFormError) return new OAuthError('invalid_request', error.message);
   const problem = toProblem(error);
   if (problem.code === 'unavailable') {
-    const { headers } = problem;
-    return new OAuthError('temporarily_unavailable', 'The service cannot answer right now; try again.', {
-      headers,
-      cause: error,
-    });
+    return new OAuthError('temporarily_unavailable', problem.message, { headers: problem.headers, cause: error });
   }
   const { validation, statusCode = problem.status } = error as Partial<FastifyError>;
-  if (validation) return new OAuthError('invalid_request', 'A required parameter is missing.', { cause: error });
+  if (validation) return new OAuthError('invalid_request', 'A parameter is missing or invalid.', { cause: error });
   if (statusCode < 500) {
-    return new OAuthError('invalid_request', 'The request must be a short application/x-www-form-urlencoded body.', {
+    return new OAuthError('invalid_request', CLIENT_ERRORS[statusCode] ?? problems.invalid_request.detail, {
       cause: error,
     });
   }
-  return new OAuthError('server_error', 'Something went wrong on our side.', { cause: error });
+  return new OAuthError('server_error', problems.internal_error.detail, { cause: error });
 }

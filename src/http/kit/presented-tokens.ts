@@ -4,10 +4,13 @@ import { Problem } from './problem.js';
 
 const BEARER = /^bearer +([^ ]+) *$/i;
 
-/** How a client sends and receives its tokens. */
+/**
+ * How a client sends and receives its tokens: in cookies, or else the access token in the `Authorization` header and
+ * the refresh token in the body.
+ */
 export type Transport = 'cookie' | 'bearer';
 
-/** A token as the request carries it, not yet checked. */
+/** A token from a request, not yet verified. */
 export interface PresentedToken {
   readonly token: string;
   readonly transport: Transport;
@@ -16,8 +19,8 @@ export interface PresentedToken {
 /**
  * Reads a request's access token from `Authorization: Bearer` (RFC 6750 section 2.1) or the cookie.
  *
- * @throws {Problem} `ambiguous_credentials` if the request has both; `invalid_request` if a Bearer header does not hold
- *   exactly one token.
+ * @throws {Problem} `ambiguous_credentials` if the request has both; `invalid_request` if a Bearer header does not
+ *   contain exactly one token.
  */
 export function readAccessToken({ headers }: FastifyRequest, cookies: TokenCookies): PresentedToken | undefined {
   const cookie = readCookie(headers.cookie, cookies.access);
@@ -39,18 +42,18 @@ export function readAccessToken({ headers }: FastifyRequest, cookies: TokenCooki
 /**
  * Reads a request's refresh token from the body or the cookie.
  *
- * @param inBody the refresh token of the request body, if it has one.
+ * @param bodyToken the refresh token in the request body, if any.
  * @throws {Problem} `ambiguous_credentials` if the request has both.
  */
 export function readRefreshToken(
   { headers }: FastifyRequest,
   cookies: TokenCookies,
-  inBody?: string,
+  bodyToken?: string,
 ): PresentedToken | undefined {
   const cookie = readCookie(headers.cookie, cookies.refresh);
-  if (inBody !== undefined) {
+  if (bodyToken !== undefined) {
     if (cookie !== undefined) throw new Problem('ambiguous_credentials');
-    return { token: inBody, transport: 'bearer' };
+    return { token: bodyToken, transport: 'bearer' };
   }
   return cookie === undefined ? undefined : { token: cookie, transport: 'cookie' };
 }
@@ -58,8 +61,8 @@ export function readRefreshToken(
 /** Builds the `WWW-Authenticate` header (RFC 6750 section 3; `max_age` is in seconds, RFC 9470 section 3). */
 export function challenge(
   error?: 'invalid_request' | 'invalid_token' | 'insufficient_scope' | 'insufficient_user_authentication',
-  more: { max_age?: number; scope?: string } = {},
+  extra: { max_age?: number; scope?: string } = {},
 ): { 'www-authenticate': string } {
-  const parameters = Object.entries({ realm: 'latchkey', ...(error && { error }), ...more });
+  const parameters = Object.entries({ realm: 'latchkey', ...(error && { error }), ...extra });
   return { 'www-authenticate': `Bearer ${parameters.map(([name, value]) => `${name}="${value}"`).join(', ')}` };
 }

@@ -1,24 +1,25 @@
 import { HttpError } from './http-error.js';
 
-/** Every error that the service replies with, by its stable code. docs/errors.md is generated from this table. */
+/** All error responses of the service, by their stable codes. docs/errors.md is generated from this table. */
 export const problems = {
   invalid_request: { status: 400, detail: 'The request is malformed.' },
   invalid_username: { status: 400, detail: 'The username is not allowed.' },
   invalid_subject: { status: 400, detail: 'The subject is not valid.' },
   invalid_cursor: { status: 400, detail: 'The cursor does not come from an earlier page of results.' },
-  ambiguous_credentials: { status: 400, detail: 'The request carries a token in two places, or a cookie twice.' },
-  authentication_required: { status: 401, detail: 'The request carries no access token.' },
+  ambiguous_credentials: { status: 400, detail: 'The request has a token in two places, or a cookie twice.' },
+  authentication_required: { status: 401, detail: 'The request has no access token.' },
   invalid_token: { status: 401, detail: 'The access token is malformed, expired, revoked or unknown.' },
   invalid_credentials: { status: 401, detail: 'The username or the password is wrong.' },
-  insufficient_user_authentication: { status: 401, detail: 'This requires a more recent login; log in again.' },
-  admin_key_required: { status: 401, detail: 'The request carries no API key, or an unknown one.' },
-  admin_scope_required: { status: 403, detail: 'The API key does not allow this.' },
+  insufficient_user_authentication: { status: 401, detail: 'A more recent login is required; log in again.' },
+  admin_key_required: { status: 401, detail: 'The request has no API key, or an unknown one.' },
+  admin_scope_required: { status: 403, detail: 'The API key does not allow this operation.' },
+  // Not a 401, which tells clients to refresh.
   reauthentication_required: { status: 403, detail: 'The refresh token is missing or no longer valid; log in again.' },
   provider_login_failed: { status: 403, detail: 'The login with the provider failed.' },
-  insufficient_scope: { status: 403, detail: "The session's scope does not allow this." },
+  insufficient_scope: { status: 403, detail: "The session's scope does not allow this operation." },
   cross_site_request: { status: 403, detail: 'The request comes from another site.' },
   registration_closed: { status: 403, detail: 'Registration is closed.' },
-  not_found: { status: 404, detail: 'Nothing was found here.' },
+  not_found: { status: 404, detail: 'The resource does not exist.' },
   request_timeout: { status: 408, detail: 'The request took too long to arrive.' },
   username_taken: { status: 409, detail: 'The username is taken.' },
   last_login_method: { status: 409, detail: 'This is the only way to log in, so it cannot be removed.' },
@@ -30,10 +31,10 @@ export const problems = {
     status: 422,
     detail: 'The data is too large, nested too deeply, or not well-formed Unicode.',
   },
-  too_many_requests: { status: 429, detail: 'Too many attempts from this network; try again later.' },
-  headers_too_large: { status: 431, detail: 'The request header is too large.' },
-  internal_error: { status: 500, detail: 'Something went wrong on our side.' },
-  unavailable: { status: 503, detail: 'The service cannot answer right now; try again.' },
+  too_many_requests: { status: 429, detail: 'Too many requests; try again later.' },
+  headers_too_large: { status: 431, detail: 'The request headers are too large.' },
+  internal_error: { status: 500, detail: 'An internal error occurred.' },
+  unavailable: { status: 503, detail: 'The service is temporarily unavailable; try again.' },
 } as const satisfies Record<string, { status: number; detail: string }>;
 
 export type ProblemCode = keyof typeof problems;
@@ -45,7 +46,10 @@ export interface FieldError {
   readonly detail: string;
 }
 
-/** An error that becomes an `application/problem+json` reply (RFC 9457), with `extensions` as its extension members. */
+/**
+ * An error that becomes an `application/problem+json` response (RFC 9457), with `errors` and `reason` as its extension
+ * members.
+ */
 export class Problem extends HttpError {
   readonly extensions: Record<string, unknown>;
 

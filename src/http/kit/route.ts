@@ -11,12 +11,13 @@ export type AdminScope = (typeof ADMIN_SCOPES)[number];
 
 /**
  * What a request must prove before its handler runs:
- * - `nothing`
+ * - `nothing`: no hook checks it. The route is open to everyone, or its handler checks the request itself: `/refresh`,
+ *   `/continue` and `/logout`, because they accept a refresh token, and pages, because they redirect to the login page
  * - `session`: a valid access token
- * - `user-session`: and the session was not issued to an OAuth client
- * - `recent-session`: and its user logged in recently
- * - `client`: an OAuth client sends it
- * - `confidential-client`: an OAuth client that has a secret sends it
+ * - `user-session`: as `session`, and the session was not issued to an OAuth client
+ * - `recent-session`: as `user-session`, and the user logged in recently
+ * - `client`: the credentials of an OAuth client, or the id of a public one
+ * - `confidential-client`: the credentials of an OAuth client that has a secret
  * - an admin scope: an API key with that scope
  */
 export type Needs =
@@ -25,9 +26,9 @@ export type Needs =
 declare module 'fastify' {
   interface FastifyContextConfig {
     needs?: Needs;
-    /** Errors of this route besides those that follow from what it needs; for the OpenAPI document. */
+    /** Errors of this route in addition to those that `needs` implies, for the OpenAPI document. */
     fails?: readonly (ProblemCode | OAuthErrorCode)[];
-    /** Whether a request without a body is treated as one with an empty object. */
+    /** Whether a missing body is treated as `{}`. */
     bodyIsOptional?: boolean;
   }
 }
@@ -41,7 +42,10 @@ export type App = FastifyInstance<
   TypeBoxTypeProvider
 >;
 
-/** An `onRoute` hook that throws if a route does not declare what it needs, so that none is open by accident. */
+/**
+ * An `onRoute` hook that throws if a route does not declare what it needs, so that no route is left open by
+ * mistake.
+ */
 export function assertNeedsDeclared({ method, url, config }: RouteOptions): void {
   if (config?.needs === undefined) throw new Error(`${String(method)} ${url} does not declare what it needs`);
 }

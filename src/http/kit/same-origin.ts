@@ -5,11 +5,13 @@ import { Problem } from './problem.js';
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /**
- * Rejects state-changing requests from other sites, forged logins included (OWASP ASVS 5.0 V3.5).
+ * Prevents cross-site request forgery, including login CSRF (OWASP ASVS 5.0 V3.5), by rejecting state-changing requests
+ * from other sites.
  *
- * A request with our cookies must prove that it comes from one of `origins`. A request without them is refused only if
- * `Sec-Fetch-Site` or `Origin` show another site: with neither header, no browser sent it. Even then `Authorization`
- * makes it acceptable, because a page of another site cannot add that header without our permission.
+ * A request with token cookies must have `Sec-Fetch-Site: same-origin` or, without that header, an `Origin` in
+ * `origins`. A request without them is rejected only if either header shows another site: with neither, no browser sent
+ * it. An `Authorization` header makes it acceptable even then, because a page of another site cannot send one without
+ * CORS.
  *
  * @throws {Problem} `cross_site_request`
  */
@@ -19,9 +21,9 @@ export function rejectCrossSiteRequest(
 ): void {
   if (SAFE_METHODS.has(method)) return;
   const { 'sec-fetch-site': site, origin, authorization, cookie } = headers;
-  const ours = site === undefined ? origin !== undefined && origins.has(origin) : site === 'same-origin';
-  if (ours) return;
-  const foreign = site === undefined ? origin !== undefined : site !== 'none';
+  const isSameOrigin = site === undefined ? origin !== undefined && origins.has(origin) : site === 'same-origin';
+  if (isSameOrigin) return;
+  const isCrossSite = site === undefined ? origin !== undefined : site !== 'none';
   const withCookies = [cookies.access, cookies.refresh].some((name) => readCookie(cookie, name) !== undefined);
-  if (withCookies || (foreign && authorization === undefined)) throw new Problem('cross_site_request');
+  if (withCookies || (isCrossSite && authorization === undefined)) throw new Problem('cross_site_request');
 }

@@ -60,10 +60,11 @@ export const TokensBody = Type.Object(
 );
 
 /**
- * Delivers a pair of tokens by the client's transport: in cookies or in the body, never both.
+ * Delivers a pair of tokens over the client's transport: sets cookies or returns a body with the tokens, never both.
  *
- * @param options `keepsRefreshToken` leaves the refresh cookie alone: the browser already has this refresh token.
- * @returns the body of the reply.
+ * @param options `keepsRefreshToken` does not set the refresh cookie, because the browser already has this refresh
+ *   token.
+ * @returns the body of the response.
  */
 export function deliverTokens(
   reply: FastifyReply,
@@ -77,7 +78,7 @@ export function deliverTokens(
   return toBodyWithoutTokens(tokens);
 }
 
-/** Builds the body that holds a pair of tokens. */
+/** Builds a response body that contains the tokens. */
 export function toBearerBody(tokens: IssuedTokens): Static<typeof TokensBody> {
   const { access, refresh } = tokens.pair;
   return {

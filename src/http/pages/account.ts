@@ -152,9 +152,13 @@ export function addAccountPage(app: App, options: PagesOptions): void {
       { config: { needs: 'nothing' }, schema: { body: PasswordForm } },
       (request, reply) =>
         actOnAccount(request, reply, async (principal) => {
-          const { current_password: current, new_password: replacement } = request.body;
+          const { current_password: currentPassword, new_password: newPassword } = request.body;
           await requireRecentAuthentication(request, principal, services);
-          const tokens = await changePassword(request, reply, services, users, { principal, current, replacement });
+          const tokens = await changePassword(request, reply, services, users, {
+            principal,
+            currentPassword,
+            newPassword,
+          });
           deliverTokens(reply, cookies, tokens, { transport: 'cookie' });
           return reply.redirect(`${ACCOUNT_PATH}?done=password_changed`, 303);
         }),

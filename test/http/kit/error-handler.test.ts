@@ -100,7 +100,7 @@ t.test('each refusal of a body, query or cookie says what is wrong', async (t) =
     errors: [{ field: 'query', detail: 'Unexpected property' }],
   });
   t.match((await get('/auth/continue?to=//x')).json(), {
-    detail: 'query.to: must be a path of this site, such as /account.',
+    detail: 'query.to: must be a path on this site, such as /account.',
   });
   const twice = await get('/auth/session', { cookie: `${ACCESS_COOKIE}=a; ${ACCESS_COOKIE}=b` });
   t.equal(twice.json().detail, `The cookie ${ACCESS_COOKIE} appears twice.`);

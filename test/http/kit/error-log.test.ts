@@ -45,9 +45,9 @@ t.test('an unexpected error is logged with its request id and its stack', async 
     title: 'Internal Server Error',
     status: 500,
     code: 'internal_error',
-    detail: 'Something went wrong on our side.',
+    detail: 'An internal error occurred.',
   });
-  t.match(logged, [{ level: 50, msg: 'Something went wrong on our side.', reqId: 'req-7', stack: /a bug/ }]);
+  t.match(logged, [{ level: 50, msg: 'An internal error occurred.', reqId: 'req-7', stack: /a bug/ }]);
   t.match((await throwInRoute(new UnavailableError('Redis is unavailable'))).logged, [
     { level: 50, reqId: 'req-7', stack: /Redis is unavailable/ },
   ]);
@@ -104,6 +104,6 @@ t.test('an error of the OAuth endpoints keeps its status, and only a fault is lo
 t.test('a form in which a parameter appears twice is 400 and not logged', async (t) => {
   const { statusCode, body, logged } = await throwInRoute(new MalformedFormError());
   t.equal(statusCode, 400);
-  t.match(body, { code: 'invalid_request', detail: 'A parameter is there twice.' });
+  t.match(body, { code: 'invalid_request', detail: 'A parameter occurs more than once.' });
   t.strictSame(logged, []);
 });

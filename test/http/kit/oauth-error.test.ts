@@ -20,7 +20,7 @@ t.test('without Redis, OAuth endpoints reply 503 and never that a token is inact
     t.match(reply.headers['retry-after'], /^\d+$/);
     t.strictSame(reply.json(), {
       error: 'temporarily_unavailable',
-      error_description: 'The service cannot answer right now; try again.',
+      error_description: 'The service is temporarily unavailable; try again.',
     });
   }
 });
@@ -43,8 +43,8 @@ t.test('an unexpected error of an OAuth endpoint reveals nothing except in the l
   });
   const reply = await app.inject('/');
   t.equal(reply.statusCode, 500);
-  t.strictSame(reply.json(), { error: 'server_error', error_description: 'Something went wrong on our side.' });
-  t.match(logged, [{ level: 50, msg: 'Something went wrong on our side.', err: { message: 'a secret' } }]);
+  t.strictSame(reply.json(), { error: 'server_error', error_description: 'An internal error occurred.' });
+  t.match(logged, [{ level: 50, msg: 'An internal error occurred.', err: { message: 'a secret' } }]);
   t.equal((await app.inject('/refused')).statusCode, 400);
   await app.inject('/gone').catch(() => undefined);
   t.equal(logged.length, 1, 'refusals, and faults after the client disconnected, are not logged');
@@ -74,5 +74,25 @@ t.test('an error that is not an OAuth error keeps its status and reveals nothing
   t.match(outage.json(), { error: 'temporarily_unavailable' });
   const form = await app.inject('/form');
   t.equal(form.statusCode, 400);
-  t.strictSame(form.json(), { error: 'invalid_request', error_description: 'A parameter is there twice.' });
+  t.strictSame(form.json(), { error: 'invalid_request', error_description: 'A parameter occurs more than once.' });
+});
+
+t.test('a client error that a hook of the host application throws is described by its status', async (t) => {
+  const app = Fastify();
+  app.setErrorHandler(oauthErrorHandler);
+  app.get('/:statusCode', ({ params }) => {
+    throw Object.assign(new Error('a secret'), { statusCode: Number((params as { statusCode: string }).statusCode) });
+  });
+  for (const [statusCode, error_description] of [
+    [400, 'The request is malformed.'],
+    [404, 'The resource does not exist.'],
+    [413, 'The request is too large.'],
+    [415, 'The request body must be application/x-www-form-urlencoded.'],
+    [418, 'The request is malformed.'],
+    [429, 'Too many requests; try again later.'],
+  ] as const) {
+    const response = await app.inject(`/${statusCode}`);
+    t.equal(response.statusCode, 400);
+    t.strictSame(response.json(), { error: 'invalid_request', error_description });
+  }
 });

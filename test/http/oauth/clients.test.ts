@@ -93,19 +93,20 @@ t.test('malformed requests to the OAuth endpoints', async (t) => {
   const assertInvalidRequest = (
     t: Test,
     reply: Awaited<ReturnType<typeof send>>,
-    error_description = 'A required parameter is missing.',
+    error_description = 'A parameter is missing or invalid.',
   ) => {
     t.equal(reply.statusCode, 400);
     t.strictSame(reply.json(), { error: 'invalid_request', error_description });
     t.match(error_description, /^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/, 'only characters that RFC 6749 allows');
   };
-  const NO_FORM = 'The request must be a short application/x-www-form-urlencoded body.';
+  const NO_FORM = 'The request body must be application/x-www-form-urlencoded.';
+  const TOO_LARGE = 'The request is too large.';
 
   t.test('a duplicate, missing or empty parameter is invalid_request', async (t) => {
     assertInvalidRequest(
       t,
       await send('/oauth/token', 'grant_type=refresh_token&grant_type=refresh_token&client_id=spa&refresh_token=x'),
-      'A parameter is there twice.',
+      'A parameter occurs more than once.',
     );
     assertInvalidRequest(t, await send('/oauth/token', PUBLIC));
     assertInvalidRequest(t, await send('/oauth/token', { ...PUBLIC, grant_type: '' }));
@@ -121,7 +122,7 @@ t.test('malformed requests to the OAuth endpoints', async (t) => {
       NO_FORM,
     );
     assertInvalidRequest(t, await inject({ method: 'POST', url: '/oauth/token' }));
-    assertInvalidRequest(t, await send('/oauth/token', `grant_type=${'x'.repeat(20_000)}`), NO_FORM);
+    assertInvalidRequest(t, await send('/oauth/token', `grant_type=${'x'.repeat(20_000)}`), TOO_LARGE);
   });
 
   t.test('unknown parameters are ignored', async (t) => {
