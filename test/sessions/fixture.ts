@@ -80,7 +80,7 @@ export function storeOn(client: RedisClient, settings: StoreSettings = {}) {
     return principal;
   };
 
-  /** Redis's clock, in milliseconds since 1970. */
+  /** Redis's clock, in milliseconds since the Unix epoch. */
   const now = async () => {
     const [seconds, microseconds] = await client.time();
     return Number(seconds) * 1_000 + Math.floor(Number(microseconds) / 1_000);
@@ -125,7 +125,7 @@ export function storeOn(client: RedisClient, settings: StoreSettings = {}) {
     liveKeys: async () => (await all()).filter((key) => !/:(ended|user):/.test(key)),
     /** The name, as in {@link all}, of the key that holds the reason why a session ended. */
     endedName: (token: RefreshToken) => endedKey(token).slice(prefix.length),
-    /** When a key expires, in milliseconds since 1970. */
+    /** When a key expires, in milliseconds since the Unix epoch. */
     expiresAt: async (key: string) => Number(await client.call('PEXPIRETIME', key)),
     /** The fields of a session, as stored. */
     stored: (token: RefreshToken) => client.hgetall(sessionKey(token)),
