@@ -2,7 +2,8 @@ import t from 'tap';
 import { StaleCredentialError } from '../../src/sessions/errors.js';
 import { newSubject, storeOn } from '../sessions/fixture.js';
 import { startRedis } from '../support/redis.js';
-import { matched, PASSWORD, redisTime, usersOn } from './fixture.js';
+import { PASSWORD } from '../support/credentials.js';
+import { matched, redisTime, usersOn } from './fixture.js';
 
 const redis = await startRedis({ args: ['--appendonly', 'no'] });
 t.teardown(() => redis.stop());

@@ -8,8 +8,6 @@ import { claimLogin, confirmUser, createUser, Registration } from '../../src/ide
 import { RedisKeys } from '../../src/redis/keys.js';
 import type { RedisClient } from '../../src/redis/script.js';
 
-export const PASSWORD = 'correct horse battery staple';
-
 /** Counts the hashes that it computes, to test that failures cost as much as successes. */
 export class CountingHasher extends PasswordHasher {
   jobs = 0;

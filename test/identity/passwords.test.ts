@@ -4,7 +4,8 @@ import { BusyError, PasswordHasher } from '../../src/identity/password-hasher.js
 import { Passwords } from '../../src/identity/passwords.js';
 import { keysUnder } from '../support/audit.js';
 import { startRedis } from '../support/redis.js';
-import { CountingHasher, InterruptedRedis, matched, PASSWORD, usersOn } from './fixture.js';
+import { PASSWORD } from '../support/credentials.js';
+import { CountingHasher, InterruptedRedis, matched, usersOn } from './fixture.js';
 
 const redis = await startRedis();
 t.teardown(() => redis.stop());

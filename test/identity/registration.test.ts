@@ -8,15 +8,8 @@ import { InvalidUsernameError } from '../../src/identity/username.js';
 import type { RedisKeys } from '../../src/redis/keys.js';
 import { keysUnder } from '../support/audit.js';
 import { startRedis } from '../support/redis.js';
-import {
-  CountingHasher,
-  InterruptedRedis,
-  matched,
-  PASSWORD,
-  redisTime,
-  registrationSteps,
-  usersOn,
-} from './fixture.js';
+import { PASSWORD } from '../support/credentials.js';
+import { CountingHasher, InterruptedRedis, matched, redisTime, registrationSteps, usersOn } from './fixture.js';
 
 const redis = await startRedis();
 t.teardown(() => redis.stop());

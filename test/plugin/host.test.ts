@@ -4,14 +4,14 @@ import cookie from '@fastify/cookie';
 import Fastify, { type FastifyInstance } from 'fastify';
 import t from 'tap';
 import { latchkey, type LatchkeyOptions } from '../../src/plugin.js';
+import { PASSWORD, TOKEN_KEY } from '../support/credentials.js';
 import { startRedis } from '../support/redis.js';
 import { until } from '../support/redis/waiting.js';
-import { PASSWORD, setCookies } from '../support/service.js';
+import { setCookies } from '../support/service.js';
 
 const redis = await startRedis();
 t.teardown(() => redis.stop());
 const client = redis.client();
-const tokenKeys = ['a secret of at least thirty-two characters'] as const;
 
 async function host(
   options: Partial<LatchkeyOptions> = {},
@@ -26,7 +26,7 @@ async function host(
   });
   const app = Fastify({ logger: { level: 'info', stream } });
   await prepare(app);
-  await app.register(latchkey, { redis: client, tokenKeys, ...options });
+  await app.register(latchkey, { redis: client, tokenKeys: [TOKEN_KEY], ...options });
   t.teardown(() => app.close());
   return { app, lines };
 }

@@ -10,9 +10,10 @@ import latchkey, {
   StaleCredentialError,
   UnavailableError,
 } from '../../src/index.js';
+import { PASSWORD, TOKEN_KEY } from '../support/credentials.js';
 import { startRedis } from '../support/redis.js';
-import { PASSWORD, setCookies } from '../support/service.js';
-import { hostApp, ORIGIN, TOKEN_KEYS } from './support.js';
+import { setCookies } from '../support/service.js';
+import { hostApp, ORIGIN } from './support.js';
 
 const server = await startRedis();
 t.teardown(() => server.stop());
@@ -205,7 +206,7 @@ t.test('two instances with two prefixes in one app share no users, cookies or se
     await app.register(async (scope) => {
       const options = {
         redis,
-        tokenKeys: TOKEN_KEYS,
+        tokenKeys: [TOKEN_KEY],
         redisPrefix: `${name}:`,
         prefix: `/${name}/auth`,
         onEvent: () => receivers.push(name),

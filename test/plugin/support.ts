@@ -3,8 +3,8 @@ import type { Cluster, Redis } from 'ioredis';
 import { randomBytes } from 'node:crypto';
 import type { Test } from 'tap';
 import latchkey, { type LatchkeyOptions } from '../../src/index.js';
+import { TOKEN_KEY } from '../support/credentials.js';
 
-export const TOKEN_KEYS = ['a secret of at least thirty-two characters'] as const;
 export const ORIGIN = { device: 'a test', address: '192.0.2.1' };
 
 /** A host's app with a route for each requirement, on a prefix of its own in Redis. */
@@ -17,7 +17,7 @@ export async function hostApp(
   t.teardown(() => app.close());
   await app.register(latchkey, {
     redis,
-    tokenKeys: TOKEN_KEYS,
+    tokenKeys: [TOKEN_KEY],
     redisPrefix: `${randomBytes(4).toString('hex')}:`,
     ...options,
   } as LatchkeyOptions);

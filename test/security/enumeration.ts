@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Agent, request } from 'node:http';
 import { performance } from 'node:perf_hooks';
+import { PASSWORD, TOKEN_KEY } from '../support/credentials.js';
 import { startRedis, type TestRedis } from '../support/redis.js';
 import { startCopy } from './running-copy.js';
 import { type Copy, type Edit, Workshop } from './weakened.js';
@@ -13,7 +14,6 @@ const SAMPLES = isLong ? 5_000 : 150;
 /** The largest distance from 0.5 of the area under the ROC curve (AUC). Beyond it, time distinguishes two kinds. */
 const BOUND = isLong ? 0.02 : 0.13;
 const CONTROL_SAMPLES = 100;
-const PASSWORD = 'correct horse battery staple';
 const WRONG = 'not the right password';
 const UNKNOWN_WITHOUT_A_HASH: Edit = [
   'src/identity/passwords.ts',
@@ -57,7 +57,7 @@ async function measure(
     REDIS_URL: redis.url,
     REDIS_PREFIX: prefix,
     REDIS_TIMEOUT: '30s',
-    TOKEN_KEYS: 'a secret of at least thirty-two characters',
+    TOKEN_KEYS: TOKEN_KEY,
     LOGIN_FAILURES_PER_ACCOUNT: String(failuresPerAccount),
     LOGIN_FAILURES_PER_NETWORK: '1000000',
     LOGIN_FAILURE_WINDOW: '1h',

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
+import { PASSWORD, TOKEN_KEY } from '../support/credentials.js';
 import { startRedis } from '../support/redis.js';
 import { spawnService } from '../support/service-process.js';
 import { flood, type Login } from './flood.js';
@@ -9,12 +10,11 @@ import { flood, type Login } from './flood.js';
 const ROUNDS = 5;
 const MIB = 1024 * 1024;
 const SLOTS = Math.min(Math.max(1, availableParallelism() - 1), 3);
-const PASSWORD = 'correct horse battery staple';
 
 const redis = await startRedis();
 t.teardown(() => redis.stop());
 const service = spawnService(
-  { REDIS_URL: redis.url, TOKEN_KEYS: 'a secret of at least thirty-two characters', TRUST_PROXY: '127.0.0.1' },
+  { REDIS_URL: redis.url, TOKEN_KEYS: TOKEN_KEY, TRUST_PROXY: '127.0.0.1' },
   { withoutCoverage: true },
 );
 t.teardown(() => service.end());

@@ -2,6 +2,7 @@ import Fastify, { type RouteOptions } from 'fastify';
 import t from 'tap';
 import { latchkey } from '../../src/index.js';
 import { assertNeedsDeclared } from '../../src/http/kit/route.js';
+import { PASSWORD, TOKEN_KEY } from '../support/credentials.js';
 import { bearer, browser, startService } from '../support/service.js';
 
 // No test logs in with this provider, so none listens there.
@@ -17,7 +18,7 @@ async function listRoutes(): Promise<RouteOptions[]> {
   app.addHook('onRoute', (route) => void routes.push(route));
   await app.register(latchkey, {
     redis: service.client,
-    tokenKeys: ['a secret of at least thirty-two characters'],
+    tokenKeys: [TOKEN_KEY],
     oauthClients: [],
     oidcProviders,
     pages: { name: 'A host' },
@@ -103,7 +104,7 @@ t.test('no route takes a subject, a role or a session from the body', async (t) 
       { methods: ['hwk'] },
       { data: { role: 'admin' } },
     ]) {
-      const base = { username: 'somebody', password: 'a good long passphrase' };
+      const base = { username: 'somebody', password: PASSWORD };
       const payload = {
         ...(/register|login/.test(url)
           ? base

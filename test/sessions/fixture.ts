@@ -6,10 +6,10 @@ import type { IssueRequest, Rotation } from '../../src/sessions/session.js';
 import { SessionStore, type StoreOptions } from '../../src/sessions/store.js';
 import { type RefreshToken, TokenKeys, type TokenPair } from '../../src/sessions/token.js';
 import { keysUnder } from '../support/audit.js';
+import { TOKEN_KEY } from '../support/credentials.js';
 import { until } from '../support/redis/waiting.js';
 import { endedKey as endedKeyOf } from '../support/redis/ended-key.js';
 
-export const SECRET = 'a secret of at least thirty-two characters';
 /** None is a whole number of seconds, so that a test notices when one is rounded. */
 export const LIFETIMES: Lifetimes = {
   accessLifetimeMs: 899_637,
@@ -35,7 +35,7 @@ export function storeOn(client: RedisClient, settings: StoreSettings = {}) {
     lookups = client,
     sessionsPerUser = 100,
     revocationReplicas = 0,
-    tokenKeys = new TokenKeys([SECRET]),
+    tokenKeys = new TokenKeys([TOKEN_KEY]),
     prefix = `${randomBytes(6).toString('hex')}:`,
     ...lifetimes
   } = settings;

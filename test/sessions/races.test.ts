@@ -2,7 +2,8 @@ import { randomInt } from 'node:crypto';
 import t from 'tap';
 import { TokenKeys } from '../../src/sessions/token.js';
 import { watchExpiries } from '../support/audit.js';
-import { LIFETIMES, newSubject, pairOf, SECRET, storeOn } from './fixture.js';
+import { TOKEN_KEY } from '../support/credentials.js';
+import { LIFETIMES, newSubject, pairOf, storeOn } from './fixture.js';
 import { client, createCompetitors, ROUNDS_FACTOR } from './racing.js';
 
 const GRACE = LIFETIMES.refreshGraceMs;
@@ -69,7 +70,7 @@ t.test('a forged refresh token does not reach Redis and ends no session', async 
     if (token !== pair.refresh.token && s.store.parseRefreshToken(token)) t.fail(token);
   }
   t.equal(
-    s.store.parseRefreshToken(new TokenKeys([`not ${SECRET}`]).mint(pair.refresh.partition).refresh.token),
+    s.store.parseRefreshToken(new TokenKeys([`not ${TOKEN_KEY}`]).mint(pair.refresh.partition).refresh.token),
     undefined,
   );
   t.notMatch(await client.info('commandstats'), /cmdstat_(evalsha|eval|mget|get|hget)/);

@@ -3,10 +3,10 @@ import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import t from 'tap';
 import { digestToken, parseAccessToken, TokenKeys } from '../../src/sessions/token.js';
-import { SECRET } from './fixture.js';
+import { TOKEN_KEY } from '../support/credentials.js';
 
 const OTHER = 'another secret, which is just as long as that one';
-const keys = new TokenKeys([SECRET]);
+const keys = new TokenKeys([TOKEN_KEY]);
 const pair = keys.mint('a3f0');
 const access = pair.access.token;
 const refresh = pair.refresh.token;
@@ -41,8 +41,8 @@ t.test('a refresh token is lkr_, then key id, partition, session id, generation,
   t.match(refresh, /^lkr_[A-Za-z0-9_-]{126}$/);
   const bytes = bytesOf(refresh);
   t.equal(bytes.length, REFRESH_BYTES);
-  const keyId = Buffer.from(hkdfSync('sha256', SECRET, 'latchkey', 'token key id', 4));
-  const key = Buffer.from(hkdfSync('sha256', SECRET, 'latchkey', 'token key', 32));
+  const keyId = Buffer.from(hkdfSync('sha256', TOKEN_KEY, 'latchkey', 'token key id', 4));
+  const key = Buffer.from(hkdfSync('sha256', TOKEN_KEY, 'latchkey', 'token key', 32));
   t.same(bytes.subarray(0, 4), keyId);
   t.equal(bytes.toString('hex', 4, 6), 'a3f0');
   t.equal(bytes.toString('base64url', 6, 22), pair.refresh.sessionId);
@@ -147,7 +147,7 @@ t.test('parse rejects a refresh token of another key', async (t) => {
 
 t.test('a key is replaced by adding the new one last, moving it first and dropping the old one', async (t) => {
   const old = keys.mint('0001');
-  const added = new TokenKeys([SECRET, OTHER]);
+  const added = new TokenKeys([TOKEN_KEY, OTHER]);
   t.same(added.parse(old.refresh.token), old.refresh);
   const during = added.mint('0001');
   t.same(
@@ -156,7 +156,7 @@ t.test('a key is replaced by adding the new one last, moving it first and droppi
     'the old key still signs: processes that have one key know it',
   );
 
-  const moved = new TokenKeys([OTHER, SECRET]);
+  const moved = new TokenKeys([OTHER, TOKEN_KEY]);
   const young = moved.mint('0001');
   t.equal(keys.parse(young.refresh.token), undefined, 'the new key signs');
   t.same(added.parse(young.refresh.token), young.refresh, 'and processes that have it last know it');
@@ -170,13 +170,13 @@ t.test('a key is replaced by adding the new one last, moving it first and droppi
   const dropped = new TokenKeys([OTHER]);
   t.equal(dropped.parse(old.refresh.token), undefined, 'without it, its sessions are over');
   t.same(dropped.parse(young.refresh.token), young.refresh);
-  t.throws(() => new TokenKeys([SECRET, OTHER, SECRET]), /listed twice/, 'a key is listed once');
+  t.throws(() => new TokenKeys([TOKEN_KEY, OTHER, TOKEN_KEY]), /listed twice/, 'a key is listed once');
 });
 
 t.test(
   'the successor and the access token follow from the refresh token and the key, and from nothing else',
   async (t) => {
-    const elsewhere = new TokenKeys([SECRET]);
+    const elsewhere = new TokenKeys([TOKEN_KEY]);
     const parsed = elsewhere.parse(refresh)!;
     t.same(elsewhere.derivePair(parsed), pair);
     t.same(elsewhere.deriveSuccessor(parsed), keys.deriveSuccessor(pair.refresh));
@@ -187,7 +187,7 @@ t.test(
     t.equal(next.refresh.partition, 'a3f0');
     t.same(keys.parse(next.refresh.token), next.refresh);
     t.same(parseAccessToken(next.access.token), next.access);
-    const key = Buffer.from(hkdfSync('sha256', SECRET, 'latchkey', 'token key', 32));
+    const key = Buffer.from(hkdfSync('sha256', TOKEN_KEY, 'latchkey', 'token key', 32));
     t.same(
       bytesOf(next.refresh.token).subarray(26, 58),
       createHmac('sha256', key).update('refresh').update(refresh).digest(),
@@ -206,7 +206,7 @@ t.test(
 );
 
 t.test('a generation does not overflow', async (t) => {
-  const key = Buffer.from(hkdfSync('sha256', SECRET, 'latchkey', 'token key', 32));
+  const key = Buffer.from(hkdfSync('sha256', TOKEN_KEY, 'latchkey', 'token key', 32));
   const bytes = bytesOf(refresh);
   bytes.writeUInt32BE(0xffffffff, 22);
   createHmac('sha256', key).update('mac').update(bytes.subarray(0, 58)).digest().copy(bytes, 58);
@@ -259,7 +259,7 @@ t.test('parsing anything else returns undefined and never throws', async () => {
 });
 
 t.test('TokenKeys rejects a secret that is too short, and an empty list', async (t) => {
-  for (const secrets of [[''], ['x'.repeat(31)], [SECRET, 'short'], []]) {
+  for (const secrets of [[''], ['x'.repeat(31)], [TOKEN_KEY, 'short'], []]) {
     t.throws(() => new TokenKeys(secrets as unknown as [string]), {
       name: 'RangeError',
       message: 'There must be at least one token key, each of at least 32 characters',

@@ -1,6 +1,7 @@
 import Fastify from 'fastify';
 import t from 'tap';
 import { latchkey } from '../../../src/index.js';
+import { TOKEN_KEY } from '../../support/credentials.js';
 import { CLIENT_SECRET, CLIENT_SECRET_HASH } from '../../support/oauth-client.js';
 import { browser, startService } from '../../support/service.js';
 import { CLIENT, startProvider } from '../../support/provider.js';
@@ -56,7 +57,7 @@ t.test('the table of this test names every route that takes a form', async (t) =
   });
   await app.register(latchkey, {
     redis: service.client,
-    tokenKeys: ['a secret of at least thirty-two characters'],
+    tokenKeys: [TOKEN_KEY],
     pages: { name: 'A host' },
     ...options,
   });
