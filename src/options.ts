@@ -32,7 +32,10 @@ export interface ThrottleLimits {
   readonly registrationsPerNetwork: number;
   /** Provider logins started from one network within ten minutes. */
   readonly providerLoginsPerNetwork: number;
-  /** Provider logins started from all networks within ten minutes, for which each uses up to 3 kB of Redis memory. */
+  /**
+   * Provider logins started from all networks within ten minutes, for which each uses up to 3 kB of Redis memory. The
+   * service has no environment variable for it.
+   */
   readonly providerLogins: number;
 }
 

@@ -1,8 +1,8 @@
 /**
- * Creates a function that runs one piece of work at a time in this browser. Without the Web Locks API, only work of
- * the same tab waits; the service copes with tabs that do not.
+ * Creates a lock that all tabs share. Without the Web Locks API it works only within a tab, which is safe: the service
+ * tolerates concurrent refreshes.
  *
- * @param timeoutMs how long to wait for the lock before going on without it.
+ * @param timeoutMs how long to wait for the lock before proceeding without it
  */
 export function createLock(name: string, timeoutMs: number): <T>(work: () => Promise<T>) => Promise<T> {
   let queue: Promise<unknown> = Promise.resolve();

@@ -6,8 +6,8 @@ export function resolveUrl(url: string | URL): URL {
   return new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href);
 }
 
-/** Gives a function that repeats a request with its present body; undefined if it may only be sent once. */
-export function prepareRepeat(...[input, init]: FetchArguments): (() => FetchArguments) | undefined {
+/** Returns a function that recreates the request for a retry; undefined if its body can be sent only once. */
+export function prepareRetry(...[input, init]: FetchArguments): (() => FetchArguments) | undefined {
   const body = init?.body;
   if (body) {
     if (
@@ -25,7 +25,7 @@ export function prepareRepeat(...[input, init]: FetchArguments): (() => FetchArg
   return hasNoBody ? () => [input, init] : undefined;
 }
 
-/** Settles as `work` does, but rejects at once when the signal aborts. */
+/** Settles as `work` does, but rejects immediately if the signal aborts. */
 export function rejectOnAbort<T>(work: Promise<T>, signal: AbortSignal | null | undefined): Promise<T> {
   if (!signal) return work;
   return new Promise((resolve, reject) => {

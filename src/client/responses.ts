@@ -1,11 +1,11 @@
-/** An error that the service answered with, or `unavailable` if it gave no answer of its own. */
+/** An error response of the service, or `unavailable` if there was no response from it. */
 export class LatchkeyClientError extends Error {
   override readonly name = 'LatchkeyClientError';
   /** A stable code: one of docs/errors.md, or `unavailable`. */
   readonly code: string;
-  /** The HTTP status; 0 without an answer. */
+  /** The HTTP status; 0 if there was no response. */
   readonly status: number;
-  /** Why, with some codes: the reason that a session ended, or what is wrong with a password. */
+  /** More detail for some codes: why a session ended, or why a password is not allowed. */
   readonly reason: string | undefined;
 
   constructor(
@@ -26,8 +26,8 @@ interface ProblemBody {
   reason?: string;
 }
 
-/** Whether a new access token would help: the one that was sent is not valid, or none was sent. */
-export async function needsRenewal(response: Response): Promise<boolean> {
+/** Whether refreshing may help: the access token was missing or invalid. */
+export async function needsRefresh(response: Response): Promise<boolean> {
   if (response.status !== 401) return false;
   const challenge = response.headers.get('www-authenticate') ?? '';
   const error = /\berror="?(\w+)/.exec(challenge)?.[1];
@@ -49,7 +49,7 @@ export function throwUnavailable(cause: unknown): never {
   throw cause instanceof LatchkeyClientError ? cause : new LatchkeyClientError('unavailable', 0, { cause });
 }
 
-/** Reads an RFC 9457 problem; gives an empty one for any other answer, which may come from a proxy. */
+/** Reads an RFC 9457 problem. Returns an empty one for any other response, which may come from a proxy. */
 async function readProblem(response: Response): Promise<ProblemBody> {
   if (!/json/.test(response.headers.get('content-type') ?? '')) return {};
   const body = (await response.json().catch(() => null)) as ProblemBody | null;

@@ -24,20 +24,20 @@ import type { RedisClients } from '../sessions/authenticator.js';
 import { Webhooks } from '../webhooks/webhooks.js';
 
 const BODY_LIMIT = 16 * 1024;
-/** A subject in a path has up to 255 bytes, each percent-encoded. */
+/** A subject of 255 bytes, all percent-encoded. */
 const MAX_PARAM_LENGTH = 3 * 255;
 /** Deadline for a request to arrive completely. */
 const REQUEST_TIMEOUT_MS = 10_000;
 /** How long a client may leave a response unread. */
 const STALLED_TIMEOUT_MS = 30_000;
-/** How long requests may still take once the app is closing. */
+/** How long requests in progress may take after the app starts to close. */
 const CLOSE_TIMEOUT_MS = 3_000;
 /** How often Node looks for requests past their deadline. */
 const TIMEOUT_CHECK_INTERVAL_MS = 2_000;
 
 export type AppConfig = Omit<Config, 'tokenKeys'> & { readonly tokenKeys: readonly [string, ...string[]] };
 
-/** Receives every authentication event, in addition to the log. */
+/** Handles an authentication event. */
 export type EventHandler = (event: AuthEvent) => void;
 
 /** Builds the public app: the plugin's routes and pages, and a 404 problem for every other path. */
@@ -65,8 +65,8 @@ export async function buildPublicApp(
 }
 
 /**
- * Builds the operator's app for the internal listener: liveness, which never touches Redis, readiness, which does, and
- * the admin API if there are keys for it.
+ * Builds the internal app: a liveness check, which does not use Redis, a readiness check, which does, and the admin API
+ * if admin keys are configured.
  */
 export async function buildInternalApp(
   config: AppConfig,
@@ -99,7 +99,7 @@ function healthRoute(summary: string, status: string): RouteShorthandOptions {
   return { config: { needs: 'nothing' }, schema: { summary, tags: ['health'], response } };
 }
 
-/** Creates the webhooks that send the events of both apps to the configured endpoints; undefined without endpoints. */
+/** Creates the webhook sender of both apps; undefined if no endpoints are configured. */
 export function createWebhooks(
   { webhooks, redisPrefix }: AppConfig,
   { scripts }: RedisClients,
@@ -108,7 +108,7 @@ export function createWebhooks(
   return webhooks && new Webhooks(scripts, new RedisKeys(redisPrefix), webhooks, { onFault });
 }
 
-/** Logs each event and passes it on. */
+/** Creates a function that logs each event and passes it on. */
 function createReporter({ log }: FastifyInstance, onEvent: EventHandler | undefined): EventHandler {
   return (event) => {
     log.info(event, `${event.event} ${event.outcome}`);
@@ -116,23 +116,23 @@ function createReporter({ log }: FastifyInstance, onEvent: EventHandler | undefi
   };
 }
 
-/** Creates an app that answers every error with a problem, Node's and Fastify's own errors too. */
+/** Creates an app that responds with a problem to every error, including Node's and Fastify's own. */
 function createApp(options: FastifyServerOptions): FastifyInstance {
   const app = Fastify({
     ...options,
-    // Authentication events are logged, requests are not.
+    // Log authentication events, but not requests.
     logController: new LogController({ disableRequestLogging: true }),
-    // A logger for each request would cost time for nothing: log lines name their request where it matters.
+    // A logger for each request would only cost time: where the request matters, its id is logged explicitly.
     childLoggerFactory: (logger) => logger,
     bodyLimit: BODY_LIMIT,
     requestTimeout: REQUEST_TIMEOUT_MS,
     forceCloseConnections: 'idle',
-    // Requests that have arrived are still answered while the app closes.
+    // Requests that have arrived still get their response while the app closes.
     return503OnClosing: false,
-    // Node would silently drop a second Authorization header; joined to the first, it is no valid token.
-    // Node's own response to a request without a host would lack our headers.
     http: {
+      // Node would silently ignore a second Authorization header; joined to the first, it is rejected as invalid.
       joinDuplicateHeaders: true,
+      // Node's own response to a request without a Host header would lack the protective headers.
       requireHostHeader: false,
       headersTimeout: REQUEST_TIMEOUT_MS,
       connectionsCheckingInterval: TIMEOUT_CHECK_INTERVAL_MS,
@@ -146,10 +146,10 @@ function createApp(options: FastifyServerOptions): FastifyInstance {
     const lacksHost = raw.headers.host === undefined && raw.httpVersion === '1.1';
     done(lacksHost ? new Problem('invalid_request', { detail: 'The Host header is missing.' }) : undefined);
   });
-  // Ignore unknown expectations (RFC 9110 section 10.1.1): Node's own 417 would lack our headers too.
+  // Ignore unknown expectations (RFC 9110 section 10.1.1): Node's own 417 would lack the protective headers too.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
   closeStalledConnections(app.server, STALLED_TIMEOUT_MS);
-  // A connection that a browser opened in advance and has not used does not count as idle, so close it by force.
+  // Connections that a browser has opened but not used yet do not count as idle, so close them by force.
   app.addHook('preClose', async () => {
     setTimeout(() => app.server.closeAllConnections(), CLOSE_TIMEOUT_MS).unref();
   });

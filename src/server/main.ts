@@ -18,24 +18,24 @@ try {
   process.exit(1);
 }
 
-/** Our own errors and a port in use get a message that says what to do. Any other error is shown with its stack. */
+/** Returns only a message for latchkey's own errors and for a port in use. Other errors are shown with their stack. */
 function explain(error: unknown): unknown {
   if (error instanceof LatchkeyError) return error.message;
   const { code, port } = error as NodeJS.ErrnoException & { port?: number };
   return code === 'EADDRINUSE'
-    ? `Port ${port} is in use: stop what listens there, or set PORT and INTERNAL_PORT`
+    ? `Port ${port} is already in use: stop the program that uses it, or set PORT or INTERNAL_PORT`
     : error;
 }
 
 async function main(): Promise<void> {
-  const loaded = loadConfig(process.env);
-  if (cluster.isPrimary) for (const warning of loaded.warnings) console.warn(`Warning: ${warning}`);
+  const env = loadConfig(process.env);
+  if (cluster.isPrimary) for (const warning of env.warnings) console.warn(`Warning: ${warning}`);
 
-  const embedded = loaded.redis
+  const embedded = env.redis
     ? undefined
-    : await startEmbeddedRedis({ dataDirectory: loaded.dataDirectory, configFile: REDIS_CONF, log: console.log });
-  const [first, ...rest] = loaded.tokenKeys ?? [await readOrCreateTokenKey(loaded.dataDirectory)];
-  const config: AppConfig = { ...loaded, tokenKeys: [first!, ...rest] };
+    : await startEmbeddedRedis({ dataDirectory: env.dataDirectory, configFile: REDIS_CONF, log: console.log });
+  const [first, ...rest] = env.tokenKeys ?? [await readOrCreateTokenKey(env.dataDirectory)];
+  const config: AppConfig = { ...env, tokenKeys: [first!, ...rest] };
 
   const running =
     cluster.isPrimary && config.workers > 1
@@ -43,9 +43,9 @@ async function main(): Promise<void> {
           config.workers,
           embedded ? { REDIS_URL: `unix://${embedded.socketPath.split('/').map(encodeURIComponent).join('/')}` } : {},
         )
-      : await serve(config, loaded.redis ?? toLocation(embedded!));
+      : await serve(config, env.redis ?? toLocation(embedded!));
   stopOnSignal(running, embedded);
-  if (cluster.isPrimary) greet(running.port, embedded);
+  if (cluster.isPrimary) printBanner(running.port, embedded);
   else reportServing(running.port);
 }
 
@@ -53,7 +53,7 @@ function toLocation({ socketPath }: EmbeddedRedis): RedisLocation {
   return { kind: 'unix', path: socketPath, username: undefined, password: undefined };
 }
 
-/** Stops the service and then its Redis, on a signal or when that Redis ends. */
+/** Stops the service and then the embedded Redis, on a signal or if that Redis exits. */
 function stopOnSignal(running: RunningService, embedded: EmbeddedRedis | undefined): void {
   let stopping: Promise<void> | undefined;
   const stop = (exitCode: number) => {
@@ -72,12 +72,12 @@ function stopOnSignal(running: RunningService, embedded: EmbeddedRedis | undefin
   });
 }
 
-function greet(port: number, embedded: EmbeddedRedis | undefined): void {
+function printBanner(port: number, embedded: EmbeddedRedis | undefined): void {
   const url = `http://localhost:${port}`;
   const json = "-H 'content-type: application/json'";
   console.log(`
 latchkey is ready at ${url}
-${embedded ? `Its own Redis: redis-cli -s ${embedded.socketPath}\n` : ''}
+${embedded ? `Embedded Redis: redis-cli -s ${embedded.socketPath}\n` : ''}
 Try next:
   ${url}/register in a browser
   curl ${url}/auth/register ${json} -d '{"username":"ada","password":"correct horse battery staple"}'

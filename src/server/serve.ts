@@ -7,13 +7,13 @@ import { connect, type RedisLocation, waitUntilReady } from '../redis/connect.js
 export interface RunningService {
   /** Port of the public listener. */
   readonly port: number;
-  /** Answers the requests that have arrived, then closes listeners and connections. */
+  /** Responds to the requests that have arrived, then closes listeners and connections. */
   stop(): Promise<void>;
 }
 
 /** Runs the service in this process: connects to Redis and opens both listeners. */
 export async function serve(config: AppConfig, location: RedisLocation): Promise<RunningService> {
-  // Replaced by the app's log as soon as there is one.
+  // Replaced with the app's logger once the app exists.
   let onError: (error: Error) => void = (error) => console.error(error.message);
   const connectAs = (name: string) =>
     connect(location, { timeoutMs: config.redisTimeoutMs, name, onError: (error) => onError(error) });

@@ -2,8 +2,8 @@ import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 
 /**
- * Closes connections whose client has not read any of a pending response for `timeoutMs` to twice that. Checking all
- * connections at an interval costs a request nothing, whereas a timeout on each socket would be reset by each request.
+ * Closes connections whose client has stopped reading a response, after `timeoutMs` to twice that. A periodic check of
+ * all connections adds no cost to a request, unlike a socket timeout, which every request would reset.
  */
 export function closeStalledConnections(server: Server, timeoutMs: number): void {
   const bytesWritten = new Map<Socket, number>();

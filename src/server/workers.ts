@@ -7,18 +7,18 @@ import type { RunningService } from './serve.js';
 const RESTART_DELAY_MS = 1_000;
 const STOP_TIMEOUT_MS = 10_000;
 
-/** A worker ended before it served requests. It has logged the reason itself. */
+/** A worker exited before it served requests. It has logged the reason. */
 export class WorkerStartError extends LatchkeyError {
   constructor() {
-    super('worker_start', 'A worker did not start');
+    super('worker_start', 'A worker failed to start');
   }
 }
 
 /**
- * Runs the service in several processes behind one port. A worker that ends is replaced after a second.
+ * Runs the service in several processes behind one port. A worker that exits is restarted after a second.
  *
  * @param env variables for the workers in addition to this process's environment.
- * @throws {WorkerStartError} if one of the initial workers ends before it serves; the others are stopped then.
+ * @throws {WorkerStartError} if one of the initial workers exits before it serves; the others are stopped then.
  */
 export async function superviseWorkers(count: number, env: NodeJS.ProcessEnv): Promise<RunningService> {
   let stopping = false;

@@ -3,9 +3,9 @@ import { defineScript, type RedisClient } from '../redis/script.js';
 
 const DAY_MS = 24 * 60 * 60_000;
 
-/** How long the stream lives after its last event: longer than all retries take. */
+/** How long the stream is kept after its last event; longer than all retries take. */
 const LIFETIME_MS = 7 * DAY_MS;
-/** How many new events, and how many retries, one call takes. */
+/** Maximum number of new events, and of retries, that one call returns. */
 const MAX_CLAIMED = 16;
 
 const publish = defineScript({
@@ -39,7 +39,7 @@ export interface Delivery {
   readonly body: string;
 }
 
-/** The stream in Redis that keeps each event until every consumer group has acknowledged it. */
+/** The stream in Redis that stores each event until every consumer group has acknowledged it. */
 export class EventStream {
   readonly #client: RedisClient;
   readonly #keys: { webhooks: string };
@@ -47,7 +47,7 @@ export class EventStream {
   readonly #capacity: number;
   readonly #delays: string;
 
-  /** @param options.retryDelaysMs How long to wait after each failed attempt; one more attempt than these is made. */
+  /** @param options.retryDelaysMs how long to wait after each failed attempt; there is one more attempt than delays */
   constructor(
     client: RedisClient,
     keys: RedisKeys,
@@ -60,7 +60,7 @@ export class EventStream {
     this.#delays = options.retryDelaysMs.join(',');
   }
 
-  /** Appends events. Returns how many of the oldest were dropped to make room before every group had them. */
+  /** Appends events. Returns how many undelivered events were dropped to make room. */
   async publish(events: readonly (readonly [id: string, body: string])[]): Promise<number> {
     const { dropped } = await publish(this.#client, {
       keys: this.#keys,
@@ -75,9 +75,9 @@ export class EventStream {
   }
 
   /**
-   * Takes retries that are due, from any process, then new events.
+   * Claims retries that are due, from any process, then new events.
    *
-   * @param cursor Where to look for retries: `-`, or what the last call returned.
+   * @param cursor where to look for retries: `-`, or what the last call returned.
    */
   async claim(group: string, cursor: string): Promise<{ cursor: string; deliveries: Delivery[] }> {
     const reply = await claim(this.#client, {
@@ -89,7 +89,7 @@ export class EventStream {
     return { cursor: next, deliveries: Object.entries(entries).map(parseDelivery) };
   }
 
-  /** Records that a group is done with an event, which is deleted once all groups are. */
+  /** Acknowledges an event for a group. It is deleted once all groups have acknowledged it. */
   async acknowledge(group: string, entryId: string): Promise<void> {
     await acknowledge(this.#client, { keys: this.#keys, args: { group, entryId } });
   }

@@ -6,8 +6,8 @@ const SECRET_PREFIX = 'whsec_';
  * Builds the headers that authenticate a message (Standard Webhooks 1.0): HMAC-SHA-256 over `id.timestamp.body`,
  * once with each secret, so that a secret can be replaced while receivers still use the old one.
  *
- * @param secrets Each `whsec_` and base64.
- * @param message.timestamp The time of this attempt, in seconds since 1970.
+ * @param secrets each `whsec_` followed by base64
+ * @param message.timestamp the time of this attempt, in seconds since the Unix epoch
  */
 export function signatureHeaders(
   secrets: readonly string[],

@@ -11,7 +11,7 @@ const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 
-/** Ten attempts in about three days. The first delay is longer than an attempt can take. */
+/** Ten attempts in about three days. The first delay must be longer than the timeout of an attempt. */
 const RETRY_DELAYS_MS = [
   15_000,
   MINUTE_MS,
@@ -29,7 +29,7 @@ const CAPACITY = 100_000;
 const MAX_UNPUBLISHED = 10_000;
 const MAX_BATCH = 100;
 
-/** An event for endpoints: a type of words joined by full stops, and JSON about what happened. */
+/** A webhook event: a dot-separated type, such as `login.success`, and JSON data. */
 export interface WebhookEvent {
   readonly type: string;
   readonly data: { readonly [name: string]: unknown };
@@ -37,11 +37,11 @@ export interface WebhookEvent {
 
 export interface WebhookEndpoint {
   readonly url: string;
-  /** Each `whsec_` and base64; messages are signed with all of them. */
+  /** Each is `whsec_` followed by base64. Messages are signed with all of them. */
   readonly secrets: readonly string[];
 }
 
-/** An event did not reach its endpoint: every attempt failed, or there were too many events to keep. */
+/** An event could not be delivered: every attempt failed, or there were too many events to store. */
 export class UndeliveredError extends LatchkeyError {
   constructor(message: string, options?: ErrorOptions) {
     super('webhook_undelivered', message, options);
@@ -49,13 +49,13 @@ export class UndeliveredError extends LatchkeyError {
 }
 
 export interface WebhooksOptions {
-  /** Receives every error: an UndeliveredError for lost events, others when Redis fails, which is tried again. */
+  /** Called for every error: an UndeliveredError if events are lost, or an error of Redis, after which it tries again. */
   readonly onFault: (error: Error) => void;
-  /** How long to wait after each failed attempt, in milliseconds; one more attempt than these is made. */
+  /** How long to wait after each failed attempt, in milliseconds. There is one more attempt than delays. */
   readonly retryDelaysMs?: readonly number[];
-  /** About how many events are kept until every endpoint has them; beyond that the oldest are dropped. */
+  /** Approximate maximum number of undelivered events; above it, the oldest are dropped. */
   readonly capacity?: number;
-  /** How long an attempt may take. Must be shorter than the first delay, or a slow endpoint gets an event twice. */
+  /** How long an attempt may take. Must be shorter than the first delay; otherwise a slow endpoint receives events twice. */
   readonly timeoutMs?: number;
 }
 
@@ -64,7 +64,8 @@ type Endpoint = WebhookEndpoint & { readonly group: string };
 /**
  * Sends events to endpoints, at least once each, signed according to Standard Webhooks.
  *
- * A stream in Redis keeps an event until every endpoint has answered it with 2xx. Each endpoint is a consumer group,
+ * A stream in Redis stores each event until every endpoint has accepted it with a 2xx response, its attempts are used up,
+ * or it is dropped because there are too many. Each endpoint is a consumer group,
  * so endpoints do not wait for each other. Every process delivers to all of them, and takes over from processes
  * that died.
  */
@@ -73,7 +74,7 @@ export class Webhooks {
   readonly #options: Required<WebhooksOptions>;
   readonly #stream: EventStream;
   readonly #unpublished: (readonly [id: string, body: string])[] = [];
-  readonly #news = new EventEmitter().setMaxListeners(0);
+  readonly #events = new EventEmitter().setMaxListeners(0);
   readonly #closing = new AbortController();
   readonly #loops: Promise<unknown>[];
   #publishing: Promise<void> | undefined;
@@ -88,16 +89,16 @@ export class Webhooks {
       capacity: this.#options.capacity,
       retryDelaysMs: this.#options.retryDelaysMs,
     });
-    // Every attempt in progress listens; a batch of them is not a leak.
+    // Each attempt in progress adds a listener, so many listeners are not a leak.
     setMaxListeners(0, this.#closing.signal);
     this.#loops = this.#endpoints.map((endpoint) => this.#deliverAll(endpoint));
   }
 
-  /** Accepts an event and returns at once. It is published in the background, as soon as Redis answers. */
+  /** Accepts an event and returns immediately. It is published in the background, as soon as Redis is available. */
   publish({ type, data }: WebhookEvent): void {
     if (this.#unpublished.length >= MAX_UNPUBLISHED) {
       return this.#options.onFault(
-        new UndeliveredError(`Too many events are waiting for Redis: an event of type ${type} is dropped`),
+        new UndeliveredError(`Too many unpublished events: dropped an event of type ${type}`),
       );
     }
     const body = JSON.stringify({ type, timestamp: new Date().toISOString(), data });
@@ -105,7 +106,7 @@ export class Webhooks {
     this.#publishing ??= this.#publishAll().finally(() => (this.#publishing = undefined));
   }
 
-  /** Publishes what is left if Redis answers, and aborts attempts in progress; another process repeats them. */
+  /** Publishes the remaining events if Redis is available, and aborts attempts in progress; another process retries them. */
   async close(): Promise<void> {
     this.#closing.abort();
     await Promise.all([this.#publishing, ...this.#loops]);
@@ -118,11 +119,9 @@ export class Webhooks {
         const dropped = await this.#stream.publish(events);
         this.#unpublished.splice(0, events.length);
         this.#batchesPublished++;
-        this.#news.emit('published');
+        this.#events.emit('published');
         if (dropped > 0)
-          this.#options.onFault(
-            new UndeliveredError(`Too many events are waiting for their endpoints: the ${dropped} oldest are dropped`),
-          );
+          this.#options.onFault(new UndeliveredError(`Too many undelivered events: dropped the oldest ${dropped}`));
       } catch (error) {
         this.#options.onFault(error as Error);
         if (this.#closing.signal.aborted) return;
@@ -152,7 +151,7 @@ export class Webhooks {
       if (this.#closing.signal.aborted || attempt <= this.#options.retryDelaysMs.length) return;
       const { origin, pathname } = new URL(endpoint.url);
       this.#options.onFault(
-        new UndeliveredError(`${origin}${pathname} did not accept ${id} in ${attempt} attempts: it is dropped`, {
+        new UndeliveredError(`Dropped ${id}: ${origin}${pathname} did not accept it in ${attempt} attempts`, {
           cause: failure,
         }),
       );
@@ -162,31 +161,31 @@ export class Webhooks {
 
   /** Returns why the attempt failed, or undefined if the endpoint accepted the event. */
   async #attempt(endpoint: WebhookEndpoint, id: string, body: string): Promise<unknown> {
-    const abortion = this.#abortOnClose();
+    const scope = this.#createAbortScope();
     const timeout = setTimeout(
-      () => abortion.abort(new Error('The endpoint did not answer in time')),
+      () => scope.abort(new Error('The endpoint did not respond in time')),
       this.#options.timeoutMs,
     );
-    const failure = await post(endpoint, { id, body }, abortion.signal).catch((error: unknown) => error);
+    const failure = await post(endpoint, { id, body }, scope.signal).catch((error: unknown) => error);
     clearTimeout(timeout);
-    abortion.release();
+    scope.release();
     return failure;
   }
 
-  /** Waits for a second, for the event `news`, or until this is closed. */
-  async #pause(news?: 'published'): Promise<void> {
-    const abortion = this.#abortOnClose();
-    const { signal } = abortion;
+  /** Waits for a second, until the event `until` is emitted, or until this is closed. */
+  async #pause(until?: 'published'): Promise<void> {
+    const scope = this.#createAbortScope();
+    const { signal } = scope;
     const waiting: Promise<unknown>[] = [sleep(POLL_MS, undefined, { signal })];
-    if (news) waiting.push(once(this.#news, news, { signal }));
+    if (until) waiting.push(once(this.#events, until, { signal }));
     await Promise.race(waiting).catch(() => undefined);
-    abortion.abort();
-    abortion.release();
+    scope.abort();
+    scope.release();
     await Promise.allSettled(waiting);
   }
 
-  /** A signal that aborts when this is closed, or with `abort`. AbortSignal.any would leak listeners (Node 20). */
-  #abortOnClose() {
+  /** Creates a signal that aborts on close or on `abort`. AbortSignal.any would leak listeners (Node 20). */
+  #createAbortScope() {
     const controller = new AbortController();
     const listening = addAbortListener(this.#closing.signal, () => controller.abort());
     return {
@@ -197,13 +196,13 @@ export class Webhooks {
   }
 }
 
-/** Posts an event once. Returns an error unless the answer is 2xx; redirects are not followed. */
+/** Posts an event once. Returns an error unless the response is 2xx. Redirects are not followed. */
 async function post(
   { url, secrets }: WebhookEndpoint,
   { id, body }: { id: string; body: string },
   signal: AbortSignal,
 ): Promise<Error | undefined> {
-  // The time of this attempt, not of the event: receivers refuse messages older than a few minutes.
+  // The time of this attempt, not of the event: receivers reject messages older than a few minutes.
   const timestamp = Math.floor(Date.now() / 1000);
   const headers = {
     'content-type': 'application/json',
@@ -212,10 +211,10 @@ async function post(
   };
   const response = await fetch(url, { method: 'POST', redirect: 'manual', headers, body, signal });
   await response.body?.cancel();
-  return response.ok ? undefined : new Error(`The endpoint answered ${response.status}`);
+  return response.ok ? undefined : new Error(`The endpoint responded with ${response.status}`);
 }
 
-/** Names the consumer group of an endpoint: its host, for people, and a digest of the URL, which makes it unique. */
+/** Returns the consumer group of an endpoint: its host, for readability, and a digest of its URL, for uniqueness. */
 function groupOf(url: string): string {
   return `${new URL(url).host}-${hash('sha256', url, 'base64url').slice(0, 12)}`;
 }

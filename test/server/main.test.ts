@@ -16,7 +16,7 @@ const post = (url: string, body: object) =>
 
 /** Finds the private Redis of a service. */
 async function findRedisProcess({ output }: ServiceProcess): Promise<number> {
-  const client = new Redis(/Its own Redis: redis-cli -s (\S+)/.exec(output())![1]!);
+  const client = new Redis(/Embedded Redis: redis-cli -s (\S+)/.exec(output())![1]!);
   const pid = await readRedisProcessId(client);
   client.disconnect();
   return pid;
@@ -61,7 +61,7 @@ t.test('by default the service runs a private Redis, and both end together', asy
   const newPid = await findRedisProcess(again);
   process.kill(newPid, 'SIGKILL');
   t.equal(await again.exited, 1, 'the service exits when its private Redis crashes');
-  t.match(again.output(), /redis-server was ended by SIGKILL/);
+  t.match(again.output(), /redis-server was terminated by SIGKILL/);
 });
 
 t.test('the private Redis ends when its service is killed', async (t) => {
@@ -123,7 +123,7 @@ t.test('the service exits with an explanation if it cannot listen on its port or
   const taken = spawnService({ ...env, PORT: String(port) });
   const foreign = spawnService({ ...env, HOST: '192.0.2.1' });
   t.equal(await taken.exited, 1);
-  t.match(taken.output(), `Port ${port} is in use: stop what listens there, or set PORT and INTERNAL_PORT`);
+  t.match(taken.output(), `Port ${port} is already in use: stop the program that uses it, or set PORT or INTERNAL_PORT`);
   t.notMatch(taken.output(), /^ {4}at /m);
   t.equal(await foreign.exited, 1);
   t.match(foreign.output(), /EADDRNOTAVAIL/);

@@ -22,7 +22,7 @@ t.test('a damaged token key file is refused', async (t) => {
     await t.rejects(readOrCreateTokenKey(directory), TokenKeyFileError);
     await t.rejects(readOrCreateTokenKey(directory), {
       code: 'token_key_file',
-      message: /contains no token key: restore it, or delete it/,
+      message: /does not contain a valid token key: restore it, or delete it/,
     });
   }
 });

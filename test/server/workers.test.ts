@@ -64,5 +64,5 @@ t.test('the service exits with an explanation if its workers cannot start', asyn
   const service = spawnService({ ...env, PORT: String(port) });
   t.equal(await service.exited, 1);
   t.match(service.output(), `Port ${port} is in use`);
-  t.match(service.output(), 'A worker did not start');
+  t.match(service.output(), 'A worker failed to start');
 });

@@ -5,33 +5,33 @@ import { LatchkeyError } from '../../errors.js';
 import { findRedisServer } from './find-server.js';
 import { type EmbeddedRedisError, RedisProcess } from './redis-process.js';
 
-/** The data directory contains files of another program. */
+/** The data directory is not empty and was not created by latchkey. */
 export class ForeignDirectoryError extends LatchkeyError {
   constructor(directory: string) {
     super(
       'foreign_directory',
-      `${directory} contains files of another program: set DATA_DIRECTORY to a new or empty directory`,
+      `${directory} is not empty and was not created by latchkey: set DATA_DIRECTORY to a new or empty directory`,
     );
   }
 }
 
 export interface EmbeddedRedis {
   socketPath: string;
-  /** Resolves when redis-server is gone: with undefined after `stop`, otherwise with the reason. Never rejects. */
+  /** Resolves when redis-server has exited: with undefined after `stop`, otherwise with the reason. Never rejects. */
   exited: Promise<EmbeddedRedisError | undefined>;
-  /** Lets redis-server write its append-only file to disk and exit. It is killed after 10 seconds. */
+  /** Stops redis-server once its append-only file is on disk, or kills it after 10 seconds. */
   stop: () => Promise<void>;
 }
 
 /**
- * Runs a private redis-server on a unix socket, with its data in `dataDirectory`. It ends when this process ends,
- * however it ends.
+ * Runs a private redis-server on a unix socket, with its data in `dataDirectory`. It exits with this process, even
+ * if this process crashes.
  *
- * @param options.configFile A redis.conf; only its listening addresses and its data directory are overridden.
- * @param options.cacheDirectory Where redis-server is unpacked when it is not installed.
- * @throws {DataDirectoryInUseError} when another redis-server uses the directory.
- * @throws {ForeignDirectoryError} when the directory contains files of another program.
- * @throws {EmbeddedRedisError} when redis-server does not start, with the last lines of its output.
+ * @param options.configFile a redis.conf; only its listening addresses and its data directory are overridden.
+ * @param options.cacheDirectory where redis-server is downloaded to and unpacked if it is not installed
+ * @throws {DataDirectoryInUseError} if another redis-server uses the directory.
+ * @throws {ForeignDirectoryError} if the directory is not empty and was not created by latchkey.
+ * @throws {EmbeddedRedisError} if redis-server does not start, with the last lines of its output.
  * @throws {RedisNotInstalledError} see {@link findRedisServer}.
  */
 export async function startEmbeddedRedis(options: {
@@ -57,7 +57,7 @@ export async function startEmbeddedRedis(options: {
   let stopping = false;
   const exited = redis.exited.then(async () => {
     await release();
-    return stopping ? undefined : redis.failure();
+    return stopping ? undefined : redis.exitError();
   });
 
   try {
@@ -71,19 +71,20 @@ export async function startEmbeddedRedis(options: {
     exited,
     async stop() {
       stopping = true;
-      await redis.end();
+      await redis.stop();
       await exited;
     },
   };
 }
 
-/** A directory that has one of these files has been used by latchkey before. */
-const OWN_FILES = ['lock', 'token-key'];
+/** A directory with one of these files was created by latchkey. */
+const MARKER_FILES = ['lock', 'token-key'];
 
 async function prepareDirectory(directory: string): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const names = (await readdir(directory)).filter((name) => name !== 'lost+found');
-  if (names.length > 0 && !OWN_FILES.some((name) => names.includes(name))) throw new ForeignDirectoryError(directory);
+  if (names.length > 0 && !MARKER_FILES.some((name) => names.includes(name)))
+    throw new ForeignDirectoryError(directory);
   await chmod(directory, 0o700);
 }
 

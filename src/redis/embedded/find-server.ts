@@ -5,34 +5,37 @@ import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { LatchkeyError } from '../../errors.js';
 
+const MIN_MAJOR_VERSION = 7;
+
+/** How to run a redis-server. */
 export interface RedisServerCommand {
   command: string;
   /** The environment that the command needs: LD_LIBRARY_PATH of an unpacked copy. */
   env: Record<string, string>;
 }
 
-/** There is no usable redis-server, and none could be unpacked; the cause says why. */
+/** No usable redis-server is installed, and none could be downloaded; the cause says why. */
 export class RedisNotInstalledError extends LatchkeyError {
   constructor(cause: unknown) {
     super(
       'redis_not_installed',
-      'Redis is not installed and could not be unpacked: ' +
-        'install redis-server 7 or later (apt install redis-server) or set REDIS_URL',
+      `redis-server ${MIN_MAJOR_VERSION} or later is not installed and could not be downloaded: ` +
+        'install it (apt install redis-server) or set REDIS_URL',
       { cause },
     );
   }
 }
 
 const run = promisify(execFile);
-const MIN_MAJOR_VERSION = 7;
 
 /**
- * Finds a redis-server, version 7 or later: on PATH, else a copy that was unpacked earlier into the cache directory.
- * Failing both, unpacks the distribution's package and the libraries it needs into that directory, without root.
+ * Finds a redis-server, version 7 or later: on PATH, or else a copy from an earlier download in the cache directory.
+ * Without either, downloads the distribution's package and the libraries it needs, and unpacks them into that directory.
+ * Does not need root.
  *
- * @param options.cacheDirectory Where the unpacked copy is kept; `~/.cache/latchkey/redis` by default.
- * @param options.path The directories to search instead of this process's PATH.
- * @throws {RedisNotInstalledError} when none is found and none can be unpacked; its cause says why.
+ * @param options.cacheDirectory where the unpacked copy is kept; `~/.cache/latchkey/redis` by default
+ * @param options.path the directories to search instead of this process's PATH
+ * @throws {RedisNotInstalledError} if none is found and none can be downloaded; its cause says why.
  */
 export async function findRedisServer(options: {
   cacheDirectory?: string | undefined;
@@ -47,21 +50,23 @@ export async function findRedisServer(options: {
   const cached = await unpackedServer(root);
   if (await isUsable(cached)) return cached;
 
-  options.log(`Redis is not installed: unpacking the distribution's package into ${cache}`);
+  options.log(
+    `Redis ${MIN_MAJOR_VERSION} or later is not installed: downloading the distribution's package to ${cache}`,
+  );
   let failure: unknown;
   try {
     await mkdir(cache, { recursive: true, mode: 0o700 });
-    await unpack(cache, root);
+    await downloadAndUnpack(cache, root);
   } catch (error) {
     failure = error;
   }
   const unpacked = await unpackedServer(root);
-  // Even after a failure: another process may have unpacked it meanwhile.
+  // Look even after a failure: another process may have unpacked it in the meantime.
   if (await isUsable(unpacked)) return unpacked;
   throw new RedisNotInstalledError(failure);
 }
 
-/** The part of this process's environment that finding and unpacking needs. The rest may contain secrets. */
+/** The part of this process's environment that finding and downloading needs. The rest may contain secrets. */
 function safeEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(
     Object.entries(process.env).filter(([name]) => /^(PATH|HOME|TMPDIR|LANG|LC_.*|APT_CONFIG|.*_proxy)$/i.test(name)),
@@ -93,8 +98,8 @@ async function unpackedServer(root: string): Promise<RedisServerCommand> {
   return { command: join(root, 'usr/bin/redis-server'), env: { LD_LIBRARY_PATH: libraries.join(delimiter) } };
 }
 
-/** Safe to run twice at once: each run works in its own directory, and the second rename fails. */
-async function unpack(cache: string, root: string): Promise<void> {
+/** Safe to run concurrently: each run works in its own directory, and the second rename fails. */
+async function downloadAndUnpack(cache: string, root: string): Promise<void> {
   const work = await mkdtemp(join(cache, 'unpacking-'));
   try {
     const packages = await download(work);
@@ -107,7 +112,7 @@ async function unpack(cache: string, root: string): Promise<void> {
   }
 }
 
-/** Downloads with the machine's package lists; when they are empty or out of date, with fresh lists of our own. */
+/** Downloads the packages by the system's package lists or, if these are empty or out of date, by fresh lists. */
 async function download(work: string): Promise<string[]> {
   try {
     return await downloadWith([], join(work, 'debs'));
@@ -116,25 +121,40 @@ async function download(work: string): Promise<string[]> {
     const cache = join(work, 'cache');
     await mkdir(join(lists, 'partial'), { recursive: true });
     await mkdir(join(cache, 'archives/partial'), { recursive: true });
-    const own = ['-o', `Dir::State::Lists=${lists}`, '-o', `Dir::Cache=${cache}`];
-    // The machine's update hooks may fail without root. If the lists are missing, the download fails below.
-    await aptGet([...own, 'update'], work).catch(() => undefined);
-    return downloadWith(own, join(work, 'debs-by-own-lists'));
+    const listOptions = ['-o', `Dir::State::Lists=${lists}`, '-o', `Dir::Cache=${cache}`];
+    // The system's update hooks may fail without root. If the lists are missing, the download fails below.
+    await aptGet([...listOptions, 'update'], work).catch(() => undefined);
+    return downloadWith(listOptions, join(work, 'debs-fresh-lists'));
   }
 }
 
-async function downloadWith(lists: string[], directory: string): Promise<string[]> {
+async function downloadWith(listOptions: string[], directory: string): Promise<string[]> {
   await mkdir(directory, { recursive: true });
-  const plan = await aptGet([...lists, '--simulate', '--no-install-recommends', 'install', 'redis-server'], directory);
+  const plan = await aptGet(
+    [...listOptions, '--simulate', '--no-install-recommends', 'install', 'redis-server'],
+    directory,
+  );
   const missing = Array.from(plan.matchAll(/^Inst (\S+) \(/gm), (match) => match[1] as string);
   const wanted = new Set(['redis-server', 'redis-tools', ...missing.filter((name) => /^(lib|lua)/.test(name))]);
-  await aptGet([...lists, 'download', ...wanted], directory);
+  await aptGet([...listOptions, 'download', ...wanted], directory);
   return (await readdir(directory)).map((name) => join(directory, name));
 }
 
 async function aptGet(args: string[], cwd: string): Promise<string> {
   // When run as root, apt downloads as the user _apt, who may not write here.
-  const ours = ['-q', '-o', 'APT::Sandbox::User=root', '-o', 'Acquire::http::Timeout=10', '-o', 'Acquire::Retries=1'];
-  const { stdout } = await run('apt-get', [...ours, ...args], { cwd, timeout: 120_000, env: safeEnvironment() });
+  const commonOptions = [
+    '-q',
+    '-o',
+    'APT::Sandbox::User=root',
+    '-o',
+    'Acquire::http::Timeout=10',
+    '-o',
+    'Acquire::Retries=1',
+  ];
+  const { stdout } = await run('apt-get', [...commonOptions, ...args], {
+    cwd,
+    timeout: 120_000,
+    env: safeEnvironment(),
+  });
   return stdout;
 }

@@ -23,10 +23,10 @@ export class DataDirectoryInUseError extends LatchkeyError {
 const EXIT_IN_USE = 75;
 const EXIT_NO_FLOCK = 69;
 
-// The shell becomes redis-server, which inherits the lock on file 9: the lock is held exactly as long as somebody may
-// write the data. A subshell waits on file 3, a pipe from this process. When the pipe closes, this process has died,
-// and the subshell ends redis-server. A line on the pipe means that redis-server exited first: then the subshell
-// must not signal, as the process id may belong to another process by now.
+// The shell execs redis-server, which inherits the lock on file descriptor 9, so the lock is held exactly as long as the
+// server may write. A subshell reads file descriptor 3, a pipe from this process. If the pipe closes, this process has
+// died, and the subshell terminates redis-server. A line on the pipe means that redis-server exited first: the subshell
+// must not signal then, because the process id may have been reused.
 const START_SCRIPT = `
 command -v flock >/dev/null || exit ${EXIT_NO_FLOCK}
 exec 9>>"$1" || exit
@@ -43,7 +43,7 @@ exec "$@" 3<&-
 
 const MAX_OUTPUT = 2_000;
 
-/** A redis-server child process, alone in its data directory. It ends when this process ends, however it ends. */
+/** A redis-server child process, alone in its data directory. It exits with this process, even if this process crashes. */
 export class RedisProcess {
   readonly exited: Promise<void>;
   readonly #child: ChildProcess;
@@ -51,10 +51,11 @@ export class RedisProcess {
   #hasExited = false;
   #output = '';
 
-  /** @param args The arguments of redis-server; they must make it keep its data in `directory`. */
+  /** @param args arguments of redis-server, which must make it keep its data in `directory` */
   constructor(server: RedisServerCommand, directory: string, args: readonly string[]) {
     this.#directory = directory;
-    // Its own process group, so that Ctrl-C only reaches this process; its own environment, so that it sees no secrets.
+    // Run it in its own process group, so that Ctrl-C reaches only this process, and with a minimal environment, so that
+    // it inherits no secrets.
     this.#child = spawn('/bin/sh', ['-c', START_SCRIPT, 'sh', join(directory, 'lock'), server.command, ...args], {
       cwd: directory,
       detached: true,
@@ -83,13 +84,13 @@ export class RedisProcess {
   }
 
   /**
-   * Waits until the server answers on `address`, however long it takes to load its data.
+   * Waits until the server responds on `address`, however long it takes to load its data.
    *
-   * @throws {EmbeddedRedisError | DataDirectoryInUseError} when it exits instead; see {@link failure}.
+   * @throws {EmbeddedRedisError | DataDirectoryInUseError} if it exits instead; see {@link exitError}.
    */
   async ready(address: NetConnectOpts): Promise<void> {
     while (!(await answers(address, this.#child.pid))) {
-      if (this.#hasExited) throw this.failure();
+      if (this.#hasExited) throw this.exitError();
       await Promise.race([sleep(20), this.exited]);
     }
   }
@@ -98,26 +99,26 @@ export class RedisProcess {
     this.#child.kill(name);
   }
 
-  /** Sends SIGTERM, and SIGKILL after `graceMs`; resolves when the process is gone. */
-  async end(graceMs = 10_000): Promise<void> {
+  /** Sends SIGTERM, and SIGKILL after `graceMs`; resolves when the process has exited. */
+  async stop(graceMs = 10_000): Promise<void> {
     this.signal('SIGTERM');
     const killer = setTimeout(() => this.signal('SIGKILL'), graceMs);
     await this.exited;
     clearTimeout(killer);
   }
 
-  /** The error that says why the process exited, with the last lines of its output. */
-  failure(): LatchkeyError {
+  /** Returns an error that says why the process exited, with the last lines of its output. */
+  exitError(): LatchkeyError {
     const { exitCode, signalCode } = this.#child;
     if (exitCode === EXIT_IN_USE) return new DataDirectoryInUseError(this.#directory);
     if (exitCode === EXIT_NO_FLOCK)
       return new EmbeddedRedisError('flock is not installed: install util-linux, or set REDIS_URL');
-    const how = signalCode ? `was ended by ${signalCode}` : `exited with status ${String(exitCode)}`;
+    const how = signalCode ? `was terminated by ${signalCode}` : `exited with status ${String(exitCode)}`;
     return new EmbeddedRedisError(`redis-server ${how}: ${this.#output.trim().split('\n').slice(-5).join(' | ')}`);
   }
 }
 
-/** Whether the process `pid` answers on the address, and not another one that holds the port or socket. */
+/** Whether the server that responds on the address is the process `pid`, not another one with the same address. */
 async function answers(address: NetConnectOpts, pid: number | undefined): Promise<boolean> {
   const socket = connect(address);
   socket.setTimeout(1_000, () => socket.destroy());

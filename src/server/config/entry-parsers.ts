@@ -10,7 +10,7 @@ const MAX_WEBHOOK_SECRET_BYTES = 64;
 export const parseOrigin: Parse<string> = (text, reject) => {
   const url = /^https?:\/\/[^*]+$/i.test(text) && URL.canParse(text) ? new URL(text) : undefined;
   if (url?.href !== `${url?.origin}/`) {
-    return reject('must be an origin: https://, a host and optionally a port, nothing else');
+    return reject('must be an origin: http:// or https://, a host, and optionally a port');
   }
   return url.origin;
 };
@@ -23,7 +23,7 @@ export function isInsecure(url: string): boolean {
 
 export const parseProxy: Parse<string> = (text, reject) => {
   if (PROXY_NETWORKS.includes(text)) return text;
-  if (text === 'true') return reject('must not be true, which would trust everyone: name the proxies');
+  if (text === 'true') return reject('must not be true, which would trust every client: list the proxies');
   const [address = '', bits, ...rest] = text.split('/');
   const version = address.includes('%') ? 0 : isIP(address);
   const isRange = bits === undefined || parseWholeNumber(bits, { min: 1, max: version === 4 ? 32 : 128 }) !== undefined;
@@ -38,8 +38,7 @@ export const parseOAuthClient: Parse<{ id: string; secretHash: string | undefine
   const match = /^([\w.~-]{1,64})(?::([\w-]{43}))?$/.exec(text);
   if (match) return { id: match[1]!, secretHash: match[2] };
   return reject(
-    'must be an id of letters, digits and . _ ~ -, and for a confidential client a colon and the SHA-256 of its ' +
-      'secret in base64url',
+    'must be <id> or <id>:<base64url SHA-256 of the secret>, where an id has up to 64 letters, digits and . _ ~ -',
   );
 };
 
@@ -56,7 +55,9 @@ export const parseOidcProvider: Parse<{
     );
   }
   if (!/^https?:\/\/[^?#@]+$/.test(issuer) || !URL.canParse(issuer) || isInsecure(issuer)) {
-    return reject('must have an https:// issuer without a query; http:// only on localhost, 127.0.0.1 and [::1]');
+    return reject(
+      'must have an https:// issuer without a query; http:// is allowed only for localhost, 127.0.0.1 and [::1]',
+    );
   }
   return { name, issuer, clientId, clientSecret };
 };
@@ -64,11 +65,11 @@ export const parseOidcProvider: Parse<{
 export const parseAdminKey: Parse<{ name: string; digest: string; scopes: readonly AdminScope[] }> = (text, reject) => {
   const match = /^([\w.~-]{1,64}):([\w-]{43}):(.+)$/.exec(text);
   if (!match) {
-    return reject('must be a name, a colon, the SHA-256 of the key in base64url, a colon, and scopes joined by +');
+    return reject('must be <name>:<base64url SHA-256 of the key>:<scope>+<scope>…');
   }
   const scopes = match[3]!.split('+').map((word) => ADMIN_SCOPES.find((scope) => scope === word));
   if (!scopes.every((scope) => scope !== undefined)) {
-    return reject(`must have only scopes out of ${ADMIN_SCOPES.join(', ')}`);
+    return reject(`must contain only these scopes: ${ADMIN_SCOPES.join(', ')}`);
   }
   return { name: match[1]!, digest: match[2]!, scopes };
 };
@@ -76,10 +77,10 @@ export const parseAdminKey: Parse<{ name: string; digest: string; scopes: readon
 export const parseWebhook: Parse<{ url: string; secrets: readonly string[] }> = (text, reject) => {
   const [url = '', ...secrets] = text.split(/ +/);
   if (!/^https?:\/\/[^/?#@]+([/?][^#]*)?$/i.test(url) || !URL.canParse(url)) {
-    return reject('must begin with an http:// or https:// URL without credentials');
+    return reject('must begin with an http:// or https:// URL without credentials or a fragment');
   }
   if (secrets.length > 0 && secrets.every(isWebhookSecret)) return { url: new URL(url).href, secrets };
-  return reject('must have, after its URL and a space, a secret: whsec_ and 24 to 64 bytes in base64');
+  return reject('must be <url> <secret>, where a secret is whsec_ and 24 to 64 bytes in base64');
 };
 
 function isWebhookSecret(secret: string): boolean {

@@ -6,7 +6,7 @@ import { type Values, type Variable, variables } from './variables.js';
 
 /** The configuration is not valid. */
 export class ConfigError extends LatchkeyError {
-  /** One sentence for each mistake. It names the variable and never contains its value. */
+  /** One message for each mistake. It names the variable and never contains its value. */
   readonly problems: readonly string[];
 
   constructor(problems: readonly string[]) {
@@ -17,17 +17,17 @@ export class ConfigError extends LatchkeyError {
 
 /** The values of all variables, deeply frozen. */
 export interface Config extends Values {
-  /** Sentences for the operator. */
+  /** Messages for the operator. */
   readonly warnings: readonly string[];
 }
 
 type ReadFile = (path: string) => string;
 
 /**
- * Reads the environment. An empty string counts as unset. No other variables than ours are read.
+ * Reads the environment. An empty string counts as unset. Of other variables, only the names are checked, for typing errors.
  *
  * @param env usually `process.env`
- * @param options.readFile reads the file of a secret; by default from the disk as UTF-8
+ * @param options.readFile reads a secret from a file; by default from disk, as UTF-8
  * @throws {ConfigError} with all problems at once
  */
 export function loadConfig(
@@ -70,11 +70,11 @@ function readText(
   if (!path) return text;
   if (text !== undefined) return rejectAs(name)(`and ${fileVariable} are both set: set only one of them`);
   try {
-    return readFile(path).replace(/\r?\n$/, '') || rejectAs(fileVariable)('names a file that is empty');
+    return readFile(path).replace(/\r?\n$/, '') || rejectAs(fileVariable)('refers to an empty file');
   } catch (error) {
     // The message would show the path, which is the secret itself when someone mixed up the two variables.
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
-    return rejectAs(fileVariable)(`names a file that cannot be read (${code})`);
+    return rejectAs(fileVariable)(`refers to a file that cannot be read (${code})`);
   }
 }
 
@@ -92,7 +92,7 @@ function findMisspelled(names: readonly string[]): string[] {
     });
 }
 
-/** Whether two names are the same but for one letter that is added, missing or different, or two that are swapped. */
+/** Whether two names differ by one letter that is added, missing or different, or by two that are swapped. */
 function isTypo(a: string, b: string): boolean {
   const shorter = Math.min(a.length, b.length);
   let start = 0;

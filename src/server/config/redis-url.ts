@@ -7,7 +7,9 @@ type Credentials = Pick<RedisLocation, 'username' | 'password'>;
 const REDIS_PORT = 6379;
 const SENTINEL_PORT = 26_379;
 
-/** REDIS_URL: the scheme tells a server, a socket or Sentinels; several URLs of servers are nodes of a Cluster. */
+/**
+ * REDIS_URL. The scheme selects a single server, a Unix socket or Sentinel; several server URLs are the nodes of a Cluster.
+ */
 export const redisUrl: ValueFormat<RedisLocation> = {
   description:
     '`redis://`, `rediss://`, `unix://`, `redis+sentinel://` or `rediss+sentinel://`, ' +
@@ -36,9 +38,10 @@ function toCluster(servers: readonly (StandaloneLocation | undefined)[], reject:
   if (first === undefined || parsed.length < servers.length) return undefined;
   const { tls, username, password } = first;
   if (parsed.some((each) => each.tls !== tls || each.username !== username || each.password !== password)) {
-    return reject('must give every node of a Cluster the same scheme, user and password');
+    return reject('must use the same scheme, user and password for all Cluster nodes');
   }
-  if (parsed.some((each) => each.db !== 0)) return reject('must not name a database: a Cluster has only one');
+  if (parsed.some((each) => each.db !== 0))
+    return reject('must not contain a database number: a Cluster has only one database');
   return { kind: 'cluster', nodes: parsed.map(({ host, port }) => ({ host, port })), tls, username, password };
 }
 
@@ -58,7 +61,7 @@ function parseSocket(text: string, reject: Reject): RedisLocation | undefined {
   const match = /^unix:\/\/(?:([^@/]*)@)?(\/[^?#]+)$/.exec(text);
   if (!match) return reject('must have the form unix://[[user]:password@]/path/to/socket');
   const path = percentDecode(match[2]!);
-  if (path === undefined) return reject('must give the path of the socket percent-encoded');
+  if (path === undefined) return reject('must contain the percent-encoded path of a socket');
   const credentials = parseCredentials(match[1], reject);
   return credentials && { kind: 'unix', path, ...credentials };
 }
@@ -75,10 +78,10 @@ function parseCredentials(userinfo: string | undefined, reject: Reject): Credent
   if (username !== undefined && password && rest.length === 0) {
     return { username: username === '' ? undefined : username, password };
   }
-  return reject('must give a user and password as user:password or :password, percent-encoded');
+  return reject('must contain credentials as user:password or :password, percent-encoded');
 }
 
-/** @returns undefined for a `%` without two hex digits behind it. */
+/** Returns undefined if the text is not valid percent-encoded UTF-8. */
 function percentDecode(text: string): string | undefined {
   try {
     return decodeURIComponent(text);

@@ -3,13 +3,13 @@ import { isInsecure } from './entry-parsers.js';
 import { formatDuration } from './values.js';
 import { type Field, type Values, variables } from './variables.js';
 
-/** What must hold between variables. */
+/** A constraint on one or more variables. */
 export interface Rule {
-  /** A broken rule prevents the start, or is only warned about. */
+  /** Whether a violation prevents the start or is only warned about. */
   readonly severity: 'error' | 'warning';
   /** The rule is checked only if all of these are valid. */
   readonly fields: readonly Field[];
-  /** What is reported when the rule is broken. */
+  /** What is reported if the rule is violated. */
   readonly message: string;
   readonly isViolated: (values: Values) => boolean;
 }
@@ -29,25 +29,25 @@ export const rules: readonly Rule[] = [
   {
     severity: 'error',
     fields: ['adminKeys'],
-    message: 'ADMIN_KEYS must not give two keys the same name',
+    message: 'ADMIN_KEYS must not contain two keys with the same name',
     isViolated: ({ adminKeys = [] }) => hasDuplicates(adminKeys.map(({ name }) => name)),
   },
   {
     severity: 'error',
     fields: ['webhooks'],
-    message: 'WEBHOOKS must not name an endpoint twice',
+    message: 'WEBHOOKS must not contain an endpoint twice',
     isViolated: ({ webhooks = [] }) => hasDuplicates(webhooks.map(({ url }) => url)),
   },
   {
     severity: 'error',
     fields: ['oidcProviders'],
-    message: 'OIDC_PROVIDERS must not name a provider twice',
+    message: 'OIDC_PROVIDERS must not contain two providers with the same name',
     isViolated: ({ oidcProviders = [] }) => hasDuplicates(oidcProviders.map(({ name }) => name)),
   },
   {
     severity: 'error',
     fields: ['oauthClients'],
-    message: 'OAUTH_CLIENTS must not name a client twice',
+    message: 'OAUTH_CLIENTS must not contain two clients with the same id',
     isViolated: ({ oauthClients = [] }) => hasDuplicates(oauthClients.map(({ id }) => id)),
   },
   {
@@ -66,13 +66,13 @@ export const rules: readonly Rule[] = [
     severity: 'warning',
     fields: ['publicOrigins', 'nodeEnv'],
     message:
-      'PUBLIC_ORIGIN is http:// on another host than localhost: browsers will drop the cookies, which are Secure',
+      'PUBLIC_ORIGIN is http:// on a host other than localhost: browsers will reject the cookies, which are Secure',
     isViolated: ({ publicOrigins = [], nodeEnv }) => nodeEnv !== 'production' && publicOrigins.some(isInsecure),
   },
   {
     severity: 'warning',
     fields: ['publicOrigins', 'nodeEnv'],
-    message: 'PUBLIC_ORIGIN is not set in production: behind a proxy that terminates TLS it is required',
+    message: 'PUBLIC_ORIGIN is not set in production: it is required behind a proxy that terminates TLS',
     isViolated: ({ publicOrigins, nodeEnv }) => nodeEnv === 'production' && publicOrigins === undefined,
   },
   {
@@ -80,7 +80,7 @@ export const rules: readonly Rule[] = [
     fields: ['publicOrigins', 'trustProxy'],
     message:
       'TRUST_PROXY is not set although PUBLIC_ORIGIN is https://: ' +
-      'all clients behind the proxy that terminates TLS count as one network',
+      'rate limits will treat all clients behind the TLS-terminating proxy as one',
     isViolated: ({ publicOrigins = [], trustProxy }) =>
       trustProxy === undefined && publicOrigins.some((origin) => origin.startsWith('https:')),
   },
@@ -95,8 +95,7 @@ export const rules: readonly Rule[] = [
   {
     severity: 'warning',
     fields: ['refreshGraceMs'],
-    message:
-      `REFRESH_GRACE is below ${formatDuration(MIN_SAFE_GRACE_MS)}: ` + 'a delayed or lost response can log users out',
+    message: `REFRESH_GRACE is below ${formatDuration(MIN_SAFE_GRACE_MS)}: a delayed or lost response can log users out`,
     isViolated: ({ refreshGraceMs }) => refreshGraceMs < MIN_SAFE_GRACE_MS,
   },
 ];

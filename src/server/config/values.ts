@@ -2,15 +2,15 @@ import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import type { Range } from '../../options.js';
 
-/** Reports why a value is not valid; never echoes the value. Several reports about one value are allowed. */
+/** Reports why a value is not valid, without repeating the value. May be called several times for one value. */
 export type Reject = (reason: string) => undefined;
 
-/** Gives the value that a text stands for, or rejects the text and gives undefined. */
+/** Parses a value. Calls `reject` and returns undefined if the text is not valid. */
 export type Parse<T> = (text: string, reject: Reject) => T | undefined;
 
 /** How a value is written in the environment. */
 export interface ValueFormat<T> {
-  /** For people, in docs/configuration.md. */
+  /** Shown in docs/configuration.md. */
   readonly description: string;
   readonly parse: Parse<T>;
 }
@@ -35,7 +35,7 @@ function parseDuration(text: string): number | undefined {
   return match ? Number(match[1]) * UNITS_MS[match[2] as keyof typeof UNITS_MS] : undefined;
 }
 
-/** Milliseconds as they are written in the environment, in the largest unit that makes a whole number. */
+/** Formats milliseconds as in the environment, in the largest unit that gives a whole number, such as `15m`. */
 export function formatDuration(ms: number): string {
   if (ms === 0) return '0s';
   const [unit, unitMs] = Object.entries(UNITS_MS).findLast(([, unitMs]) => ms % unitMs === 0)!;
@@ -79,7 +79,7 @@ export const path: ValueFormat<string> = { description: 'path', parse: (text) =>
 
 export const existingFile: ValueFormat<string> = {
   description: 'path of a file',
-  parse: (text, reject) => (existsSync(text) ? text : reject('names a file that does not exist')),
+  parse: (text, reject) => (existsSync(text) ? text : reject('refers to a file that does not exist')),
 };
 
 /** A comma-separated list. An invalid entry is reported by its position, counted from 1. */
@@ -93,7 +93,7 @@ export function listOf<T>(description: string, parseEntry: Parse<T>): ValueForma
         const entry = untrimmed.trim();
         const value = entry === '' ? rejectEntry('is empty') : parseEntry(entry, rejectEntry);
         if (value === undefined) return;
-        if (values.has(value)) rejectEntry('repeats another');
+        if (values.has(value)) rejectEntry('is a duplicate');
         values.add(value);
       });
       return [...values];

@@ -15,7 +15,7 @@ import {
   wholeNumber,
 } from './values.js';
 
-/** One variable of the environment. It has either a default, or a description of what it means to leave it unset. */
+/** An environment variable. It has either a default or, in `unset`, a description of what happens without it. */
 export interface Variable {
   readonly name: string;
   readonly format: ValueFormat<unknown>;
@@ -39,7 +39,7 @@ export const variables = {
     name: 'LOG_LEVEL',
     format: oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'),
     default: SERVICE_DEFAULTS.logLevel,
-    description: 'The least severe level that is logged.',
+    description: 'Minimum level that is logged.',
   },
   port: {
     name: 'PORT',
@@ -69,15 +69,15 @@ export const variables = {
     name: 'WORKERS',
     format: processCount(OPTION_RANGES.workers),
     default: String(DEFAULTS.workers),
-    description: 'How many processes serve behind the ports; `auto` runs one on each core.',
+    description: 'Number of processes that serve requests; `auto` starts one for each core.',
   },
   publicOrigins: {
     name: 'PUBLIC_ORIGIN',
     format: listOf('origins', entries.parseOrigin),
-    unset: 'the address listened on',
+    unset: 'the address that the service listens on',
     description:
-      'Where browsers reach the service, such as `https://example.com`. State-changing requests that carry our ' +
-      'cookies must come from one of these.',
+      'Where browsers reach the service, such as `https://example.com`. The `Origin` header of ' +
+      'state-changing requests with cookies is checked against these.',
   },
   trustProxy: {
     name: 'TRUST_PROXY',
@@ -106,7 +106,7 @@ export const variables = {
     name: 'REDIS_TIMEOUT',
     format: duration(SERVICE_RANGES.redisTimeoutMs),
     default: formatDuration(SERVICE_DEFAULTS.redisTimeoutMs),
-    description: 'Deadline of a Redis command. A request that misses it gets a 503.',
+    description: 'Timeout of a Redis command. The request then fails with a 503.',
   },
   dataDirectory: {
     name: 'DATA_DIRECTORY',
@@ -121,8 +121,8 @@ export const variables = {
     unset: 'one is generated into `DATA_DIRECTORY`',
     secret: true,
     description:
-      'The first signs new sessions; tokens signed with any of them are accepted. To roll: add the new key last on ' +
-      'every instance, then move it first, then drop the old one.',
+      'The first signs new sessions; tokens signed with any of them are accepted. To rotate keys: append the new ' +
+      'key on every instance, then move it to the front, then remove the old one.',
   },
   accessLifetimeMs: {
     name: 'ACCESS_TOKEN_LIFETIME',
@@ -134,33 +134,34 @@ export const variables = {
     name: 'REFRESH_TOKEN_LIFETIME',
     format: duration(OPTION_RANGES.refreshLifetimeMs),
     default: formatDuration(DEFAULTS.refreshLifetimeMs),
-    description: 'How long a refresh token is valid: the idle timeout of a session, renewed by each rotation.',
+    description: 'How long a refresh token is valid: the idle timeout of a session, restarted by each refresh.',
   },
   sessionLifetimeMs: {
     name: 'SESSION_LIFETIME',
     format: duration(OPTION_RANGES.sessionLifetimeMs),
     default: formatDuration(DEFAULTS.sessionLifetimeMs),
-    description: 'The absolute lifetime of a session, which no rotation extends.',
+    description: 'The absolute lifetime of a session, which no refresh extends.',
   },
   refreshGraceMs: {
     name: 'REFRESH_GRACE',
     format: duration(OPTION_RANGES.refreshGraceMs),
     default: formatDuration(DEFAULTS.refreshGraceMs),
     description:
-      'The grace period: how long after a pair was confirmed the refresh token before it still fetches that pair. A ' +
-      'request or response that is delayed by up to half of it logs nobody out.',
+      'Grace period: how long after a new pair is confirmed the previous refresh token still returns that pair. Delays ' +
+      'of a request or response by up to half of it do not log users out.',
   },
   refreshRetryWindowMs: {
     name: 'REFRESH_RETRY_WINDOW',
     format: duration(OPTION_RANGES.refreshRetryWindowMs),
     default: formatDuration(DEFAULTS.refreshRetryWindowMs),
-    description: 'How long a refresh whose response was lost can be retried, while its pair is unconfirmed.',
+    description:
+      'How long a refresh can be retried if its response was lost, that is, while the new pair is unconfirmed.',
   },
   sessionsPerUser: {
     name: 'SESSIONS_PER_USER',
     format: wholeNumber(OPTION_RANGES.sessionsPerUser),
     default: String(DEFAULTS.sessionsPerUser),
-    description: 'A login beyond this limit ends the session that was refreshed least recently.',
+    description: 'Maximum number of sessions per user. A login above it ends the least recently refreshed one.',
   },
   revocationReplicas: {
     name: 'REVOCATION_REPLICAS',
@@ -168,7 +169,7 @@ export const variables = {
     default: String(DEFAULTS.revocationReplicas),
     description:
       'How many replicas must have a revocation before it is acknowledged, so that a failover to one of them cannot ' +
-      'undo it. If fewer have it in time, the answer is a 503.',
+      'undo it. If too few confirm in time, the request fails with a 503.',
   },
   oauthClients: {
     name: 'OAUTH_CLIENTS',
@@ -179,7 +180,7 @@ export const variables = {
     unset: 'no clients',
     secret: true,
     description:
-      'Who may use the [OAuth endpoints](oauth.md). `npm run oauth-client -- <id>` makes a secret and its entry.',
+      'Who may use the [OAuth endpoints](oauth.md). `npm run oauth-client -- <id>` generates a secret and its entry.',
   },
   oidcProviders: {
     name: 'OIDC_PROVIDERS',
@@ -189,7 +190,7 @@ export const variables = {
     ),
     unset: 'no providers',
     secret: true,
-    description: 'Providers that users can [log in](oidc.md) with, besides their passwords.',
+    description: 'Providers that users can [log in](oidc.md) with, in addition to passwords.',
   },
   adminKeys: {
     name: 'ADMIN_KEYS',
@@ -197,7 +198,7 @@ export const variables = {
     unset: 'no admin API',
     secret: true,
     description:
-      'Who may use the [admin API](admin.md). `npm run admin-key -- <name> <scope>…` makes a key and its entry.',
+      'Who may use the [admin API](admin.md). `npm run admin-key -- <name> <scope>…` generates a key and its entry.',
   },
   webhooks: {
     name: 'WEBHOOKS',
@@ -217,7 +218,7 @@ export const variables = {
     format: existingFile,
     unset: 'the default look',
     description:
-      'A stylesheet that sets the custom properties at the head of `src/http/pages/assets/pages.css`; read at start.',
+      'A stylesheet that sets the custom properties at the top of `src/http/pages/assets/pages.css`; read at startup.',
   },
   registration: {
     name: 'REGISTRATION',
@@ -230,20 +231,20 @@ export const variables = {
     format: wholeNumber(OPTION_RANGES.loginFailuresPerAccount),
     default: String(DEFAULTS.loginFailuresPerAccount),
     description:
-      'Wrong passwords for one account from one network within `LOGIN_FAILURE_WINDOW`; beyond it that network, and ' +
-      'no other, gets a 429. A network is an IPv4 address or an IPv6 /64.',
+      'Wrong passwords for one username from one network within `LOGIN_FAILURE_WINDOW`; above it, further attempts ' +
+      'from that network, and only from it, get a 429. A network is an IPv4 address or an IPv6 /64.',
   },
   loginFailuresPerNetwork: {
     name: 'LOGIN_FAILURES_PER_NETWORK',
     format: wholeNumber(OPTION_RANGES.loginFailuresPerNetwork),
     default: String(DEFAULTS.loginFailuresPerNetwork),
-    description: 'Wrong passwords from one network within `LOGIN_FAILURE_WINDOW`, for any accounts.',
+    description: 'Wrong passwords from one network within `LOGIN_FAILURE_WINDOW`, for any username.',
   },
   loginFailureWindowMs: {
     name: 'LOGIN_FAILURE_WINDOW',
     format: duration(OPTION_RANGES.loginFailureWindowMs),
     default: formatDuration(DEFAULTS.loginFailureWindowMs),
-    description: 'How long after the first wrong password the count starts again.',
+    description: 'How long after the first wrong password the counters are reset.',
   },
   registrationsPerNetwork: {
     name: 'REGISTRATIONS_PER_NETWORK',
@@ -255,24 +256,22 @@ export const variables = {
     name: 'PROVIDER_LOGINS_PER_NETWORK',
     format: wholeNumber(OPTION_RANGES.providerLoginsPerNetwork),
     default: String(DEFAULTS.providerLoginsPerNetwork),
-    description: 'Provider logins started from one network within ten minutes, for which Redis keeps each of them.',
+    description: 'Provider logins started from one network within ten minutes, which is how long Redis stores each.',
   },
   recentAuthenticationMs: {
     name: 'RECENT_AUTHENTICATION',
     format: duration(OPTION_RANGES.recentAuthenticationMs),
     default: formatDuration(DEFAULTS.recentAuthenticationMs),
     description:
-      'How long after a login a session may change the password and end other sessions; after that the user logs in ' +
-      'again. Linking and unlinking accounts at providers requires a login within two minutes, or within this if it ' +
-      'is shorter. ' +
-      '`0s` requires no recent login.',
+      'How recent a login must be to change the password or end other sessions. Linking and unlinking accounts at ' +
+      'providers requires a login within two minutes, or within this if it is shorter. `0s` disables both checks.',
   },
   passwordMinLength: {
     name: 'PASSWORD_MIN_LENGTH',
     format: wholeNumber(OPTION_RANGES.passwordMinLength),
     default: String(DEFAULTS.passwordMinLength),
     description:
-      'Minimum length of a new password, in characters. NIST SP 800-63B-4 requires 15 where a password is the only ' +
+      'Minimum length of a new password, in characters. NIST SP 800-63B-4 requires 15 if the password is the only ' +
       'factor.',
   },
 } as const satisfies Record<string, Variable>;

@@ -1,7 +1,7 @@
--- acknowledge: records that an endpoint is done with an event, and deletes the events that all endpoints are done with.
+-- acknowledge: acknowledges an event for an endpoint, and deletes the events that all endpoints have acknowledged.
 -- KEYS: webhooks
 -- ARGV: group, entryId
--- Returns: outcome 'acknowledged', or 'unknown' when it was acknowledged before
+-- Returns: outcome 'acknowledged', or 'unknown' if it was acknowledged before
 local webhooks = KEYS[1]
 local group, entryId = ARGV[1], ARGV[2]
 

@@ -1,12 +1,12 @@
--- claim: takes events for an endpoint: retries that are due, from any process, then new events.
+-- claim: claims events for an endpoint: first retries that are due, from any process, then new events.
 -- KEYS: webhooks
 -- ARGV: group, limit, delays, cursor
--- Returns: outcome 'claimed' with cursor, then entryId = attempt, id, body of each event; 'none' if nothing was published
+-- Returns: outcome 'claimed' with cursor, then for each event its entry ID and '<attempt> <id> <body>'; 'none' if nothing was published
 local webhooks = KEYS[1]
 local group, limit, delays, cursor = unpack(ARGV)
 limit = tonumber(limit)
 
--- All processes are the same consumer: only the time since the last attempt decides whether a retry is due.
+-- All processes share one consumer, so that only the time since the last attempt decides when a retry is due.
 local CONSUMER = 'latchkey'
 local PAGE = 500
 
@@ -20,7 +20,7 @@ local due, attempts, more = {}, {}, #pending == PAGE
 cursor = '-'
 for _, entry in ipairs(pending) do
   local entryId, idle, count = entry[1], entry[3], entry[4]
-  -- Up to a fifth later, different for each event, so that retries do not come all at once.
+  -- Jitter of up to 20 %, derived from the entry ID, spreads retries.
   local jitter = tonumber(string.sub(redis.sha1hex(entryId), 1, 4), 16) / 0xffff / 5
   if idle >= delaysMs[math.min(count, #delaysMs)] * (1 + jitter) then
     due[#due + 1] = entryId

@@ -1,4 +1,4 @@
--- publish: appends events, for every endpoint that is known.
+-- publish: appends events, after creating the consumer groups that are missing.
 -- KEYS: webhooks
 -- ARGV: events, groups, capacity, lifetime
 -- Returns: outcome 'published' with dropped, the number of old events that were deleted before every endpoint had them

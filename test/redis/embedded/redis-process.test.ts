@@ -26,6 +26,6 @@ t.test('kills a redis-server that does not exit when asked', async (t) => {
   const redis = new RedisProcess(server, directory, ['--port', '0', '--unixsocket', './redis.sock']);
   await redis.ready({ path: join(directory, 'redis.sock') });
   redis.signal('SIGSTOP');
-  await redis.end(100);
-  t.match(redis.failure().message, /SIGKILL/);
+  await redis.stop(100);
+  t.match(redis.exitError().message, /SIGKILL/);
 });

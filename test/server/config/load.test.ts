@@ -100,7 +100,7 @@ t.test('no problem contains a value', async (t) => {
     }
   }
   t.strictSame(problemsOf({ TOKEN_KEYS_FILE: `/nowhere/${canary}` }), [
-    'TOKEN_KEYS_FILE names a file that cannot be read (ENOENT)',
+    'TOKEN_KEYS_FILE refers to a file that cannot be read (ENOENT)',
   ]);
 });
 
@@ -118,10 +118,10 @@ t.test('a secret can be read from a file', async (t) => {
     return text;
   };
   t.match(loadConfig({ REDIS_URL_FILE: 'url' }, { readFile }).redis, { host: 'h', password: 'a b' });
-  t.strictSame(problemsOf({ TOKEN_KEYS_FILE: 'newline' }, readFile), ['TOKEN_KEYS_FILE names a file that is empty']);
-  t.strictSame(problemsOf({ TOKEN_KEYS_FILE: 'spaces' }, readFile), ['TOKEN_KEYS_FILE names a file that is empty']);
+  t.strictSame(problemsOf({ TOKEN_KEYS_FILE: 'newline' }, readFile), ['TOKEN_KEYS_FILE refers to an empty file']);
+  t.strictSame(problemsOf({ TOKEN_KEYS_FILE: 'spaces' }, readFile), ['TOKEN_KEYS_FILE refers to an empty file']);
   t.strictSame(problemsOf({ TOKEN_KEYS_FILE: 'gone' }, readFile), [
-    'TOKEN_KEYS_FILE names a file that cannot be read (unknown error)',
+    'TOKEN_KEYS_FILE refers to a file that cannot be read (unknown error)',
   ]);
   t.strictSame(problemsOf({ TOKEN_KEYS_FILE: 'short' }, readFile), [
     'TOKEN_KEYS entry 1 must have at least 32 characters',

@@ -3,15 +3,17 @@ import { loadConfig } from '../../../src/server/config/load.js';
 import { HASH, KEY, problemsOf, SECRET } from './support.js';
 
 t.test('clients, API keys, webhooks and providers are each named once', async (t) => {
-  t.match(problemsOf({ OAUTH_CLIENTS: `spa,spa:${HASH}` }), ['OAUTH_CLIENTS must not name a client twice']);
+  t.match(problemsOf({ OAUTH_CLIENTS: `spa,spa:${HASH}` }), [
+    'OAUTH_CLIENTS must not contain two clients with the same id',
+  ]);
   t.match(problemsOf({ ADMIN_KEYS: `ops:${HASH}:users:read,ops:${'i'.repeat(43)}:users:read` }), [
-    'ADMIN_KEYS must not give two keys the same name',
+    'ADMIN_KEYS must not give two keys with the same name',
   ]);
   t.match(problemsOf({ WEBHOOKS: `https://a.example ${SECRET},https://A.example/ ${SECRET}` }), [
-    'WEBHOOKS must not name an endpoint twice',
+    'WEBHOOKS must not contain an endpoint twice',
   ]);
   t.same(problemsOf({ OIDC_PROVIDERS: 'a https://a.example id s,a https://b.example id s' }), [
-    'OIDC_PROVIDERS must not name a provider twice',
+    'OIDC_PROVIDERS must not contain two providers with the same name',
   ]);
 });
 

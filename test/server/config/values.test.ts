@@ -17,7 +17,7 @@ t.test('BRAND_STYLESHEET names a file that exists', async (t) => {
   const stylesheet = join(import.meta.dirname, '../../../src/http/pages/assets/pages.css');
   t.equal(loadConfig({ BRAND_STYLESHEET: stylesheet }).brandStylesheet, stylesheet);
   t.strictSame(problemsOf({ BRAND_STYLESHEET: `${stylesheet}.old` }), [
-    'BRAND_STYLESHEET names a file that does not exist',
+    'BRAND_STYLESHEET refers to a file that does not exist',
   ]);
 });
 

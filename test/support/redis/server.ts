@@ -139,7 +139,7 @@ export class TestRedis {
 
   async #end(): Promise<void> {
     this.resume();
-    await this.#process?.end();
+    await this.#process?.stop();
     this.#process = undefined;
   }
 }
