@@ -1,7 +1,7 @@
 import Fastify from 'fastify';
 import t from 'tap';
 import latchkey from '../../../src/index.js';
-import { TOKEN_KEYS } from '../../plugin/support.js';
+import { TOKEN_KEY } from '../../support/credentials.js';
 import { startRedis } from '../../support/redis.js';
 
 t.test('an onRequest or preValidation hook that the host application adds to each route runs', async (t) => {
@@ -16,7 +16,7 @@ t.test('an onRequest or preValidation hook that the host application adds to eac
   });
   await app.register(latchkey, {
     redis: server.client(),
-    tokenKeys: TOKEN_KEYS,
+    tokenKeys: [TOKEN_KEY],
     publicOrigins: ['https://app.example'],
     users: true,
   } as never);
