@@ -3,7 +3,7 @@ import { type Variable, variables } from '../src/server/config/variables.js';
 
 const REDIS_URLS = [
   ['a server', '`redis://[[user]:password@]host[:port][/database]`'],
-  ['a server over TLS', '`rediss://…`, likewise'],
+  ['a server over TLS', 'the same with `rediss://`'],
   ['a socket', '`unix://[[user]:password@]/path/to/socket`'],
   [
     'Sentinel',
@@ -20,23 +20,23 @@ export function configurationPage(): string {
 
 <!-- Generated from src/server/config/ by npm run docs. -->
 
-The service reads its configuration from the environment, once, at start. If any variable is invalid, it does not \
-start and reports all problems at once, by the names of the variables and never with their values. An empty variable \
-counts as unset. A name that is one letter away from one of these is warned about.
+The service reads its configuration from environment variables, once, when it starts. If any variable is invalid, it \
+does not start, and reports all problems at once: with the names of the variables, never with their values. An empty \
+variable counts as unset. The service warns about a variable whose name differs in one letter from one of these.
 
 ${table(['variable', 'default', 'value', 'meaning'], all.map(toRow))}
 - A **duration** is a whole number with its unit: \`250ms\`, \`30s\`, \`15m\`, \`24h\`, \`30d\`.
-- **Lists** may have spaces around their commas.
-- **Secrets** can be read from the file that ${secrets.join(', ')} names. A newline at its end is dropped. Setting \
-both variables is an error.
+- **Lists** may have spaces around the commas.
+- **Secrets** can be read from files: set ${secrets.join(', ')} to the path of a file. A newline at the end of the \
+file is ignored. Setting both a variable and its \`_FILE\` is an error.
 
 ## REDIS_URL
 
-${table(['Redis is', 'write'], REDIS_URLS)}
-Percent-encode user and password. The default port is 6379, for Sentinel 26379. With Sentinel, user and password are \
-those of the servers behind it. All nodes of a Cluster share them.
+${table(['Redis is', 'format'], REDIS_URLS)}
+Percent-encode the user and the password. The default port is 6379, or 26379 for Sentinel. With Sentinel, the user and \
+the password are those of the Redis servers, not of Sentinel. All nodes of a Cluster have the same user and password.
 
-## Between variables
+## Rules between variables
 
 Errors:
 
