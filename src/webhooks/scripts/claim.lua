@@ -1,7 +1,8 @@
 -- claim: claims events for an endpoint: first retries that are due, from any process, then new events.
 -- KEYS: webhooks
 -- ARGV: group, limit, delays, cursor
--- Returns: outcome 'claimed' with cursor, then for each event its entry ID and the text <attempt> <id> <body>; 'none' if nothing was published
+-- Returns: outcome 'claimed' with cursor, then for each event
+--   its entry ID and the text <attempt> <id> <body>; 'none' if nothing was published
 local webhooks = KEYS[1]
 local group, limit, delays, cursor = unpack(ARGV)
 limit = tonumber(limit)

@@ -86,6 +86,10 @@ t.test('WEBHOOKS takes a URL without credentials, and strong secrets', async (t)
     ` ${SECRET} AAAA`,
     ` whsec_${Buffer.alloc(65).toString('base64')}`,
   ]) {
-    t.match(problemsOf({ WEBHOOKS: `https://a.example${secrets}` }), [/^WEBHOOKS entry 1 must be <url> <secret>/], secrets);
+    t.match(
+      problemsOf({ WEBHOOKS: `https://a.example${secrets}` }),
+      [/^WEBHOOKS entry 1 must be <url> <secret>/],
+      secrets,
+    );
   }
 });

@@ -7,7 +7,7 @@ t.test('clients, API keys, webhooks and providers are each named once', async (t
     'OAUTH_CLIENTS must not contain two clients with the same id',
   ]);
   t.match(problemsOf({ ADMIN_KEYS: `ops:${HASH}:users:read,ops:${'i'.repeat(43)}:users:read` }), [
-    'ADMIN_KEYS must not give two keys with the same name',
+    'ADMIN_KEYS must not contain two keys with the same name',
   ]);
   t.match(problemsOf({ WEBHOOKS: `https://a.example ${SECRET},https://A.example/ ${SECRET}` }), [
     'WEBHOOKS must not contain an endpoint twice',
