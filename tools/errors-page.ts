@@ -11,18 +11,18 @@ const WHAT_TO_DO: Partial<Record<ProblemCode, string>> = {
   cross_site_request: 'Send it from a page on one of the origins in `PUBLIC_ORIGIN`, or with a bearer token.',
   password_not_allowed: 'Ask for another password; `reason` says why.',
   too_many_requests: 'Wait as many seconds as `Retry-After` says.',
-  unavailable: 'Repeat the request after as many seconds as `Retry-After` says; it logs nobody out.',
+  unavailable: 'Repeat the request after as many seconds as `Retry-After` says; the user stays logged in.',
 };
 
 const REFRESH_REASONS: Record<EndedReason | 'missing' | 'invalid' | 'unknown', string> = {
   missing: 'The request has no refresh token.',
-  invalid: 'It is not a refresh token of this service, or it was signed with a token key that has been dropped.',
+  invalid: 'It is not a refresh token of this service, or it was signed with a token key that has been removed.',
   unknown: 'Its session is unknown: it has expired, or ended more than seven days ago.',
   logged_out: 'The user logged out with this session.',
   logged_out_elsewhere: 'The user ended the session from another device.',
   password_changed: 'The password was changed.',
   superseded: 'The same user logged in again with the same browser or client.',
-  reused: 'A refresh token came back after its successor was used. It may have been stolen, so the session ended.',
+  reused: 'A refresh token was presented again after its successor was used. It may have been stolen, so the session ended.',
   evicted: 'The user had more sessions than `SESSIONS_PER_USER` allows.',
   revoked: 'An operator or an application ended the session.',
 };
@@ -47,7 +47,7 @@ Every error is an \`application/problem+json\` (RFC 9457), except on the OAuth e
 { "title": "Forbidden", "status": 403, "code": "reauthentication_required", "detail": "…", "reason": "logged_out" }
 \`\`\`
 
-\`code\` and \`reason\` are stable, so branch on them. \`detail\` is for people and may change. For a malformed request, \`errors\` lists the wrong fields, each with a \`field\`, such as \`body.password\`, and a \`detail\`. No error repeats a value of the request, and none writes a cookie. A 401 has \`WWW-Authenticate\`; a 429 and a 503 have \`Retry-After\`.
+\`code\` and \`reason\` are stable, so branch on them. \`detail\` is human-readable and may change. For a malformed request, \`errors\` lists the wrong fields, each with a \`field\`, such as \`body.password\`, and a \`detail\`. No error repeats a value of the request, and none writes a cookie. A 401 has \`WWW-Authenticate\`; a 429 and a 503 have \`Retry-After\`.
 
 ${table(
   ['status', 'code', 'means', 'what to do'],
