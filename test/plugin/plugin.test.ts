@@ -206,7 +206,7 @@ t.test('two instances with two prefixes in one app share no users, cookies or se
     await app.register(async (scope) => {
       const options = {
         redis,
-        tokenKeys: [TOKEN_KEY],
+        tokenKeys: [TOKEN_KEY] as const,
         redisPrefix: `${name}:`,
         prefix: `/${name}/auth`,
         onEvent: () => receivers.push(name),
