@@ -167,7 +167,8 @@ export function describeRule({ option, relation, other }: LifetimeRule, nameOf: 
 /**
  * Validates the numeric plugin options and their lifetime rules, after defaults have been filled in.
  *
- * @throws {RangeError} for the first option that is not a whole number or is too small, or the first rule that is not satisfied.
+ * @throws {RangeError} for the first option that is not a whole number or is too small, or the first rule
+ *   that is not satisfied.
  */
 export function validateNumbers(options: typeof DEFAULTS): void {
   for (const [name, { min }] of Object.entries(OPTION_RANGES)) {

@@ -33,8 +33,9 @@ import { TokenKeys } from './sessions/token.js';
 /** Options of the plugin. Durations are in milliseconds. */
 export interface LatchkeyOptions extends Partial<Lifetimes>, Partial<ThrottleLimits> {
   /**
-   * An ioredis client for everything, or one for lookups and one for scripts, so that slow scripts do not delay lookups.
-   * With `revocationReplicas`, add one for revocations: while a connection waits for replicas, it runs no other command.
+   * An ioredis client for everything, or one for lookups and one for scripts, so that slow scripts do not delay
+   * lookups. With `revocationReplicas`, add one for revocations: while a connection waits for replicas, it runs no other
+   * command.
    */
   readonly redis: RedisClient | RedisClients;
   /** Secrets of at least 32 characters. The first signs new sessions; tokens signed with any of them are accepted. */
@@ -46,8 +47,8 @@ export interface LatchkeyOptions extends Partial<Lifetimes>, Partial<ThrottleLim
   /** Maximum number of sessions per user. A login above it ends the least recently refreshed one. Default: 100. */
   readonly sessionsPerUser?: number;
   /**
-   * How many replicas must have a revocation before it is acknowledged, so that a failover to one of them cannot undo it.
-   * Default: 0.
+   * How many replicas must have a revocation before it is acknowledged, so that a failover to one of them cannot
+   * undo it. Default: 0.
    */
   readonly revocationReplicas?: number;
   /** Whether anyone can register. Default: `open`. */
@@ -217,8 +218,8 @@ function addLocalOrigins(origins: Set<string>, { port, address, family }: Addres
  * The Fastify plugin: adds the `/auth` routes, decorates the app with {@link Latchkey}, and sets `request.principal` on
  * routes that require a session.
  *
- * @throws {RangeError} on registration, for a number out of range, inconsistent lifetimes, or a token key of fewer than 32
- *   characters.
+ * @throws {RangeError} on registration, for a number out of range, inconsistent lifetimes, or a token key of fewer
+ *   than 32 characters.
  * @example
  * ```ts
  * import Fastify from 'fastify';

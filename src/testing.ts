@@ -55,8 +55,8 @@ export interface TestSessions {
  * Starts a private redis-server with its data in a temporary directory. Uses the redis-server on PATH or, without one,
  * downloads the distribution's package. The server runs until `close` is called or this process exits.
  *
- * @throws {LatchkeyError} if redis-server cannot be found, downloaded or started; a {@link RedisNotInstalledError} if there
- *   is none.
+ * @throws {LatchkeyError} if redis-server cannot be found, downloaded or started; a {@link RedisNotInstalledError} if
+ *   there is none.
  * @example
  * ```ts
  * import { startTestSessions } from 'latchkey/testing';

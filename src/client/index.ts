@@ -127,7 +127,7 @@ export function createClient({
   }
 
   /**
-   * Logs out if the service confirms that there is no session. It is asked again because a delayed response about an old
+   * Logs out if the service confirms that there is no session. It is asked again because a late response about an old
    * session may arrive after a new one has started.
    */
   async function logOutIfEnded(reason: SignedOutReason, notifyTabs: boolean): Promise<boolean> {

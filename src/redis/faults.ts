@@ -10,7 +10,7 @@ const CLUSTER_UNAVAILABLE =
 /**
  * Runs a Redis command and translates its errors with {@link translateRedisError}.
  *
- * @throws {UnavailableError} if Redis is unreachable, slow, out of memory, loading, read-only after a failover and so on
+ * @throws {UnavailableError} if Redis is unreachable, slow, out of memory, loading, read-only after a failover, etc.
  */
 export async function callRedis<T>(command: () => Promise<T>): Promise<T> {
   try {

@@ -49,13 +49,13 @@ export class UndeliveredError extends LatchkeyError {
 }
 
 export interface WebhooksOptions {
-  /** Called for every error: an UndeliveredError if events are lost, or an error of Redis, after which it tries again. */
+  /** Called for every error: an UndeliveredError if events are lost, or an error of Redis, which is retried. */
   readonly onFault: (error: Error) => void;
   /** How long to wait after each failed attempt, in milliseconds. There is one more attempt than delays. */
   readonly retryDelaysMs?: readonly number[];
   /** Approximate maximum number of undelivered events; above it, the oldest are dropped. */
   readonly capacity?: number;
-  /** How long an attempt may take. Must be shorter than the first delay; otherwise a slow endpoint receives events twice. */
+  /** How long an attempt may take. If not shorter than the first delay, a slow endpoint receives events twice. */
   readonly timeoutMs?: number;
 }
 
@@ -64,8 +64,8 @@ type Endpoint = WebhookEndpoint & { readonly group: string };
 /**
  * Sends events to endpoints, at least once each, signed according to Standard Webhooks.
  *
- * A stream in Redis stores each event until every endpoint has accepted it with a 2xx response, its attempts are used up,
- * or it is dropped because there are too many. Each endpoint is a consumer group,
+ * A stream in Redis stores each event until every endpoint has accepted it with a 2xx response, its attempts are used
+ * up, or it is dropped because there are too many. Each endpoint is a consumer group,
  * so endpoints do not wait for each other. Every process delivers to all of them, and takes over from processes
  * that died.
  */
@@ -106,7 +106,7 @@ export class Webhooks {
     this.#publishing ??= this.#publishAll().finally(() => (this.#publishing = undefined));
   }
 
-  /** Publishes the remaining events if Redis is available, and aborts attempts in progress; another process retries them. */
+  /** Publishes the remaining events if Redis is available, and aborts attempts in progress, which another process retries. */
   async close(): Promise<void> {
     this.#closing.abort();
     await Promise.all([this.#publishing, ...this.#loops]);

@@ -30,8 +30,8 @@ const run = promisify(execFile);
 
 /**
  * Finds a redis-server, version 7 or later: on PATH, or else a copy from an earlier download in the cache directory.
- * Without either, downloads the distribution's package and the libraries it needs, and unpacks them into that directory.
- * Does not need root.
+ * Without either, downloads the distribution's package and the libraries it needs, and unpacks them into that
+ * directory, without root.
  *
  * @param options.cacheDirectory where the unpacked copy is kept; `~/.cache/latchkey/redis` by default
  * @param options.path the directories to search instead of this process's PATH

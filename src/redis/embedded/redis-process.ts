@@ -23,8 +23,8 @@ export class DataDirectoryInUseError extends LatchkeyError {
 const EXIT_IN_USE = 75;
 const EXIT_NO_FLOCK = 69;
 
-// The shell execs redis-server, which inherits the lock on file descriptor 9, so the lock is held exactly as long as the
-// server may write. A subshell reads file descriptor 3, a pipe from this process. If the pipe closes, this process has
+// The shell execs redis-server, which inherits the lock on file descriptor 9, so the lock is held as long as the server
+// may write. A subshell reads file descriptor 3, a pipe from this process. If the pipe closes, this process has
 // died, and the subshell terminates redis-server. A line on the pipe means that redis-server exited first: the subshell
 // must not signal then, because the process id may have been reused.
 const START_SCRIPT = `
@@ -43,7 +43,7 @@ exec "$@" 3<&-
 
 const MAX_OUTPUT = 2_000;
 
-/** A redis-server child process, alone in its data directory. It exits with this process, even if this process crashes. */
+/** A redis-server child process, alone in its data directory. It exits with this process, even after a crash. */
 export class RedisProcess {
   readonly exited: Promise<void>;
   readonly #child: ChildProcess;
@@ -54,8 +54,8 @@ export class RedisProcess {
   /** @param args arguments of redis-server, which must make it keep its data in `directory` */
   constructor(server: RedisServerCommand, directory: string, args: readonly string[]) {
     this.#directory = directory;
-    // Run it in its own process group, so that Ctrl-C reaches only this process, and with a minimal environment, so that
-    // it inherits no secrets.
+    // Run it in its own process group, so that Ctrl-C reaches only this process, and with a minimal environment, so
+    // that it inherits no secrets.
     this.#child = spawn('/bin/sh', ['-c', START_SCRIPT, 'sh', join(directory, 'lock'), server.command, ...args], {
       cwd: directory,
       detached: true,

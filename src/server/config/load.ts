@@ -24,7 +24,8 @@ export interface Config extends Values {
 type ReadFile = (path: string) => string;
 
 /**
- * Reads the environment. An empty string counts as unset. Of other variables, only the names are checked, for typing errors.
+ * Reads the environment. An empty string counts as unset. Of other variables,
+ * only the names are read, to find typing errors.
  *
  * @param env usually `process.env`
  * @param options.readFile reads a secret from a file; by default from disk, as UTF-8

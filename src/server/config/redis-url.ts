@@ -8,7 +8,8 @@ const REDIS_PORT = 6379;
 const SENTINEL_PORT = 26_379;
 
 /**
- * REDIS_URL. The scheme selects a single server, a Unix socket or Sentinel; several server URLs are the nodes of a Cluster.
+ * REDIS_URL. The scheme selects a single server, a Unix socket or Sentinel; several server URLs are the nodes of a
+ * Cluster.
  */
 export const redisUrl: ValueFormat<RedisLocation> = {
   description:

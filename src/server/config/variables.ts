@@ -147,8 +147,8 @@ export const variables = {
     format: duration(OPTION_RANGES.refreshGraceMs),
     default: formatDuration(DEFAULTS.refreshGraceMs),
     description:
-      'Grace period: how long after a new pair is confirmed the previous refresh token still returns that pair. Delays ' +
-      'of a request or response by up to half of it do not log users out.',
+      'Grace period: how long after a new pair is confirmed the previous refresh token still returns that pair. ' +
+      'Delays of a request or response by up to half of it do not log users out.',
   },
   refreshRetryWindowMs: {
     name: 'REFRESH_RETRY_WINDOW',
