@@ -22,7 +22,8 @@ const REFRESH_REASONS: Record<EndedReason | 'missing' | 'invalid' | 'unknown', s
   logged_out_elsewhere: 'The user ended the session from another device.',
   password_changed: 'The password was changed.',
   superseded: 'The same user logged in again with the same browser or client.',
-  reused: 'A refresh token was presented again after its successor was used. It may have been stolen, so the session ended.',
+  reused:
+    'A refresh token was presented again after its successor was used. It may have been stolen, so the session ended.',
   evicted: 'The user had more sessions than `SESSIONS_PER_USER` allows.',
   revoked: 'An operator or an application ended the session.',
 };
