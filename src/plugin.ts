@@ -34,8 +34,8 @@ import { TokenKeys } from './sessions/token.js';
 export interface LatchkeyOptions extends Partial<Lifetimes>, Partial<ThrottleLimits> {
   /**
    * An ioredis client for everything, or one for lookups and one for scripts, so that slow scripts do not delay
-   * lookups. With `revocationReplicas`, add one for revocations: while a connection waits for replicas, it runs no other
-   * command.
+   * lookups. With `revocationReplicas`, add one for revocations: while a connection waits for replicas, it runs no
+   * other command.
    */
   readonly redis: RedisClient | RedisClients;
   /** Secrets of at least 32 characters. The first signs new sessions; tokens signed with any of them are accepted. */

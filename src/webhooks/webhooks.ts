@@ -106,7 +106,7 @@ export class Webhooks {
     this.#publishing ??= this.#publishAll().finally(() => (this.#publishing = undefined));
   }
 
-  /** Publishes the remaining events if Redis is available, and aborts attempts in progress, which another process retries. */
+  /** Publishes remaining events if Redis is available. Aborts attempts in progress; another process retries them. */
   async close(): Promise<void> {
     this.#closing.abort();
     await Promise.all([this.#publishing, ...this.#loops]);

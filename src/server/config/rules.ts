@@ -95,9 +95,7 @@ export const rules: readonly Rule[] = [
   {
     severity: 'warning',
     fields: ['refreshGraceMs'],
-    message:
-      `REFRESH_GRACE is below ${formatDuration(MIN_SAFE_GRACE_MS)}: ` +
-      'a delayed or lost response can log users out',
+    message: `REFRESH_GRACE is below ${formatDuration(MIN_SAFE_GRACE_MS)}: a lost or late response can log users out`,
     isViolated: ({ refreshGraceMs }) => refreshGraceMs < MIN_SAFE_GRACE_MS,
   },
 ];
