@@ -55,7 +55,7 @@ t.test('one tab renews the access token before it expires, for all tabs', async 
   t.ok(refreshes < renewals * 10, `${refreshes} refreshes for ${renewals} renewals`);
 });
 
-t.test('no tab renews ahead without the option, after close or after a logout', async (t) => {
+t.test('no tab renews its access token ahead without refreshAhead, after close or after a logout', async (t) => {
   const browser = openBrowser(t);
   const user = await site.register();
   const closed = browser.open({ refreshAhead: true });
@@ -71,7 +71,7 @@ t.test('no tab renews ahead without the option, after close or after a logout', 
   t.equal(browser.count(REFRESH_OK) + ended.count(REFRESH_OK), 0);
 });
 
-t.test('a tab that is shown does not renew an access token that is not due', async (t) => {
+t.test('a tab that is shown does not renew an access token before the renewal is due', async (t) => {
   const page = simulatePage(t);
   const browser = openBrowser(t, patientSite);
   const tab = browser.open({ refreshAhead: true });
@@ -82,7 +82,7 @@ t.test('a tab that is shown does not renew an access token that is not due', asy
   t.equal(browser.count(REFRESH_OK), 0);
 });
 
-t.test('a hidden tab renews a due access token when it is shown, not earlier', async (t) => {
+t.test('a hidden tab whose access token is due for renewal renews it only when the tab is shown', async (t) => {
   const page = simulatePage(t);
   const browser = openBrowser(t);
   const user = await site.register();

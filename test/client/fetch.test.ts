@@ -36,7 +36,7 @@ async function expiredTab(t: Test) {
   return { browser, tab, user, echo: `${browser.url}/api/echo` };
 }
 
-t.test('an expired access token is renewed and the request repeated', async (t) => {
+t.test('an expired access token is renewed and the request is repeated', async (t) => {
   const { browser, tab, echo } = await expiredTab(t);
   t.equal((await tab.fetch(echo)).status, 200);
   t.strictSame(browser.log, ['GET /api/echo 401', REFRESH_OK, 'GET /api/echo 200']);
@@ -68,7 +68,7 @@ t.test('a late 401 to a request sent before a refresh does not cause another ref
   t.equal(browser.count(REFRESH_OK), 1);
 });
 
-t.test('after a refresh elsewhere that did not help, the tab refreshes itself', async (t) => {
+t.test('a tab refreshes itself if the access token from another refresh has expired too', async (t) => {
   const { browser, tab, echo } = await expiredTab(t);
   let renewed = false;
   browser.onAnswer = async ({ url }) => {
@@ -85,7 +85,7 @@ t.test('after a refresh elsewhere that did not help, the tab refreshes itself', 
   t.equal(browser.count(REFRESH_OK), 2);
 });
 
-t.test('a refresh that gives a pair about to expire still serves the request', async (t) => {
+t.test('a refresh whose tokens expire before its answer arrives still lets the request succeed', async (t) => {
   const { browser, tab, echo } = await expiredTab(t);
   let asked = 0;
   browser.onAnswer = async ({ url }, { status }) => {
@@ -122,7 +122,7 @@ t.test('a repeatable body is sent again after a refresh', async (t) => {
   t.equal(browser.count('POST /api/echo 200'), bodies.length);
 });
 
-t.test('a repeated form has the boundary of its content type', async (t) => {
+t.test('a repeated multipart body has the boundary that its Content-Type names', async (t) => {
   const { tab, echo } = await expiredTab(t);
   const form = new FormData();
   form.set('name', 'Ada');
@@ -138,7 +138,7 @@ t.test('a body is repeated as it was when fetch was called', async (t) => {
   t.equal((await (await answered).json()).body, 'amount=1');
 });
 
-t.test('a request with a stream is not repeated, but the next one succeeds', async (t) => {
+t.test('a request with a stream body is not repeated, but the next request succeeds', async (t) => {
   const { browser, tab, echo } = await expiredTab(t);
   const init = () => ({ method: 'POST', body: new Blob(['stream']).stream(), duplex: 'half' }) as RequestInit;
   const refused = await tab.fetch(echo, init());
@@ -148,7 +148,7 @@ t.test('a request with a stream is not repeated, but the next one succeeds', asy
   t.equal((await (await tab.fetch(echo, init())).json()).body, 'stream');
 });
 
-t.test('a Request object is repeated only without a body of its own', async (t) => {
+t.test('a Request object is repeated only if its own body is not needed', async (t) => {
   const { browser, tab, echo } = await expiredTab(t);
   t.equal((await tab.fetch(new Request(echo, { method: 'PUT' }))).status, 200);
 
@@ -166,7 +166,7 @@ t.test('a Request object is repeated only without a body of its own', async (t) 
   t.equal((await tab.fetch(withoutBodyProperty)).status, 200, 'or its method has none');
 });
 
-t.test('an error that a new access token would not cure is returned untouched', async (t) => {
+t.test('an error response that a new access token cannot fix is returned unchanged', async (t) => {
   const { browser, tab } = await expiredTab(t);
   const untouched = {
     'a step-up': { status: '401', challenge: 'Bearer error="insufficient_user_authentication", max_age="300"' },
@@ -191,7 +191,7 @@ t.test('an error that a new access token would not cure is returned untouched', 
   t.equal(browser.log.length, Object.keys(untouched).length);
 });
 
-t.test('an error that a new access token could cure causes one refresh, even if it does not help', async (t) => {
+t.test('an error response that a new access token may fix causes one refresh, even if it persists', async (t) => {
   const curable = [
     { challenge: 'Bearer realm="api", error="invalid_token"' },
     { challenge: 'Bearer realm="api"' },
@@ -219,7 +219,7 @@ t.test('a 401 from another origin causes no refresh, even after a redirect', asy
   t.equal(browser.count(REFRESH_OK), 0);
 });
 
-t.test('an outage during a refresh throws and signs nobody out', async (t) => {
+t.test('an outage during a refresh makes the request throw and signs nobody out', async (t) => {
   const { browser, tab, echo } = await expiredTab(t);
   browser.onAnswer = ({ url }) => {
     if (url.endsWith('/api/echo')) site.redis.pause();
@@ -231,7 +231,7 @@ t.test('an outage during a refresh throws and signs nobody out', async (t) => {
   t.equal((await tab.fetch(echo)).status, 200);
 });
 
-t.test('a lost answer to a refresh throws, and the next request succeeds', async (t) => {
+t.test('a lost answer to a refresh makes the request throw, and the next request succeeds', async (t) => {
   const { browser, tab, user, echo } = await expiredTab(t);
   browser.onAnswer = ({ url }) => {
     if (url.endsWith('/auth/refresh')) throw new TypeError('The network is gone');
@@ -251,13 +251,13 @@ t.test('a lost answer to a refresh throws, and the next request succeeds', async
   t.strictSame(tab.endings, []);
 });
 
-t.test('an invalid request throws the error of fetch', async (t) => {
+t.test('an invalid request throws the TypeError that fetch throws', async (t) => {
   const { tab, echo } = await expiredTab(t);
   await t.rejects(tab.fetch('http://'), TypeError);
   await t.rejects(tab.fetch(echo, { method: 'GET', body: 'text' }), TypeError);
 });
 
-t.test('an aborted request does not wait for the refresh, which goes on', async (t) => {
+t.test('an aborted request does not wait for the refresh, which continues', async (t) => {
   const { browser, tab, echo } = await expiredTab(t);
   const { signal } = new AbortController();
   t.equal((await tab.fetch(echo, { signal })).status, 200);

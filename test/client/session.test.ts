@@ -76,7 +76,7 @@ t.test('every method of the client renews an expired access token', async (t) =>
   t.strictSame(tab.endings, ['logged_out']);
 });
 
-t.test('ending a session from another browser signs that browser out with the reason', async (t) => {
+t.test('a browser whose session is ended from another browser is signed out with the reason', async (t) => {
   const user = await site.register();
   const [here, there] = [openBrowser(t).open(), openBrowser(t).open()];
   await here.login(user);
@@ -88,7 +88,7 @@ t.test('ending a session from another browser signs that browser out with the re
   t.strictSame(here.endings, []);
 });
 
-t.test('ending the session of this browser is a logout', async (t) => {
+t.test('a browser that ends its own session is logged out', async (t) => {
   const user = await site.register();
   const browser = openBrowser(t);
   const { session_id } = await browser.open().login(user);
@@ -98,7 +98,7 @@ t.test('ending the session of this browser is a logout', async (t) => {
   t.strictSame(tab.endings, ['logged_out']);
 });
 
-t.test('changing the password ends the other sessions and starts a new one here', async (t) => {
+t.test('changing the password ends the other sessions and starts a new session in this browser', async (t) => {
   const user = await site.register();
   const [here, there] = [openBrowser(t).open(), openBrowser(t).open()];
   const { session_id } = await here.login(user);
@@ -168,7 +168,7 @@ t.test('in a worker, URLs are relative to the location of its script', async (t)
   await t.rejects(client.logout(), { code: 'authentication_required' });
 });
 
-t.test('a missing or foreign answer is an unavailable error and signs nobody out', async (t) => {
+t.test('a missing, incomplete or foreign response is an unavailable error and signs nobody out', async (t) => {
   const browser = openBrowser(t);
   const tab = browser.open();
   const user = await site.register();
@@ -192,7 +192,7 @@ t.test('a missing or foreign answer is an unavailable error and signs nobody out
   }
 });
 
-t.test('a refusal without a reason signs out with the reason unknown', async (t) => {
+t.test('a refused refresh without a reason signs the user out with the reason unknown', async (t) => {
   const tab = openBrowser(t).open({
     fetch: async (input) => {
       const { pathname } = new URL(input as string);

@@ -99,7 +99,7 @@ t.test('a tab waits for the lock no longer than lockTimeoutMs', async (t) => {
   await held;
 });
 
-t.test('a request that fails under the lock is not repeated without it', async (t) => {
+t.test('a refresh that fails while it holds the lock is not repeated without the lock', async (t) => {
   installWebLocks(t);
   const { browser, tabs, echo } = await openTenTabs(t);
   await site.expireAccess();
@@ -134,7 +134,7 @@ t.test('every tab learns once why the session ended', async (t) => {
   t.strictSame(other.endings, []);
 });
 
-t.test('a logout in one tab is a logout in all', async (t) => {
+t.test('a logout in one tab logs out all tabs', async (t) => {
   const { browser, tabs, endings } = await openTenTabs(t);
   await tabs[3]!.logout();
   await until('every tab has heard', async () => endings().every(({ length }) => length > 0));
@@ -142,7 +142,7 @@ t.test('a logout in one tab is a logout in all', async (t) => {
   t.equal(browser.count(REFRESH_OK), 0);
 });
 
-t.test('a login in one tab is a login in all, and every tab learns of the next logout', async (t) => {
+t.test('a login in one tab logs in all tabs, and every tab learns of the next logout', async (t) => {
   const { tabs, user, echo, endings } = await openTenTabs(t);
   await tabs[0]!.logout();
   await until('every tab has heard', async () => endings().every(({ length }) => length === 1));
@@ -154,7 +154,7 @@ t.test('a login in one tab is a login in all, and every tab learns of the next l
   await until('every tab has heard again', async () => endings().every(({ length }) => length === 2));
 });
 
-t.test('a tab that was signed out and finds a session is signed in again', async (t) => {
+t.test('a signed-out tab that finds a session is signed in again', async (t) => {
   const { browser, tabs, user } = await openTenTabs(t);
   const tab = tabs[0]!;
   await tab.logout();
@@ -165,7 +165,7 @@ t.test('a tab that was signed out and finds a session is signed in again', async
   t.strictSame(tab.endings, ['logged_out', 'logged_out']);
 });
 
-t.test('once one tab finds a session that began by a form, all tabs know it and learn of its end', async (t) => {
+t.test('when one tab finds a session that a form started, all tabs learn of that session and its end', async (t) => {
   const { browser, tabs, user, endings } = await openTenTabs(t);
   await tabs[0]!.logout();
   await until('every tab has heard', async () => endings().every(({ length }) => length === 1));
@@ -203,7 +203,7 @@ t.test('a late answer about a session that has ended signs nobody in', async (t)
   t.strictSame(tab.endings, ['logged_out']);
 });
 
-t.test('a request is not repeated in the name of another user who logged in by a form meanwhile', async (t) => {
+t.test('a request is not repeated as another user who has logged in by a form in the meantime', async (t) => {
   const { browser, tabs, echo, endings } = await openTenTabs(t);
   const other = await site.register();
   await site.expireAccess();
@@ -284,7 +284,7 @@ t.test('a late message that the session ended, after a login, signs nobody out',
   t.strictSame(endings(), nobody);
 });
 
-t.test('login, logout and refresh of one tab run one after another', async (t) => {
+t.test('logins, logouts and refreshes of one tab run one after another', async (t) => {
   const { browser, tabs, user, echo } = await openTenTabs(t);
   await site.expireAccess();
   const tab = tabs[0]!;
@@ -296,7 +296,7 @@ t.test('login, logout and refresh of one tab run one after another', async (t) =
   t.equal((await tab.fetch(echo)).status, 200);
 });
 
-t.test('a tab that is closed while it refreshes still answers the request', async (t) => {
+t.test('a tab that is closed during a refresh still completes its request', async (t) => {
   const { tabs, echo } = await openTenTabs(t);
   await site.expireAccess();
   const answered = tabs[0]!.fetch(echo);

@@ -38,7 +38,7 @@ async function logIn(app: FastifyInstance, transport = 'bearer') {
   return app.inject({ method: 'POST', url: '/auth/login', payload: { ...credentials, transport } });
 }
 
-t.test('the plugin takes one Redis client for everything, or two that share the work', async (t) => {
+t.test('the plugin accepts one Redis client for everything, or two that share the work', async (t) => {
   for (const clients of [client, { lookups: redis.client(), scripts: redis.client() }]) {
     const { app } = await host({ redis: clients });
     const { access_token } = (await logIn(app)).json();
@@ -54,7 +54,7 @@ t.test('without options, the plugin uses the default lifetimes and key prefix', 
   t.equal((await client.keys(`lk:{*}:session:${session.session_id}`)).length, 1);
 });
 
-t.test('options replace the default lifetimes, limits and key prefix', async (t) => {
+t.test('options of the plugin replace the default lifetimes, limits and key prefix', async (t) => {
   const { app } = await host({
     redisPrefix: 'mine:',
     accessLifetimeMs: 60_000,
@@ -127,7 +127,7 @@ t.test('a host that registered @fastify/cookie keeps it', async (t) => {
   t.equal(setCookies(await logIn(app, 'cookie')).length, 2);
 });
 
-t.test('the routes, parsers and validators of the host are left alone', async (t) => {
+t.test('the plugin leaves the routes, parsers and validators of the host unchanged', async (t) => {
   const { app } = await host({}, (app) => {
     app.addContentTypeParser('text/csv', { parseAs: 'string' }, (_request, body, done) => done(null, body));
     app.setErrorHandler((_error, _request, reply) => reply.code(418).send('the host’s'));

@@ -57,7 +57,7 @@ t.test('request.principal is set only on routes that require a session', async (
   t.match(refused.json(), { code: 'authentication_required' });
 });
 
-t.test('requireSession refuses cross-site requests that carry our cookie', async (t) => {
+t.test('requireSession refuses cross-site requests that carry the access cookie', async (t) => {
   const app = await hostApp(t, redis, { publicOrigins: ['https://app.example'] });
   const { pair } = await app.latchkey.issue({ identity, origin: ORIGIN });
   const cookie = `__Host-Http-latchkey=${pair.access.token}`;
@@ -174,7 +174,7 @@ t.test('options that are out of range or contradict each other are refused on re
   await t.resolves(hostApp(t, redis, { recentAuthenticationMs: 0, refreshGraceMs: 0 }));
 });
 
-t.test('cookieName and passwordMinLength are applied', async (t) => {
+t.test('the options cookieName and passwordMinLength are applied', async (t) => {
   const app = await hostApp(t, redis, { cookieName: 'mine', passwordMinLength: 20 });
   const post = (url: string, password: string) =>
     app.inject({ method: 'POST', url, payload: { username: 'ada', password } });

@@ -118,7 +118,7 @@ t.test('a type that a public declaration mentions can be imported from the same 
   }
 });
 
-t.test('an entry point that does not export such a type is noticed', async (t) => {
+t.test('an entry point that does not export every type of its public declarations is detected', async (t) => {
   const { unexported } = findUnexported(program, FIXTURE);
   t.same(new Set(unexported), new Set(['Option', 'Nested', 'Answer', 'Base', 'Parameter', 'the type of inferred']));
 });

@@ -75,7 +75,7 @@ t.test('defineScript', async (t) => {
   );
 });
 
-t.test('tells faults of Redis from defects in our commands', async (t) => {
+t.test('distinguishes faults of Redis from defects in our commands', async (t) => {
   const replied = (message: string) => Object.assign(new Error(message), { name: 'ReplyError' });
   for (const message of [
     'OOM command not allowed',

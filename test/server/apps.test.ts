@@ -39,7 +39,7 @@ t.test('X-Forwarded-For is used only from a trusted proxy', async (t) => {
   }
 });
 
-t.test('a closing app answers pending requests, and an unused connection does not delay it', async (t) => {
+t.test('a closing app answers pending requests and does not wait for unused connections', async (t) => {
   const closing = await startService({}, { redis: service.redis });
   const { username } = await closing.register();
   const { hostname, port } = new URL(closing.url);

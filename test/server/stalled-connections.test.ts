@@ -8,7 +8,7 @@ import { until } from '../support/redis/waiting.js';
 
 const TIMEOUT_MS = 1_000;
 
-t.test('a connection whose client does not read its response is closed; idle and reading ones stay open', async (t) => {
+t.test('a connection whose client does not read its response is closed; all others stay open', async (t) => {
   mock.timers.enable({ apis: ['setInterval'] });
   t.teardown(() => mock.timers.reset());
   const server = createServer((_request, response) => response.end(Buffer.alloc(16 * 1024 * 1024)));

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { readOrCreateTokenKey, TokenKeyFileError } from '../../src/server/token-key-file.js';
 
-t.test('processes that start at once agree on one token key, whose file only its owner can read', async (t) => {
+t.test('processes that start together agree on one token key, whose file only its owner can read', async (t) => {
   const directory = join(t.testdir(), 'new');
   const keys = await Promise.all(Array.from({ length: 20 }, () => readOrCreateTokenKey(directory)));
   t.equal(new Set(keys).size, 1);
@@ -27,7 +27,7 @@ t.test('a damaged token key file is refused', async (t) => {
   }
 });
 
-t.test('a directory that cannot be written rejects with the system error', async (t) => {
+t.test('a token key file that cannot be created or read rejects with the system error', async (t) => {
   const directory = t.testdir({ 'token-key': { occupied: '' }, file: '' });
   await t.rejects(readOrCreateTokenKey(join(directory, 'file')), { code: 'EEXIST' });
   await t.rejects(readOrCreateTokenKey(directory), { code: 'EISDIR' });

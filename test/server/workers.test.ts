@@ -17,7 +17,7 @@ function workersOf({ output }: ServiceProcess): number[] {
   return [...new Set([...output().matchAll(/"pid":(\d+)[^\n]*Server listening/g)].map((match) => Number(match[1])))];
 }
 
-t.test('several workers serve behind one port, a dead one is replaced, and all end together', async (t) => {
+t.test('several workers share one port, a dead worker is replaced, and all end together', async (t) => {
   const WEBHOOKS = `http://127.0.0.1:9/ whsec_${Buffer.alloc(24, 1).toString('base64')}`;
   const service = spawnService({ ...env, WEBHOOKS });
   t.teardown(() => service.process.kill('SIGKILL'));

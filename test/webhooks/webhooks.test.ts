@@ -130,7 +130,7 @@ t.test('delivers every event to a receiver that fails at first, repeating each w
   t.same(warnings(), [], 'many attempts at once cause no warning');
 });
 
-t.test('does not follow a redirect', async (t) => {
+t.test('does not follow a redirect that an endpoint answers', async (t) => {
   const [receiver, elsewhere] = [await startReceiver(t), await startReceiver(t)];
   receiver.answer = (response) => response.writeHead(307, { location: elsewhere.url }).end();
   const { start } = setUp(t);
@@ -139,7 +139,7 @@ t.test('does not follow a redirect', async (t) => {
   t.equal(elsewhere.messages.length, 0);
 });
 
-t.test('does not hold up an endpoint while others are slow or gone', async (t) => {
+t.test('delivers to an endpoint without delay while other endpoints are slow or gone', async (t) => {
   const [well, slow, gone] = [await startReceiver(t), await startReceiver(t), await startReceiver(t)];
   let open = 0;
   slow.answer = (response) => {
@@ -157,7 +157,7 @@ t.test('does not hold up an endpoint while others are slow or gone', async (t) =
   t.equal(await countKept(), 20, 'the events are kept for the other endpoints');
 });
 
-t.test('delivers what another process took and did not finish', async (t) => {
+t.test('delivers an event that another process took but did not finish', async (t) => {
   const receiver = await startReceiver(t);
   receiver.answer = () => undefined;
   const { start, countKept } = setUp(t);
@@ -171,7 +171,7 @@ t.test('delivers what another process took and did not finish', async (t) => {
   await until('the event is delivered', async () => receiver.messages.length === 2 && (await countKept()) === 0);
 });
 
-t.test('sends an event from one of several processes only', async (t) => {
+t.test('sends each event from only one of several processes', async (t) => {
   const receiver = await startReceiver(t);
   const { start, countKept } = setUp(t);
   const processes = Array.from({ length: 4 }, () => start([receiver.endpoint]));
@@ -216,7 +216,7 @@ t.test('sends a new endpoint only the events that follow', async (t) => {
   t.same(second.messages.map(typeOf), ['after']);
 });
 
-t.test('reports how many events it drops when there are more than it may keep', async (t) => {
+t.test('reports how many events are dropped when an endpoint exceeds its capacity', async (t) => {
   const receiver = await startReceiver(t);
   receiver.answer = status(503);
   const { start, faults, key } = setUp(t);
@@ -256,7 +256,7 @@ t.test('keeps 10,000 events in memory while Redis is away, and publishes them wh
   t.ok(faults.some((fault) => 'code' in fault && fault.code === 'unavailable'));
 });
 
-t.test('publishes what is left when it is closed', async (t) => {
+t.test('publishes the remaining events on close', async (t) => {
   const receiver = await startReceiver(t);
   const { start, countKept } = setUp(t);
   const webhooks = start([receiver.endpoint]);
@@ -265,7 +265,7 @@ t.test('publishes what is left when it is closed', async (t) => {
   t.ok((await countKept()) === 1 || receiver.messages.length === 1);
 });
 
-t.test('closes without the second that it pauses while Redis is away', async (t) => {
+t.test('closes without waiting for the pause of one second between attempts while Redis is away', async (t) => {
   const receiver = await startReceiver(t);
   const broken = redis.client();
   await broken.ping();

@@ -9,7 +9,7 @@ const { ask, sessionsOf, events, get, post } = admin;
 
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
-t.test('minting a session with every field', async (t) => {
+t.test('the admin API mints a session with every field', async (t) => {
   const subject = 'tenant/7:ada {x} é';
   const reply = await ask('POST', '/sessions', {
     subject,
@@ -109,7 +109,7 @@ t.test('an invalid mint request is refused with its reason', async (t) => {
   );
 });
 
-t.test('data is patched field by field, and concurrent patches are all kept', async (t) => {
+t.test('session data is patched field by field, and concurrent patches are all kept', async (t) => {
   const subject = newSubject();
   const tokens = (await ask('POST', '/sessions', { subject, data: { plan: 'x', nested: { a: 1, b: 2 } } })).json();
   const path = `${sessionsOf(subject)}/${tokens.session.session_id}`;
@@ -139,7 +139,7 @@ t.test('data is patched field by field, and concurrent patches are all kept', as
   }
 });
 
-t.test('ending one session of a subject, then all', async (t) => {
+t.test('the admin API ends one session of a subject, or all of them', async (t) => {
   const subject = newSubject();
   const minted = [];
   for (let i = 0; i < 3; i++) minted.push((await ask('POST', '/sessions', { subject })).json());
@@ -174,7 +174,7 @@ t.test('ending one session of a subject, then all', async (t) => {
   t.equal((await ask('DELETE', sessionsOf(subject))).statusCode, 204, 'ending none is no error');
 });
 
-t.test('a subject of maximum length fits into a path', async (t) => {
+t.test('a subject of maximum length fits into the path of a request', async (t) => {
   const subject = 'é'.repeat(127);
   t.equal((await ask('GET', sessionsOf(subject))).statusCode, 200);
   t.match((await ask('GET', sessionsOf(`${subject}é`))).json(), { status: 400, code: 'invalid_subject' });

@@ -7,7 +7,7 @@ const admin = await startAdmin();
 t.teardown(admin.close);
 const { ask, events, get, post, register } = admin;
 
-t.test('disabling a user invalidates all tokens before it answers; enabling lets the user log in again', async (t) => {
+t.test('disabling a user invalidates all tokens before the reply; enabling lets the user log in again', async (t) => {
   const { subject, username } = await register('ada');
   const logIn = () => post('/auth/login', { username, password: PASSWORD, transport: 'bearer' });
   const tokens = (await logIn()).json();
@@ -56,7 +56,7 @@ t.test('a subject without a user account can be disabled', async (t) => {
   t.equal((await ask('POST', '/sessions', { subject })).statusCode, 201);
 });
 
-t.test('users are found by how their names begin', async (t) => {
+t.test('users are found by the beginning of their usernames', async (t) => {
   const zoe = await register('zoe');
   await register('zora');
   const found = (await ask('GET', '/users?username=ZO')).json();

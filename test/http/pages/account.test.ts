@@ -97,7 +97,7 @@ t.test('the account page lists this device and the others', async (t) => {
   }
 });
 
-t.test('with one session, the account page has nothing to end', async (t) => {
+t.test('with one session, the account page offers no session to end', async (t) => {
   const own = await mint('somebody', { identity: { subject: 'somebody', methods: ['pwd'] } });
   const page = await get('/account', browser(own));
   t.match(textOf(page), 'Signed in as somebody');
@@ -131,7 +131,7 @@ t.test('the account page lists recently ended sessions and why they ended', asyn
   }
 });
 
-t.test('without an access token, the account page renews the session and comes back', async (t) => {
+t.test('without an access token, the account page redirects to renew the session and back', async (t) => {
   const tokens = await mint();
   await expire(tokens);
   const away = await get('/account?done=others_ended', browser(tokens, 'access'));
@@ -157,7 +157,7 @@ t.test('the account page confirms a known action and ignores an unknown one', as
   t.notMatch((await get('/account?done=%3Cscript%3E', headers)).body, /notice|<script>/);
 });
 
-t.test('ending another session on the account page', async (t) => {
+t.test('the account page ends another session of its user', async (t) => {
   const own = await mint();
   const { subject, sessionId } = own.principal;
   const other = await mint(subject);
@@ -191,7 +191,7 @@ t.test('the account page never ends a session of another user', async (t) => {
   t.equal((await send('/auth/form/end', { session: 'x'.repeat(65) }, browser(stranger))).statusCode, 400);
 });
 
-t.test('logging out the other sessions, this one, or all', async (t) => {
+t.test('the account page logs out the other sessions, this session, or all sessions', async (t) => {
   const own = await mint();
   const { subject, sessionId } = own.principal;
   await mint(subject);
@@ -235,7 +235,7 @@ t.test('a form posted after the access token expired takes effect and renews the
   assertLoginRedirect(t, await logOut('all', browser(own, 'refresh')), 'logged_out');
 });
 
-t.test('a form posted after the session ended leads to the reason and writes no cookie', async (t) => {
+t.test('a form posted after the session ended redirects to the reason and sets no cookie', async (t) => {
   const tokens = await mint();
   const { subject, sessionId } = tokens.principal;
   await store.revoke(subject, sessionId, 'password_changed');
@@ -290,7 +290,7 @@ t.test('the password form has the attributes that password managers need', async
   );
 });
 
-t.test('changing the password on the account page', async (t) => {
+t.test('the account page changes the password and explains why it refuses one', async (t) => {
   const { subject, username } = await service.register();
   const own = await mint(subject);
   const other = await mint(subject);

@@ -51,7 +51,7 @@ t.test('every page, even an error, is never cached, has no inline code and canno
   }
 });
 
-t.test('a page shows its brand, escaped, and loads its stylesheet', async (t) => {
+t.test('a page shows the escaped brand name and loads the brand stylesheet', async (t) => {
   const page = await get('/login');
   t.match(page.body, '<title>Log in · Ada &#38; &#60;Sons&#62;</title>');
   t.match(page.body, '<p class="brand">Ada &#38; &#60;Sons&#62;</p>');
@@ -64,7 +64,7 @@ t.test('a page shows its brand, escaped, and loads its stylesheet', async (t) =>
   t.match(textOf(await plain.get('/login')), 'Log in · latchkey');
 });
 
-t.test('assets are immutable, under a path that changes with them', async (t) => {
+t.test('assets are cached as immutable, under a path that changes with their content', async (t) => {
   const { body } = await get('/login');
   const linked = [...body.matchAll(/<link rel="stylesheet" href="([^"]+)">/g)].map(([, path]) => path!);
   const texts = [await readFile(new URL('../../../src/http/pages/assets/pages.css', import.meta.url), 'utf8'), STYLE];
@@ -105,7 +105,7 @@ t.test('a page is in the language that its reader prefers', async (t) => {
   }
 });
 
-t.test('an error page says so and links to the account', async (t) => {
+t.test('an error page says that the request failed and links to the account', async (t) => {
   const twice = await get('/account', { cookie: `${ACCESS_COOKIE}=a; ${ACCESS_COOKIE}=b` });
   t.equal(twice.statusCode, 400);
   t.match(textOf(twice), 'That did not work Go back and try again. Go to your account');
@@ -113,7 +113,7 @@ t.test('an error page says so and links to the account', async (t) => {
   t.match(textOf(await get('/login?reason=a&reason=b', GERMAN)), 'Das hat nicht geklappt');
 });
 
-t.test('only well-formed forms from the own origin are accepted', async (t) => {
+t.test('only well-formed forms from the origin of the service are accepted', async (t) => {
   const fields = { username: 'ada', password: 'x' };
   const foreign = await send('/auth/form/login', fields, { 'sec-fetch-site': 'cross-site' });
   t.equal(foreign.statusCode, 403);

@@ -39,7 +39,7 @@ t.test('with a built client, a page loads one script, which imports the client n
   );
 });
 
-t.test('without a built client, there is no script', async (t) => {
+t.test('without a built client, the assets contain no script', async (t) => {
   const { files, scripts } = await loadAssets('/auth', { client: join(directory, 'nowhere.js') });
   t.equal(files.length, 1);
   t.strictSame(scripts, []);
@@ -62,6 +62,6 @@ t.test('the asset path changes with every file, and with nothing else', async (t
   t.equal(versions.size, 4);
 });
 
-t.test('a missing stylesheet is an error at start', async (t) => {
+t.test('a missing brand stylesheet is an error when the assets are loaded', async (t) => {
   await t.rejects(loadAssets('/auth', { brandStylesheet: join(directory, 'none.css') }), { code: 'ENOENT' });
 });

@@ -57,7 +57,7 @@ t.test('a login sets both cookies and leads to the account or the requested path
   t.equal((await get('/account', jar.headers('/account'))).statusCode, 303, 'the previous session has ended');
 });
 
-t.test('a failed login writes no cookie, keeps the username, and does not say which part was wrong', async (t) => {
+t.test('a failed login sets no cookie, keeps the username, and does not say which part was wrong', async (t) => {
   const { username } = await service.register();
   for (const headers of [SAME_ORIGIN, browser(await mint())]) {
     for (const fields of [
@@ -88,7 +88,7 @@ t.test('a failed login writes no cookie, keeps the username, and does not say wh
   t.match(textOf(late), 'Too many attempts. Wait a few minutes and try again.');
 });
 
-t.test('submitted text is escaped in the page', async (t) => {
+t.test('the login page escapes submitted text', async (t) => {
   const hostile = '"><script>alert(1)</script><img src=x onerror=alert(1)>\'`&';
   const reply = await logIn({ username: hostile, password: 'x', to: '/a"><script>alert(1)</script>' });
   t.equal(reply.statusCode, 401);
@@ -122,7 +122,7 @@ t.test('a login never redirects to another site', async (t) => {
   t.equal((await get(`/login?to=/${'x'.repeat(2048)}`)).statusCode, 400);
 });
 
-t.test('the login page redirects whoever is logged in, and keeps the username for a repeated login', async (t) => {
+t.test('the login page redirects a user who is logged in, and keeps the username for a repeated login', async (t) => {
   const tokens = await mint();
   t.equal((await get('/login', browser(tokens))).headers.location, '/account');
   t.equal((await get('/login?to=/orders', browser(tokens))).headers.location, '/orders');
@@ -146,7 +146,7 @@ t.test('the login page shows the reason of a logout in the language of the reade
     t.notMatch((await get(`/login?reason=${reason}`)).body, 'notice', reason);
 });
 
-t.test('cookies of an ended session lead to the login page with its reason', async (t) => {
+t.test('cookies of an ended session lead to the login page with the reason why the session ended', async (t) => {
   const tokens = await mint();
   const { subject, sessionId } = tokens.principal;
   await store.revoke(subject, sessionId, 'revoked');

@@ -26,14 +26,14 @@ t.test('the registration form has the attributes that password managers need', a
   t.match(textOf(await get('/register', GERMAN)), 'Mindestens 15 Zeichen');
 });
 
-t.test('registering logs in', async (t) => {
+t.test('a registration logs the new user in', async (t) => {
   const reply = await signUp({ username: 'Grace', password: PASSWORD });
   t.equal(reply.statusCode, 303);
   t.equal(reply.headers.location, '/account');
   t.equal(setCookies(reply).length, 2);
 });
 
-t.test('a refused registration says why, focuses the field and writes no cookie', async (t) => {
+t.test('a refused registration says why, focuses the field and sets no cookie', async (t) => {
   const username = '<b>"ada"</b>';
   for (const [fields, status, english, german, field] of [
     [
@@ -92,7 +92,7 @@ t.test('too many registrations from one network are refused', async (t) => {
   t.match(textOf(reply), 'Too many attempts.');
 });
 
-t.test('closed registration has no link, no form and refuses posts', async (t) => {
+t.test('while registration is closed, it has no link and no form, and posts are refused', async (t) => {
   t.notMatch((await closed.get('/login')).body, '/register');
   const page = await closed.get('/register');
   t.equal(page.statusCode, 403);

@@ -23,7 +23,7 @@ function connectTo(path: string): Redis {
   return client;
 }
 
-t.test('keeps its data over a stop and a start, on a socket that only the owner can use', async (t) => {
+t.test('keeps its data across a stop and a start, on a socket that only the owner can use', async (t) => {
   const directory = join(t.testdir(), 'data');
   const first = await start(directory);
   const writer = connectTo(first.socketPath);
@@ -46,7 +46,7 @@ t.test('keeps its data over a stop and a start, on a socket that only the owner 
   await second.stop();
 });
 
-t.test('refuses a data directory that another redis-server uses, and does not disturb that one', async (t) => {
+t.test('refuses a data directory that another redis-server uses, without disturbing that server', async (t) => {
   const directory = t.testdir();
   const redis = await start(directory);
   await t.rejects(start(directory), DataDirectoryInUseError);
@@ -91,7 +91,7 @@ t.test('reports a refused configuration with the message of redis-server', async
   });
 });
 
-t.test('puts the socket elsewhere when the path of the data directory is too long, and removes it again', async (t) => {
+t.test('puts the socket elsewhere if the path of the data directory is too long, and removes it on stop', async (t) => {
   const directory = join(t.testdir(), 'd'.repeat(120));
   const redis = await start(directory);
   t.ok(Buffer.byteLength(redis.socketPath) < 104);

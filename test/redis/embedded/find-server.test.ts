@@ -42,7 +42,7 @@ async function addToPath(t: Test, directory: string, programs: Record<string, st
 // The packages of the distribution are downloaded in the long run only: that takes as long as the network wants.
 const sources = process.env.LATCHKEY_LONG ? ['a stand-in for apt', 'apt'] : ['a stand-in for apt'];
 
-t.test('takes redis-server from PATH, unless it is too old or broken', async (t) => {
+t.test('uses the redis-server on PATH, unless that server is too old or broken', async (t) => {
   const directory = t.testdir({ good: {}, old: {}, broken: {}, occupied: '' });
   const find = (name: string) =>
     findRedisServer({ path: join(directory, name), cacheDirectory: join(directory, 'occupied'), log });

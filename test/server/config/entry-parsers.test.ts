@@ -1,7 +1,7 @@
 import t from 'tap';
 import { HASH, KEY, problemsOf, SECRET } from './support.js';
 
-t.test('PUBLIC_ORIGIN takes origins and nothing more', async (t) => {
+t.test('PUBLIC_ORIGIN accepts only origins', async (t) => {
   for (const value of [
     'example.com',
     'https:example.com',
@@ -23,7 +23,7 @@ t.test('PUBLIC_ORIGIN takes origins and nothing more', async (t) => {
   ]);
 });
 
-t.test('TRUST_PROXY takes addresses and ranges of proxies, and nothing that trusts everyone', async (t) => {
+t.test('TRUST_PROXY accepts addresses and ranges of proxies, but nothing that trusts everyone', async (t) => {
   for (const value of [
     'true',
     'false',
@@ -42,7 +42,7 @@ t.test('TRUST_PROXY takes addresses and ranges of proxies, and nothing that trus
   }
 });
 
-t.test('TOKEN_KEYS takes keys of at least 32 characters, each once', async (t) => {
+t.test('TOKEN_KEYS accepts only different keys of at least 32 characters', async (t) => {
   t.strictSame(problemsOf({ TOKEN_KEYS: `${KEY},${'s'.repeat(31)},${KEY},${'🔑'.repeat(16)}` }), [
     'TOKEN_KEYS entry 2 must have at least 32 characters',
     'TOKEN_KEYS entry 3 is a duplicate',
@@ -50,7 +50,7 @@ t.test('TOKEN_KEYS takes keys of at least 32 characters, each once', async (t) =
   ]);
 });
 
-t.test('OIDC_PROVIDERS takes a name, a secure issuer, a client id and its secret', async (t) => {
+t.test('OIDC_PROVIDERS needs a name, an https issuer, a client id and a client secret for each provider', async (t) => {
   for (const entry of [
     'corp',
     'corp https://a.example id',
@@ -68,13 +68,13 @@ t.test('OIDC_PROVIDERS takes a name, a secure issuer, a client id and its secret
   }
 });
 
-t.test('ADMIN_KEYS takes known scopes only', async (t) => {
+t.test('ADMIN_KEYS accepts only known scopes', async (t) => {
   t.match(problemsOf({ ADMIN_KEYS: `ops:${HASH}:everything` }), [
     /^ADMIN_KEYS entry 1 must contain only these scopes:/,
   ]);
 });
 
-t.test('WEBHOOKS takes a URL without credentials, and strong secrets', async (t) => {
+t.test('WEBHOOKS accepts only URLs without credentials and strong secrets', async (t) => {
   for (const url of ['https://user:pass@a.example', 'https://a.example:x/', 'https://', 'a.example']) {
     t.match(problemsOf({ WEBHOOKS: `${url} ${SECRET}` }), [/^WEBHOOKS entry 1 must begin with/], url);
   }

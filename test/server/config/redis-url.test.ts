@@ -7,7 +7,7 @@ t.test('REDIS_URL', async (t) => {
   const open = { username: undefined, password: undefined };
   const plain = { ...open, tls: false };
 
-  t.test('names one server', async (t) => {
+  t.test('REDIS_URL can name one server', async (t) => {
     t.strictSame(locationOf('redis://localhost'), {
       kind: 'standalone',
       host: 'localhost',
@@ -28,7 +28,7 @@ t.test('REDIS_URL', async (t) => {
     });
   });
 
-  t.test('names a socket', async (t) => {
+  t.test('REDIS_URL can name a Unix socket', async (t) => {
     t.strictSame(locationOf('unix:///run/redis.sock'), { kind: 'unix', path: '/run/redis.sock', ...open });
     t.strictSame(locationOf('unix:///run/a%23b%3Fc%25/redis.sock'), {
       kind: 'unix',
@@ -43,7 +43,7 @@ t.test('REDIS_URL', async (t) => {
     });
   });
 
-  t.test('names Sentinels', async (t) => {
+  t.test('REDIS_URL can name Sentinels', async (t) => {
     t.strictSame(locationOf('redis+sentinel://a:1,b,[::1]:2/mymaster'), {
       kind: 'sentinel',
       sentinels: [
@@ -66,7 +66,7 @@ t.test('REDIS_URL', async (t) => {
     });
   });
 
-  t.test('names nodes of a Cluster', async (t) => {
+  t.test('REDIS_URL can name the nodes of a Cluster', async (t) => {
     t.strictSame(locationOf('redis://a:1,redis://b:2'), {
       kind: 'cluster',
       nodes: [
@@ -87,7 +87,7 @@ t.test('REDIS_URL', async (t) => {
     });
   });
 
-  t.test('is refused otherwise', async (t) => {
+  t.test('a malformed or contradictory REDIS_URL is refused', async (t) => {
     for (const url of [
       'localhost:6379',
       'redis://',

@@ -2,7 +2,7 @@ import t from 'tap';
 import { loadConfig } from '../../../src/server/config/load.js';
 import { HASH, KEY, problemsOf, SECRET } from './support.js';
 
-t.test('clients, API keys, webhooks and providers are each named once', async (t) => {
+t.test('no two clients, API keys, webhooks or providers may have the same name', async (t) => {
   t.match(problemsOf({ OAUTH_CLIENTS: `spa,spa:${HASH}` }), [
     'OAUTH_CLIENTS must not contain two clients with the same id',
   ]);
@@ -39,7 +39,7 @@ t.test('a plain HTTP origin is refused in production and warned about elsewhere,
   t.same(loadConfig({ PUBLIC_ORIGIN: 'https://a.example', TRUST_PROXY: '10.0.0.1' }).warnings, []);
 });
 
-t.test('lifetimes are in order, and the two listeners do not share a port', async (t) => {
+t.test('lifetimes that contradict each other and listeners that share a port are refused', async (t) => {
   const lifetimes = (ACCESS_TOKEN_LIFETIME: string, REFRESH_TOKEN_LIFETIME: string, SESSION_LIFETIME: string) =>
     problemsOf({ ACCESS_TOKEN_LIFETIME, REFRESH_TOKEN_LIFETIME, SESSION_LIFETIME });
   t.same(lifetimes('1h', '1h', '1h'), []);

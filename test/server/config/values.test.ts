@@ -52,7 +52,7 @@ t.test('a number or duration is accepted at both bounds of its range, and refuse
   }
 });
 
-t.test('every default is a text that its variable accepts', async (t) => {
+t.test('every variable accepts the text of its default', async (t) => {
   for (const { name, format, default: text } of Object.values<Variable>(variables)) {
     if (text === undefined) continue;
     const reasons: string[] = [];
