@@ -67,8 +67,11 @@ t.test('no tab renews its access token ahead without refreshAhead, after close o
   const tab = ended.open({ refreshAhead: true });
   await tab.login(await site.register());
   await tab.logout();
+  // On a slow machine, a tab may have needed a refresh before it was closed or logged out.
+  const countRefreshes = () => browser.count(REFRESH_OK) + ended.count(REFRESH_OK);
+  const before = countRefreshes();
   await sleep(2_600);
-  t.equal(browser.count(REFRESH_OK) + ended.count(REFRESH_OK), 0);
+  t.equal(countRefreshes(), before);
 });
 
 t.test('a tab that is shown does not renew an access token before the renewal is due', async (t) => {
