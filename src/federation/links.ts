@@ -5,8 +5,8 @@ import type { RedisKeys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
 
 /**
- * An account at a provider, identified by the `iss` and `sub` claims of its ID tokens. Nothing that can change hands,
- * such as an e-mail address, identifies an account.
+ * An account at a provider, identified by the `iss` and `sub` claims of its ID tokens. Accounts are never identified by
+ * anything that can be reassigned, such as an email address.
  */
 export interface ProviderAccount {
   readonly issuer: string;
@@ -17,9 +17,9 @@ export interface ProviderAccount {
 export interface AccountLink {
   /** The SHA-256, in base64url, of the JSON `["<issuer>","<sub>"]`. */
   readonly id: string;
-  /** The provider's name here. */
+  /** The provider's name in latchkey's configuration. */
   readonly provider: string;
-  /** Milliseconds since 1970. */
+  /** Milliseconds since the Unix epoch. */
   readonly linkedAt: number;
 }
 
@@ -31,11 +31,11 @@ const unlinkScript = defineScript({
 });
 
 /**
- * Which subject each linked account belongs to, at `oidc:link:<id>`, and the list of a subject's links, the hash
- * `links:<subject>`. The two keys lie in different slots of a Cluster, so they cannot change together: an entry of
- * the list is written before its link, removed after it, and ignored unless the link agrees.
+ * Stores which subject each provider account is linked to (`oidc:link:<id>`), and each subject's list of links (the
+ * hash `links:<subject>`). In a Cluster the two keys are in different slots and cannot be updated atomically, so a list
+ * entry is written before its link and deleted after it, and an entry without a matching link is ignored.
  *
- * Every method throws {@link UnavailableError} when Redis does not answer.
+ * Every method throws {@link UnavailableError} if Redis does not reply.
  */
 export class AccountLinks {
   readonly #client: RedisClient;
@@ -52,10 +52,11 @@ export class AccountLinks {
   }
 
   /**
-   * Links an account to a subject unless it is linked already. Of several concurrent calls exactly one succeeds.
+   * Links an account to a subject unless it is linked already. If several calls run concurrently, the first one wins
+   * and all return its subject.
    *
-   * @param provider the provider's name here, for the subject's list.
-   * @returns the subject that the account is linked to now: the given one, or the one that it was linked to before.
+   * @param provider the provider's name in latchkey's configuration, for the subject's list.
+   * @returns the subject that the account is linked to now: the given one or, if it was linked before, another one.
    */
   async link(account: ProviderAccount, subject: string, provider: string): Promise<string> {
     const id = idOf(account);
@@ -79,7 +80,7 @@ export class AccountLinks {
     return links.flat().sort((a, b) => a.linkedAt - b.linkedAt);
   }
 
-  /** Removes a link. Does nothing if it is not the subject's. */
+  /** Removes a link. Does nothing if the account is not linked to the subject. */
   async unlink(subject: string, id: string): Promise<void> {
     await unlinkScript(this.#client, { keys: { link: this.#keys.link(id) }, args: { subject } });
     await callRedis(() => this.#client.hdel(this.#keys.links(subject), id));

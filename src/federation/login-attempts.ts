@@ -6,37 +6,37 @@ import type { RedisClient } from '../redis/script.js';
 /** How long a user has to log in at the provider, in milliseconds. */
 export const LOGIN_ATTEMPT_LIFETIME_MS = 10 * 60_000;
 
-/** What has to be remembered between the authorization request and its callback. */
+/** State that is kept between the authorization request and its callback. */
 export interface LoginAttempt {
-  /** The provider's name here. */
+  /** The provider's name in latchkey's configuration. */
   readonly provider: string;
   /** The PKCE code verifier (RFC 7636). */
   readonly verifier: string;
   readonly nonce: string;
-  /** Where the provider sends the browser back to. */
+  /** The callback URL, which the provider redirects the browser to. */
   readonly redirectUri: string;
   /** The path to go to after the login. */
   readonly to: string;
-  /** Present when the account is to be linked to this subject instead of logged in with. */
+  /** Present if the account is to be linked to a subject rather than used to log in. */
   readonly link?: LinkRequest;
 }
 
 export interface LinkRequest {
   readonly subject: string;
-  /** When the user asked for the link, in milliseconds since 1970. */
+  /** When the user asked for the link, in milliseconds since the Unix epoch. */
   readonly begunAt: number;
 }
 
-/** An attempt as Redis keeps it: bound to the browser that began it by the SHA-256 of the browser's binding secret. */
+/** An attempt as it is stored in Redis: `browser` is the SHA-256 of the binding secret of the browser that began it. */
 interface StoredAttempt extends LoginAttempt {
   readonly browser: string;
 }
 
 /**
- * Logins at providers that have begun and not come back yet. Each is kept at `oidc:login:<SHA-256 of its state>` for
- * ten minutes and can be taken once. A browser can have several at a time.
+ * Pending logins at providers. Each is stored at `oidc:login:<SHA-256 of its state>` for ten minutes and can be
+ * consumed once. A browser can have several at a time.
  *
- * Every method throws {@link UnavailableError} when Redis does not answer.
+ * Every method throws {@link UnavailableError} if Redis does not reply.
  */
 export class LoginAttempts {
   readonly #client: RedisClient;
@@ -59,9 +59,9 @@ export class LoginAttempts {
   }
 
   /**
-   * Takes an attempt and deletes it, whether or not browser and provider match.
+   * Reads an attempt and deletes it, whether or not the browser and provider match.
    *
-   * @returns undefined unless the attempt exists and began in this browser and with this provider.
+   * @returns the attempt; undefined if it does not exist or belongs to another browser or provider.
    */
   async consume(
     state: string,
@@ -70,8 +70,8 @@ export class LoginAttempts {
     const stored = await callRedis(() => this.#client.getdel(this.#keyOf(state)));
     if (stored === null) return undefined;
     const { browser, ...attempt } = JSON.parse(stored) as StoredAttempt;
-    const isOurs = binding !== undefined && browser === sha256(binding) && attempt.provider === provider;
-    return isOurs ? attempt : undefined;
+    const matches = binding !== undefined && browser === sha256(binding) && attempt.provider === provider;
+    return matches ? attempt : undefined;
   }
 
   #keyOf(state: string): string {

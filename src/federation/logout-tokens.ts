@@ -9,15 +9,15 @@ import type { DiscoveredProvider } from './providers.js';
 const LOGOUT_EVENT = 'http://schemas.openid.net/event/backchannel-logout';
 const MAX_AGE_SECONDS = 10 * 60;
 const CLOCK_TOLERANCE_SECONDS = 30;
-/** A token is no longer accepted once its record expires. */
+/** A record outlives its token: it expires only after the token has become too old. */
 const RECORD_LIFETIME_MS = (MAX_AGE_SECONDS + 2 * CLOCK_TOLERANCE_SECONDS) * 1000;
 
-/** What a logout token says (OpenID Connect Back-Channel Logout 1.0 section 2.4). */
+/** The claims of a logout token (OpenID Connect Back-Channel Logout 1.0 section 2.4). */
 export interface LogoutClaims {
   readonly issuer: string;
-  /** The user at the provider; present if `sid` is not. */
+  /** The user at the provider. At least one of `sub` and `sid` is present. */
   readonly sub: string | undefined;
-  /** The session at the provider; present if `sub` is not. */
+  /** The session at the provider. */
   readonly sid: string | undefined;
   readonly jti: string;
 }
@@ -32,7 +32,7 @@ export class InvalidLogoutTokenError extends LatchkeyError {
 /**
  * Verifies logout tokens and records the ones that were used, at `oidc:logout:<SHA-256 of ["issuer","jti"]>`.
  *
- * Every method throws {@link UnavailableError} when Redis does not answer.
+ * Every method throws {@link UnavailableError} if Redis does not reply.
  */
 export class LogoutTokens {
   readonly #client: RedisClient;
@@ -43,14 +43,14 @@ export class LogoutTokens {
     this.#keys = keys;
   }
 
-  /** @throws {InvalidLogoutTokenError} for a token that is not valid (section 2.6), or that was marked as used. */
+  /** @throws {InvalidLogoutTokenError} if the token is not valid (section 2.6) or has been marked as used. */
   async verify(provider: DiscoveredProvider, token: string): Promise<LogoutClaims> {
     const claims = await verifyLogoutToken(provider, token);
     if ((await callRedis(() => this.#client.get(this.#keyOf(claims)))) !== null) throw new InvalidLogoutTokenError();
     return claims;
   }
 
-  /** Call this after the sessions have ended: a token that could not be acted on remains valid. */
+  /** Call this after ending the sessions, so that a token can be sent again if ending them failed. */
   async markAsUsed(claims: LogoutClaims): Promise<void> {
     await callRedis(() => this.#client.set(this.#keyOf(claims), '1', 'PX', RECORD_LIFETIME_MS));
   }

@@ -5,24 +5,24 @@ import type { RedisClient } from '../redis/script.js';
 
 const EXPIRY_MARGIN_MS = 60_000;
 
-/** A session at a provider, which the `iss` and `sid` claims of its tokens name. */
+/** A session at a provider, identified by the `iss` and `sid` claims of its tokens. */
 export interface ProviderSession {
   readonly issuer: string;
   readonly sid: string;
 }
 
 /**
- * The subject that each session at a provider belongs to, at `oidc:session:<SHA-256 of ["issuer","sid"]>`: a logout
- * token may name its session by `sid` alone. An entry does not say that a session exists.
+ * Stores the subject of each session at a provider, at `oidc:session:<SHA-256 of ["issuer","sid"]>`. It is needed
+ * because a logout token may identify the session by `sid` alone. An entry may outlive its session.
  *
- * Every method throws {@link UnavailableError} when Redis does not answer.
+ * Every method throws {@link UnavailableError} if Redis does not reply.
  */
 export class ProviderSessions {
   readonly #client: RedisClient;
   readonly #keys: RedisKeys;
   readonly #lifetimeMs: number;
 
-  /** @param sessionLifetimeMs the absolute lifetime of the sessions that begin here with one at a provider. */
+  /** @param sessionLifetimeMs the absolute lifetime of latchkey's sessions. */
   constructor(client: RedisClient, keys: RedisKeys, sessionLifetimeMs: number) {
     this.#client = client;
     this.#keys = keys;
@@ -34,7 +34,7 @@ export class ProviderSessions {
     await callRedis(() => this.#client.set(this.#keyOf(session), subject, 'PX', this.#lifetimeMs));
   }
 
-  /** @returns undefined if nobody has logged in here from that session. */
+  /** @returns undefined if no login used that session. */
   async findSubject(session: ProviderSession): Promise<string | undefined> {
     return (await callRedis(() => this.#client.get(this.#keyOf(session)))) ?? undefined;
   }

@@ -7,7 +7,7 @@ const TIMEOUT_SECONDS = 5;
 
 /** An OpenID Connect provider that users can log in with. */
 export interface OidcProvider {
-  /** Appears in paths and on the button of the login page. */
+  /** Used in URLs and shown on the login button. */
   readonly name: string;
   /**
    * The issuer exactly as the provider's ID tokens state it; its configuration is discovered there.
@@ -22,13 +22,11 @@ export interface OidcProvider {
 export interface DiscoveredProvider {
   readonly provider: OidcProvider;
   readonly configuration: Configuration;
-  /** Finds the key that a token of this provider is signed with, in its JWK set. */
+  /** Finds, in the provider's JWK set, the key that a token is signed with. */
   readonly getKey: JWTVerifyGetKey;
 }
 
-/**
- * The configured providers. Each is discovered at its first use; a discovery that fails is repeated at the next use.
- */
+/** The configured providers. Each is discovered at its first use; a failed discovery is retried at the next use. */
 export class Providers {
   readonly #providers: ReadonlyMap<string, OidcProvider>;
   readonly #discoveries = new Map<string, Promise<DiscoveredProvider>>();
@@ -39,7 +37,7 @@ export class Providers {
 
   /**
    * @returns undefined if no provider has this name.
-   * @throws {UnavailableError} when the provider cannot be discovered.
+   * @throws {UnavailableError} if discovery fails.
    */
   async find(name: string): Promise<DiscoveredProvider | undefined> {
     const provider = this.#providers.get(name);
@@ -67,7 +65,7 @@ async function discover(provider: OidcProvider): Promise<DiscoveredProvider> {
     });
     return { provider, configuration, getKey };
   } catch (error) {
-    throw new UnavailableError(`The provider ${provider.name} cannot be discovered`, { cause: error });
+    throw new UnavailableError(`OpenID Connect discovery failed for the provider ${provider.name}`, { cause: error });
   }
 }
 

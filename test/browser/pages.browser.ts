@@ -95,19 +95,19 @@ for (const javaScriptEnabled of [true, false]) {
     const context = await openBrowser(t, { javaScriptEnabled });
     const page = await context.newPage();
     const username = await register(page);
-    t.match(await textOf(page), `Signed in as ${username}`);
+    t.match(await textOf(page), `Logged in as ${username}`);
     await tabTo(page, 'Log out');
     await page.keyboard.press('Enter');
     await page.waitForURL('**/login?reason=logged_out**');
     t.match(await textOf(page), 'You are logged out.');
 
     await fillIn(page, username);
-    t.match(await textOf(page), `Signed in as ${username}`);
+    t.match(await textOf(page), `Logged in as ${username}`);
     for (let round = 0; round < 2; round++) {
       await sleep(ACCESS_LIFETIME_MS + 500);
       await page.goto('/account');
       t.equal(new URL(page.url()).pathname, '/account', 'the renewal goes unnoticed');
-      t.match(await textOf(page), `Signed in as ${username}`);
+      t.match(await textOf(page), `Logged in as ${username}`);
     }
     const [cookie] = (await context.cookies()).filter(({ name }) => name.endsWith('-refresh'));
     t.ok(cookie);
@@ -153,7 +153,7 @@ for (const javaScriptEnabled of [true, false]) {
     await sleep(2 * GRACE_MS);
     await page.goto('/account');
     t.equal(new URL(page.url()).pathname, '/account');
-    t.match(await textOf(page), `Signed in as ${username}`);
+    t.match(await textOf(page), `Logged in as ${username}`);
   });
 
   t.test(`a token that is stolen and replayed signs out both, and the page says why, ${how}`, async (t) => {
@@ -363,7 +363,7 @@ t.test('another site can neither log anyone in or out, nor read who is', async (
     );
     await attacker.close();
     await page.goto('/account');
-    t.match(await textOf(page), `Signed in as ${username}`, `${site}: still logged in, as before`);
+    t.match(await textOf(page), `Logged in as ${username}`, `${site}: still logged in, as before`);
     await page.goto('about:blank');
   }
 });

@@ -93,13 +93,13 @@ for (const javaScriptEnabled of [true, false]) {
     await page.waitForURL('**/account');
     t.match(
       await page.locator('main').innerText(),
-      `Signed in as ${username}`,
+      `Logged in as ${username}`,
       'logging out of a session that began with a password keeps the login at the provider',
     );
-    await page.getByRole('button', { name: 'Remove your corp account' }).click();
+    await page.getByRole('button', { name: 'Unlink your corp account' }).click();
     await page.waitForURL('**/account?done=unlinked');
     t.match(await page.locator('main').innerText(), 'The account is no longer linked');
-    t.equal(await page.getByRole('button', { name: 'Remove your corp account' }).count(), 0);
+    t.equal(await page.getByRole('button', { name: 'Unlink your corp account' }).count(), 0);
     await logOutHereAndThere(t, page);
   });
 }

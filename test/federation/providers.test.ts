@@ -65,7 +65,7 @@ t.test('repeats a discovery that failed', async (t) => {
   for (let attempt = 0; attempt < 2; attempt++) {
     await t.rejects(providers.find('corp'), {
       name: 'UnavailableError',
-      message: 'The provider corp cannot be discovered',
+      message: 'OpenID Connect discovery failed for the provider corp',
     });
   }
   state.isBroken = false;

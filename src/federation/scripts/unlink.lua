@@ -1,7 +1,7 @@
--- unlink: deletes the link of a linked account, if the account belongs to the subject.
+-- unlink: deletes the link of an account, if the account is linked to the subject.
 -- KEYS: link
 -- ARGV: subject
--- Returns: outcome 'unlinked' | 'unknown'
+-- Returns: outcome 'unlinked', or 'unknown' if the account is not linked to the subject
 local link = KEYS[1]
 local subject = ARGV[1]
 

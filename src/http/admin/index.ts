@@ -1,8 +1,7 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { AdminScope } from '../kit/route.js';
 import { Problem } from '../kit/problem.js';
-import { assertNeedsDeclared } from '../kit/route.js';
+import { type AdminScope, assertNeedsDeclared } from '../kit/route.js';
 import { validatorCompiler } from '../kit/validator.js';
 import type { AdminServices } from './services.js';
 import { addSessionRoutes } from './sessions.js';
@@ -11,7 +10,7 @@ import { addUserRoutes } from './users.js';
 
 const BEARER = /^bearer +([^ ]+) *$/i;
 
-/** Adds the admin routes to an instance of their own. Each route declares the scope that the API key must have. */
+/** Adds the admin routes in an encapsulated Fastify instance. Each route declares the scope that it requires. */
 export async function adminRoutes(instance: FastifyInstance, services: AdminServices): Promise<void> {
   const app = instance.withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(validatorCompiler);
   app.decorateRequest('adminKey', '');
@@ -29,9 +28,9 @@ export async function adminRoutes(instance: FastifyInstance, services: AdminServ
 }
 
 /**
- * Checks the API key of a request against the scope that its route needs, and gives the key's name.
+ * Checks the API key of a request against the scope that its route needs. Returns the name of the key.
  *
- * @throws {Problem} `admin_key_required` without a known key, `admin_scope_required` if the key lacks the scope.
+ * @throws {Problem} `admin_key_required` if no known key was sent, `admin_scope_required` if the key lacks the scope.
  */
 function authenticateAdmin(request: FastifyRequest, { adminKeys, report }: AdminServices): string {
   const presented = BEARER.exec(request.headers.authorization ?? '')?.[1];

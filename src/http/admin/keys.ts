@@ -4,7 +4,7 @@ import type { AdminScope } from '../kit/route.js';
 
 /** An API key as configured: its digest, never the key itself. */
 export interface AdminKey {
-  /** For people, and for the audit log. */
+  /** Identifies the key in the audit log. */
   readonly name: string;
   /** SHA-256 of the key, base64url (43 characters). */
   readonly digest: string;
@@ -17,7 +17,7 @@ const KEY = /^lkadm_[\w-]{48}$/;
 
 /**
  * Generates an API key: `lkadm_`, then base64url of 32 random bytes and their CRC-32. The checksum lets secret scanners
- * recognise leaked keys.
+ * recognize leaked keys.
  */
 export function generateAdminKey(): string {
   const bytes = Buffer.alloc(SECRET_BYTES + 4);
@@ -27,9 +27,9 @@ export function generateAdminKey(): string {
 }
 
 /**
- * Gives the digest of an API key that the configuration holds: SHA-256, base64url (43 characters). No slow hash is
- * needed: nobody guesses one of 2²⁵⁶ secrets, however fast the hash is (NIST SP 800-63B section 5.1.2.2 asks for a
- * salted, slow hash only below 112 bits).
+ * Returns the digest of an API key as it appears in the configuration: SHA-256, base64url (43 characters). A slow hash
+ * is not needed, because keys have 256 random bits (NIST SP 800-63B section 5.1.2.2 asks for a salted, slow hash only
+ * below 112 bits).
  */
 export function digestAdminKey(key: string): string {
   return hash('sha256', key, 'base64url');
@@ -43,7 +43,7 @@ export class AdminKeys {
     this.#keys = keys.map((key) => ({ key, digest: Buffer.from(key.digest, 'base64url') }));
   }
 
-  /** Finds the configured key that was presented, comparing with each in constant time; undefined if there is none. */
+  /** Finds the configured key that matches, in constant time for each; undefined if no key does. */
   find(presented: string): AdminKey | undefined {
     if (!KEY.test(presented)) return undefined;
     const bytes = Buffer.from(presented.slice(PREFIX.length), 'base64url');

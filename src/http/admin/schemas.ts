@@ -19,7 +19,7 @@ export const SessionReply = Type.Object(
     scope: Type.Optional(Type.String()),
     data: Type.Optional(SessionData),
     device: Type.String(),
-    address: Type.String({ description: 'Network address at the last renewal' }),
+    address: Type.String({ description: 'Network address at the last refresh' }),
     created_at: Type.Integer(),
     renewed_at: Type.Integer(),
     ends_at: Type.Integer({ description: 'When its absolute lifetime ends' }),

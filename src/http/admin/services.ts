@@ -10,7 +10,7 @@ declare module 'fastify' {
   }
 }
 
-/** What the admin routes use. */
+/** Dependencies of the admin routes. */
 export interface AdminServices {
   readonly sessions: Pick<SessionStore, 'issue' | 'list' | 'get' | 'update' | 'revoke' | 'revokeAll'>;
   readonly users: UserDirectory;

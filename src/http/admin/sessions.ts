@@ -18,7 +18,7 @@ const SessionParams = Type.Object(
 
 const MintBody = Type.Object(
   {
-    subject: Type.String({ description: 'Whom the session is for: 1 to 255 bytes' }),
+    subject: Type.String({ description: "The user's identifier: 1 to 255 bytes" }),
     username: Type.Optional(Type.String({ minLength: 1, maxLength: 254 })),
     methods: Type.Optional(
       Type.Array(Type.String({ minLength: 1, maxLength: 32 }), {
@@ -30,7 +30,8 @@ const MintBody = Type.Object(
       Type.Integer({
         minimum: 0,
         maximum: 2 ** 40,
-        description: 'When the user authenticated, in seconds since 1970; now, if absent or in the future',
+        description:
+          'When the user authenticated, in seconds since 1970; at most the current time, which is the default',
       }),
     ),
     client_id: Type.Optional(
@@ -42,13 +43,13 @@ const MintBody = Type.Object(
     ),
     scope: Type.Optional(Type.String({ maxLength: 1024 })),
     data: Type.Optional(SessionData),
-    device: Type.Optional(Type.String({ maxLength: 64, description: 'A label for people' })),
+    device: Type.Optional(Type.String({ maxLength: 64, description: 'Human-readable label' })),
     address: Type.Optional(Type.String({ maxLength: 64, description: "The user's network address" })),
     lifetime_seconds: Type.Optional(
       Type.Integer({
         minimum: 1,
         maximum: MAX_LIFETIME_SECONDS,
-        description: 'Absolute lifetime, if shorter than the configured one',
+        description: 'Absolute lifetime; the configured one applies if it is shorter',
       }),
     ),
   },
@@ -63,7 +64,7 @@ export function addSessionRoutes(app: App, { sessions, report }: AdminServices):
       config: { needs: 'sessions:write', fails: ['invalid_subject', 'invalid_session_data', 'subject_disabled'] },
       schema: {
         summary: 'Mint a session',
-        description: 'For a subject that the caller has authenticated itself.',
+        description: 'Creates a session for a user whom the caller has authenticated.',
         body: MintBody,
         response: { 201: TokensBody },
       },
@@ -72,7 +73,7 @@ export function addSessionRoutes(app: App, { sessions, report }: AdminServices):
       const { adminKey: actor, ip: address } = request;
       const { subject } = request.body;
       const tokens = await sessions.issue(toIssueRequest(request.body)).catch((error: unknown) => {
-        // No credential was presented that could have changed, so the subject must be disabled.
+        // No credential is checked here, so this error can only mean that the subject is disabled.
         throw error instanceof StaleCredentialError ? new Problem('subject_disabled') : error;
       });
       const { sessionId } = tokens.principal;
@@ -119,7 +120,7 @@ export function addSessionRoutes(app: App, { sessions, report }: AdminServices):
       schema: {
         summary: "Change a session's data",
         description:
-          '`data` is a merge patch (RFC 7396): each field in it is set, or removed if it is null; other fields stay.',
+          '`data` is a JSON merge patch (RFC 7396): it is merged into the present data, and null removes a field.',
         params: SessionParams,
         body: Type.Object({ data: SessionData }, { additionalProperties: false }),
         response: { 200: Type.Object({ data: SessionData }) },

@@ -7,7 +7,7 @@ import type { AdminServices } from './services.js';
 const SubjectReply = Type.Object(
   {
     subject: Type.String(),
-    username: Type.Optional(Type.String({ description: 'Only of a registered user' })),
+    username: Type.Optional(Type.String({ description: 'Only for registered users' })),
     created_at: Type.Optional(Type.Integer()),
     disabled_at: Type.Optional(
       Type.Integer({ description: 'When the subject was disabled, in seconds since 1970; absent while it is enabled' }),
@@ -28,7 +28,9 @@ export function addSubjectRoutes(app: App, { sessions, users, report }: AdminSer
       config: { needs: 'users:read', fails: ['invalid_subject'] },
       schema: {
         summary: 'Read a subject',
-        description: 'Any string may be a subject, so an unknown one is not a 404: the reply has no other fields.',
+        description:
+          'Any string may be a subject, so an unknown one is not an error: ' +
+          'the response then contains `subject` and, if it is disabled, `disabled_at`.',
         params: SubjectParams,
         response: { 200: SubjectReply },
       },
@@ -51,7 +53,8 @@ export function addSubjectRoutes(app: App, { sessions, users, report }: AdminSer
       schema: {
         summary: 'Disable a subject',
         description:
-          'Ends all sessions of the subject and refuses new ones. Its tokens are invalid before the answer is sent.',
+          'Ends all sessions of the subject and rejects new ones. ' +
+          'All its tokens are invalid by the time the response is sent.',
         params: SubjectParams,
         response: { 200: DisableReply },
       },
@@ -59,7 +62,7 @@ export function addSubjectRoutes(app: App, { sessions, users, report }: AdminSer
     async (request) => {
       const { adminKey: actor, ip: address } = request;
       const { subject } = request.params;
-      // Disable first, so that revoking also ends a session that began before that.
+      // Disable first, so that no session can start between revoking and disabling.
       const disabledAt = await users.disable(subject);
       await sessions.revokeAll(subject, { reason: 'revoked' });
       report({ event: 'disable', outcome: 'success', actor, subject, address });

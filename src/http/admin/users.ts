@@ -6,10 +6,10 @@ import type { AdminServices } from './services.js';
 const Query = Type.Object(
   {
     username: Type.Optional(
-      Type.String({ maxLength: 254, description: 'How the username begins; all users, if absent' }),
+      Type.String({ maxLength: 254, description: 'Prefix of the username; if absent, all users are returned' }),
     ),
     cursor: Type.Optional(
-      Type.String({ minLength: 1, maxLength: 32, description: 'From the previous reply, for the next batch' }),
+      Type.String({ minLength: 1, maxLength: 32, description: 'The `cursor` of the previous response' }),
     ),
   },
   { additionalProperties: false },
@@ -25,12 +25,12 @@ const UsersReply = Type.Object({
   ),
   cursor: Type.Optional(
     Type.String({
-      description: 'For the next batch; absent in the last one. A batch may be empty without being the last',
+      description: 'Pass it to get the next page; absent on the last page. A page may be empty without being the last',
     }),
   ),
 });
 
-/** Adds the route that finds users by how their names begin: in batches, in no particular order. */
+/** Adds the route that searches users by username prefix: page by page, in no particular order. */
 export function addUserRoutes(app: App, { users }: AdminServices): void {
   app.get(
     '/users',

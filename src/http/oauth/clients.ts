@@ -3,14 +3,17 @@ import { hash, timingSafeEqual } from 'node:crypto';
 import type { Form } from '../kit/forms.js';
 import { OAuthError } from '../kit/oauth-error.js';
 
-/** A program that refreshes, introspects or revokes tokens (RFC 6749 section 2). */
+/** An OAuth client (RFC 6749 section 2). It may refresh, introspect and revoke tokens. */
 export interface OAuthClient {
   readonly id: string;
-  /** SHA-256 of its secret, base64url: no slow hash, because secrets are random. A client without one is public. */
+  /**
+   * SHA-256 of the client secret, base64url. A slow hash is unnecessary, because secrets are random. Omit it for a
+   * public client.
+   */
   readonly secretHash?: string | undefined;
 }
 
-/** Parameters that identify a client which does not use Basic authentication. */
+/** Body parameters of a client that does not use Basic authentication. */
 export const ClientCredentials = {
   client_id: Type.Optional(Type.String()),
   client_secret: Type.Optional(Type.String()),
@@ -18,6 +21,7 @@ export const ClientCredentials = {
 
 const BASIC = /^basic +([a-z0-9+/]+=*) *$/i;
 const CHALLENGE = { 'www-authenticate': 'Basic realm="latchkey", charset="UTF-8"' };
+/** Compared with the secret of an unknown or public client, to keep the timing constant. */
 const NO_SECRET = Buffer.alloc(32);
 
 /** The clients that may use the OAuth endpoints. */
@@ -62,16 +66,14 @@ export class OAuthClients {
 
 /** @throws {OAuthError} `invalid_client` for a public client. */
 export function requireConfidential(client: OAuthClient): void {
-  if (client.secretHash === undefined) throw invalidClient();
+  if (client.secretHash === undefined) throw invalidClient('This endpoint requires a confidential client.');
 }
 
-function invalidClient(): OAuthError {
-  return new OAuthError('invalid_client', 'The client is unknown, or its authentication failed.', {
-    headers: CHALLENGE,
-  });
+function invalidClient(description = 'The client is unknown, or its authentication failed.'): OAuthError {
+  return new OAuthError('invalid_client', description, { headers: CHALLENGE });
 }
 
-/** Parses Basic credentials, whose halves are form-encoded before they are joined (RFC 6749 section 2.3.1). */
+/** Parses Basic credentials, whose two parts are form-encoded (RFC 6749 section 2.3.1). */
 function parseBasic(authorization: string): { id: string; secret: string } {
   const text = Buffer.from(BASIC.exec(authorization)?.[1] ?? '', 'base64').toString();
   const at = text.indexOf(':');

@@ -12,7 +12,7 @@ import { addRevocationRoute } from './revocation.js';
 import type { OAuthServices } from './services.js';
 import { addTokenRoute } from './token.js';
 
-/** Adds the OAuth endpoints to an instance of their own. They take form-encoded bodies and ignore cookies. */
+/** Adds the OAuth endpoints, in an encapsulated Fastify instance. They take form-encoded bodies and ignore cookies. */
 export async function oauthRoutes(instance: FastifyInstance, services: OAuthServices): Promise<void> {
   const app = instance.withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(validatorCompiler);
   app.decorateRequest('oauthClient', null);

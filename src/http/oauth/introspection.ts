@@ -7,10 +7,10 @@ import { ClientCredentials, type OAuthClient } from './clients.js';
 import { issuerOf } from './metadata.js';
 import type { OAuthServices } from './services.js';
 
-/** The request of introspection (RFC 7662 section 2.1), and of revocation (RFC 7009 section 2.1). */
+/** Body of introspection requests (RFC 7662 section 2.1) and revocation requests (RFC 7009 section 2.1). */
 export const TokenRequest = Type.Object({
   token: Type.String(),
-  token_type_hint: Type.Optional(Type.String({ description: 'Ignored: the token itself shows its type' })),
+  token_type_hint: Type.Optional(Type.String({ description: 'Ignored: the type is evident from the token' })),
   ...ClientCredentials,
 });
 
@@ -31,7 +31,7 @@ const Active = Type.Object(
     amr: Type.Array(Type.String(), { description: 'How the user authenticated (RFC 8176)' }),
     acr: Type.Optional(
       Type.String({
-        description: 'How strongly, according to the OpenID Connect provider that the session began with',
+        description: 'Authentication context class reference, as stated by the OpenID Connect provider',
       }),
     ),
     sid: Type.String({ description: 'The session id' }),
@@ -46,7 +46,7 @@ const INACTIVE: Static<typeof Inactive> = { active: false };
 
 /**
  * Adds introspection (RFC 7662), for confidential clients. Introspecting an access token counts as using it.
- * Introspecting a refresh token changes nothing, and only the client that it was issued to learns about it.
+ * Introspecting a refresh token has no effect, and the token is active only for the client that it was issued to.
  */
 export function addIntrospectionRoute(app: App, services: OAuthServices): void {
   app.post(
@@ -56,7 +56,8 @@ export function addIntrospectionRoute(app: App, services: OAuthServices): void {
       schema: {
         summary: 'Introspect a token',
         description:
-          'Tells what a token proves (RFC 7662). The reply for any inactive token is exactly `{"active":false}`.',
+          'Returns whether a token is active, and what it stands for (RFC 7662). ' +
+          'The response for any inactive token is exactly `{"active":false}`.',
         body: TokenRequest,
         response: { 200: Type.Union([Active, Inactive]) },
       },

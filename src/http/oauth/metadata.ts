@@ -4,7 +4,7 @@ import type { OAuthServices } from './services.js';
 
 const Methods = Type.Array(Type.String());
 
-const Reply = Type.Object({
+const Metadata = Type.Object({
   issuer: Type.String(),
   token_endpoint: Type.String(),
   token_endpoint_auth_methods_supported: Methods,
@@ -30,7 +30,7 @@ export function addMetadataRoute(app: App, services: OAuthServices): void {
           'Authorization server metadata (RFC 8414). ' +
           'There is no authorization endpoint, so no response type is supported.',
         tags: ['oauth'],
-        response: { 200: Reply },
+        response: { 200: Metadata },
       },
     },
     async () => {
@@ -50,7 +50,7 @@ export function addMetadataRoute(app: App, services: OAuthServices): void {
   );
 }
 
-/** Gives the first public origin. There may be none before the service listens, when no client can ask for it. */
+/** Returns the first public origin. The fallback is never sent: the origins are known once the service listens. */
 export function issuerOf({ origins }: OAuthServices): string {
   const [first = 'http://localhost'] = origins;
   return first;

@@ -4,10 +4,10 @@ import type { App } from '../kit/route.js';
 import { TokenRequest } from './introspection.js';
 import type { OAuthServices } from './services.js';
 
-// Clients ignore the body (RFC 7009 section 2.2), but some insist that it is JSON.
-const Reply = Type.Object({}, { additionalProperties: false, description: 'The token is invalid from now on' });
+// Clients ignore the body (RFC 7009 section 2.2), but some require it to be JSON.
+const Reply = Type.Object({}, { additionalProperties: false, description: 'The token is no longer valid' });
 
-/** Adds revocation (RFC 7009): either token of a pair ends its session. An unknown token counts as revoked. */
+/** Adds revocation (RFC 7009). Revoking either token of a pair ends the session. Unknown tokens are accepted. */
 export function addRevocationRoute(app: App, services: OAuthServices): void {
   const { sessions, report } = services;
 
@@ -19,7 +19,7 @@ export function addRevocationRoute(app: App, services: OAuthServices): void {
         summary: 'Revoke a token',
         description:
           'Ends the session that an access or refresh token belongs to (RFC 7009). ' +
-          'The reply is also 200 if the token is unknown, expired or revoked.',
+          'The response is also 200 if the token is unknown, expired or revoked.',
         body: TokenRequest,
         response: { 200: Reply },
       },

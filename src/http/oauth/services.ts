@@ -3,12 +3,12 @@ import type { OAuthClient, OAuthClients } from './clients.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The authenticated OAuth client; null if the route does not need one. */
+    /** The authenticated OAuth client; null on routes that require none. */
     oauthClient: OAuthClient | null;
   }
 }
 
-/** What the OAuth endpoints use. */
+/** Dependencies of the OAuth endpoints. */
 export interface OAuthServices extends Pick<Services, 'sessions' | 'origins' | 'report'> {
   readonly clients: OAuthClients;
 }

@@ -7,9 +7,9 @@ import { ClientCredentials } from './clients.js';
 import type { OAuthServices } from './services.js';
 
 const Body = Type.Object({
-  grant_type: Type.String({ description: 'Always refresh_token' }),
+  grant_type: Type.String({ description: 'Must be `refresh_token`' }),
   refresh_token: Type.Optional(Type.String()),
-  scope: Type.Optional(Type.String({ description: 'The granted scope, if sent at all: a narrower one is refused' })),
+  scope: Type.Optional(Type.String({ description: 'If present, must equal the granted scope' })),
   ...ClientCredentials,
 });
 
@@ -31,10 +31,10 @@ export function addTokenRoute(app: App, services: OAuthServices): void {
     {
       config: { needs: 'client', fails: ['invalid_grant', 'unsupported_grant_type', 'invalid_scope'] },
       schema: {
-        summary: 'Refresh',
+        summary: 'Refresh tokens',
         description:
           'Exchanges a refresh token for a new pair (RFC 6749 section 6). ' +
-          'The client must keep the refresh token of the reply.',
+          'The client must store the new refresh token.',
         body: Body,
         response: { 200: Reply },
       },
@@ -48,6 +48,7 @@ export function addTokenRoute(app: App, services: OAuthServices): void {
         throw new OAuthError('invalid_request', 'The parameter refresh_token is missing.');
       const presented = services.sessions.parseRefreshToken(refresh_token);
       if (!presented) throw invalidGrant();
+      // Checking before the rotation is safe, because the scope of a session never changes.
       if (scope !== undefined) {
         const session = await services.sessions.inspectRefreshToken(presented);
         if (session?.client === client.id) requireGrantedScope(scope, session.scope);
@@ -74,11 +75,11 @@ function invalidGrant(): OAuthError {
   );
 }
 
-/** Checking before the rotation is safe, because the scope of a session never changes. */
+/** @throws {OAuthError} `invalid_scope` if the scopes differ. */
 function requireGrantedScope(requested: string, granted = ''): void {
   const [a, b] = [parseScope(requested), parseScope(granted)];
   if (a.size !== b.size || ![...a].every((word) => b.has(word)))
-    throw new OAuthError('invalid_scope', 'The scope must be the one that was granted, or be left out.');
+    throw new OAuthError('invalid_scope', 'The scope must equal the granted scope or be omitted.');
 }
 
 function parseScope(scope: string): Set<string> {

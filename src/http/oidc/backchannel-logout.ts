@@ -5,11 +5,12 @@ import type { App } from '../kit/route.js';
 import { ProviderParams, requireProvider } from './shared.js';
 import type { OidcServices } from './services.js';
 
-const Form = Type.Object({ logout_token: Type.String() }, { additionalProperties: Type.Unknown() });
-const Ended = Type.Unsafe<undefined>({ type: 'null' });
+const LogoutTokenForm = Type.Object({ logout_token: Type.String() }, { additionalProperties: Type.Unknown() });
+const EmptyBody = Type.Unsafe<undefined>({ type: 'null' });
 
 /**
- * Ends the sessions that began with a provider when it sends a logout token (OpenID Connect Back-Channel Logout 1.0).
+ * Adds the route where a provider sends logout tokens (OpenID Connect Back-Channel Logout 1.0). Ends the sessions that
+ * began with a login at the provider.
  */
 export function addBackchannelLogoutRoute(app: App, services: OidcServices): void {
   const { providers, logoutTokens } = services;
@@ -21,8 +22,8 @@ export function addBackchannelLogoutRoute(app: App, services: OidcServices): voi
         summary: 'Back-channel logout',
         consumes: ['application/x-www-form-urlencoded'],
         params: ProviderParams,
-        body: Form,
-        response: { 200: Ended },
+        body: LogoutTokenForm,
+        response: { 200: EmptyBody },
       },
     },
     async (request, reply) => {
@@ -45,7 +46,7 @@ export function addBackchannelLogoutRoute(app: App, services: OidcServices): voi
   );
 }
 
-/** The subject whose sessions a logout token is about: by the account if it names one, otherwise by the session. */
+/** Finds the subject of a logout token by its `sub` or, if it has none, by its `sid`. */
 function findSubject({ issuer, sub, sid }: LogoutClaims, services: OidcServices): Promise<string | undefined> {
   const { links, providerSessions } = services;
   return sub === undefined ? providerSessions.findSubject({ issuer, sid: sid! }) : links.findSubject({ issuer, sub });

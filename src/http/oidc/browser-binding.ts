@@ -4,7 +4,7 @@ import { readCookie, type TokenCookies } from '../kit/cookies.js';
 
 const BINDING = /^[\w-]{43}$/;
 
-/** A random secret that binds login attempts to the browser that keeps it in a cookie. */
+/** Creates a random secret that is stored in a cookie and binds login attempts to the browser. */
 export function createBinding(): string {
   return randomBytes(32).toString('base64url');
 }
@@ -12,7 +12,7 @@ export function createBinding(): string {
 /**
  * Reads the binding secret of a browser from its cookie.
  *
- * @throws {Problem} `ambiguous_credentials` if the cookie appears twice.
+ * @throws {Problem} `ambiguous_credentials` if the cookie occurs more than once.
  */
 export function readBinding({ headers }: FastifyRequest, cookies: TokenCookies): string | undefined {
   const binding = readCookie(headers.cookie, cookies.loginBinding);

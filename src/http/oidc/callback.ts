@@ -15,8 +15,9 @@ import type { OidcServices } from './services.js';
 const Query = Type.Object({ state: Type.String({ maxLength: 512 }) }, { additionalProperties: Type.Unknown() });
 
 /**
- * Receives the browser when it returns from a provider (OpenID Connect Core 1.0 section 3.1.2.5), and issues a session
- * or links the account. Failures lead to the login page, which says what went wrong; faults are answered as errors.
+ * Adds the route that a provider redirects the browser to (OpenID Connect Core 1.0 section 3.1.2.5). It issues a
+ * session or links the account. If that fails, it redirects to the login page with the reason, except after server
+ * errors.
  */
 export function addCallbackRoute(app: App, services: OidcServices): void {
   app.get(
@@ -24,7 +25,7 @@ export function addCallbackRoute(app: App, services: OidcServices): void {
     {
       config: { needs: 'nothing', fails: ['not_found'] },
       schema: {
-        summary: 'Come back from a provider',
+        summary: 'Handle the redirect from a provider',
         params: ProviderParams,
         querystring: Query,
         response: { 303: Redirect },
@@ -33,17 +34,17 @@ export function addCallbackRoute(app: App, services: OidcServices): void {
     async (request, reply) => {
       const { state } = request.query;
       const discovered = await requireProvider(services.providers, request.params.provider);
-      const provider = discovered.provider.name;
+      const providerName = discovered.provider.name;
       let attempt: LoginAttempt | undefined;
       try {
         attempt = await services.loginAttempts.consume(state, {
-          provider,
+          provider: providerName,
           binding: readBinding(request, services.cookies),
         });
         if (!attempt) throw new Problem('provider_login_failed', { reason: 'unknown_state' });
         const claims = await exchangeCode(request, discovered, attempt, state);
-        if (attempt.link) await linkAccount(request, services, { provider, claims, link: attempt.link });
-        else await logInWithAccount(request, reply, services, { provider, claims });
+        if (attempt.link) await linkAccount(request, services, { provider: providerName, claims, link: attempt.link });
+        else await logInWithAccount(request, reply, services, { provider: providerName, claims });
         return reply.redirect(attempt.to, 303);
       } catch (error) {
         return handleFailedAttempt(request, reply, services, { error, attempt });
@@ -76,7 +77,7 @@ async function exchangeCode(
   }
 }
 
-/** Reports why an attempt failed and sends the browser to the login page. Throws the error again if it is a fault. */
+/** Reports why an attempt failed and redirects to the login page with the reason. Rethrows server errors. */
 function handleFailedAttempt(
   request: FastifyRequest,
   reply: FastifyReply,

@@ -12,7 +12,7 @@ import { addLogoutRoute } from './logout.js';
 import type { OidcServices } from './services.js';
 import { addStartRoute } from './start.js';
 
-/** Adds the routes for logging in with an OpenID Connect provider to an instance of their own. */
+/** Adds the routes for logging in with an OpenID Connect provider, in an encapsulated Fastify instance. */
 export async function oidcRoutes(instance: FastifyInstance, services: OidcServices): Promise<void> {
   const app = instance.withTypeProvider<TypeBoxTypeProvider>().setValidatorCompiler(validatorCompiler);
   await enableCookies(instance);

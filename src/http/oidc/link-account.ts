@@ -9,12 +9,11 @@ import type { OidcServices } from './services.js';
 const CLOCK_TOLERANCE_MS = 60_000;
 
 /**
- * Links an account at a provider to the user who asked for it.
+ * Links an account at a provider to the user who requested it.
  *
- * @throws {Problem} `provider_login_failed` with the reason `old_login` if the user did not log in at the provider for
- * this,
- *   or `linked_to_another` if somebody else is logged in here or the account belongs to somebody else;
- *   what {@link requireUserSession} throws if nobody is logged in here.
+ * @throws {Problem} `provider_login_failed` with the reason `old_login` if the user's login at the provider predates
+ *   the request, or `linked_to_another` if the account is linked to another user or another user is now logged in;
+ *   and what {@link requireUserSession} throws if no user is logged in.
  */
 export async function linkAccount(
   request: FastifyRequest,
@@ -26,7 +25,12 @@ export async function linkAccount(
   // The browser could have removed `prompt` and `max_age` from the request, so only the time of the login counts.
   if (authTime * 1000 < link.begunAt - CLOCK_TOLERANCE_MS)
     throw new Problem('provider_login_failed', { reason: 'old_login' });
-  if (subject !== link.subject || (await services.links.link({ issuer, sub }, subject, provider)) !== subject)
-    throw new Problem('provider_login_failed', { reason: 'linked_to_another' });
+  if (subject !== link.subject) throw linkedToAnother();
+  const linkedTo = await services.links.link({ issuer, sub }, subject, provider);
+  if (linkedTo !== subject) throw linkedToAnother();
   services.report({ event: 'account_link', outcome: 'success', subject, address: request.ip });
+}
+
+function linkedToAnother(): Problem {
+  return new Problem('provider_login_failed', { reason: 'linked_to_another' });
 }

@@ -9,7 +9,7 @@ import { Problem } from '../kit/problem.js';
 import { deliverTokens } from '../kit/token-response.js';
 import type { OidcServices } from './services.js';
 
-/** Issues a session for the subject that an account at a provider belongs to, and sets its cookies. */
+/** Logs in the user that an account at a provider is linked to, and sets the cookies. */
 export async function logInWithAccount(
   request: FastifyRequest,
   reply: FastifyReply,
@@ -28,7 +28,7 @@ export async function logInWithAccount(
       ...(user && { username: user.username }),
       ...toSessionDetails(provider, claims),
     },
-    // Without `auth_time` the login counts as long ago: the browser could have removed `max_age` from the request.
+    // Without `auth_time` the login counts as old, because the user could have removed `max_age` from the request.
     authenticatedAt: (authTime ?? 0) * 1000,
     origin: requestSource(request),
     ...(supersedes !== undefined && { supersedes }),
@@ -39,8 +39,8 @@ export async function logInWithAccount(
 }
 
 /**
- * Finds the subject that an account is linked to, by issuer and subject identifier alone. An unknown account is linked
- * to a new subject.
+ * Finds the subject that an account is linked to, by the `iss` and `sub` claims alone. An unknown account is linked to
+ * a new subject.
  *
  * @throws {Problem} `registration_closed` if the account is unknown and registration is closed.
  */
@@ -55,7 +55,7 @@ async function resolveSubject(
   return links.link(account, randomBytes(16).toString('base64url'), provider);
 }
 
-/** How the user logged in at the provider (OpenID Connect Core 1.0 section 2), as the session keeps it. */
+/** Returns the session's record of how the user logged in at the provider (OpenID Connect Core 1.0 section 2). */
 export function toSessionDetails(provider: string, { amr, acr, sid }: Partial<IDToken>) {
   const methods = Array.isArray(amr) ? amr.map(String) : ['federated'];
   return { methods, data: { oidc: providerLoginOf({ oidc: { provider, sid, acr } }) } };

@@ -10,7 +10,7 @@ const Query = Type.Object(
     sid: Type.Optional(
       Type.String({
         maxLength: MAX_PATH_LENGTH,
-        description: 'The session there, from `oidc.sid` in the data of the session that has ended here',
+        description: "The id of the provider's session: `oidc.sid` in the data of the session that has ended",
       }),
     ),
   },
@@ -18,7 +18,7 @@ const Query = Type.Object(
 );
 
 /**
- * Sends a browser that has logged out here to log out at the provider too, which sends it on to the login page
+ * Adds the route that redirects a logged-out browser to the provider's logout, which returns it to the login page
  * (OpenID Connect RP-Initiated Logout 1.0).
  */
 export function addLogoutRoute(app: App, { providers, origins, loginPage }: OidcServices): void {

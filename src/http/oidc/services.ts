@@ -5,7 +5,7 @@ import type { ProviderSessions } from '../../federation/provider-sessions.js';
 import type { Providers } from '../../federation/providers.js';
 import type { Services } from '../flows/services.js';
 
-/** What the routes for logging in with a provider use. */
+/** Dependencies of the routes for logging in with a provider. */
 export interface OidcServices extends Services {
   readonly providers: Providers;
   readonly links: AccountLinks;

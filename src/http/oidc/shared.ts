@@ -6,12 +6,14 @@ export const ProviderParams = Type.Object({ provider: Type.String({ maxLength: 6
 
 export const Redirect = Type.Unsafe<undefined>({
   type: 'null',
-  headers: { location: { type: 'string', description: 'Where the browser goes on' } },
+  headers: { location: { type: 'string', description: 'Where the browser is redirected to' } },
 });
 
 /**
+ * Finds a configured provider, and discovers its configuration at the first use.
+ *
  * @throws {Problem} `not_found` if no provider has this name.
- * @throws {UnavailableError} when the provider cannot be discovered.
+ * @throws {UnavailableError} if discovery fails.
  */
 export async function requireProvider(providers: Providers, name: string): Promise<DiscoveredProvider> {
   const provider = await providers.find(name);
@@ -19,7 +21,7 @@ export async function requireProvider(providers: Providers, name: string): Promi
   return provider;
 }
 
-/** The origin that the request was made to if it is one of the service's own, otherwise the first of those. */
+/** Returns the origin that the request was made to if it is one of `origins`, otherwise the first of `origins`. */
 export function publicOriginOf(
   { protocol, host }: { protocol: string; host: string },
   origins: ReadonlySet<string>,

@@ -1,5 +1,4 @@
 import { Type } from '@sinclair/typebox';
-import type { FastifyRequest } from 'fastify';
 import {
   buildAuthorizationUrl,
   calculatePKCECodeChallenge,
@@ -27,8 +26,8 @@ const Query = Type.Object(
 );
 
 /**
- * Sends a browser to a provider with an authorization request (OpenID Connect Core 1.0 section 3.1.2.1): to log in
- * there or, with `link`, to link an account there to the user who is logged in here.
+ * Adds the route that redirects the browser to a provider to log in or, with `link`, to link a provider account to the
+ * current user (OpenID Connect Core 1.0 section 3.1.2.1).
  */
 export function addStartRoute(app: App, services: OidcServices): void {
   const { providers, throttle, loginAttempts, cookies, origins, loginPage } = services;
@@ -55,29 +54,42 @@ export function addStartRoute(app: App, services: OidcServices): void {
     },
     async (request, reply) => {
       const { provider: name } = request.params;
-      const { to: path = '/account', link, prompt } = request.query;
-      const to = requireLocalPath(path);
-      // Another site cannot begin a login: the user has to ask for it on a page of ours (OWASP ASVS 5.0 7.6.2).
+      const { to = '/account', link, prompt } = request.query;
+      const returnTo = requireLocalPath(to);
+      // Another site must not start a login; the user has to start it on our login page (OWASP ASVS 5.0 7.6.2).
       if (request.headers['sec-fetch-site'] === 'cross-site')
-        return reply.redirect(`${loginPage}?${new URLSearchParams({ to }).toString()}`, 303);
+        return reply.redirect(`${loginPage}?${new URLSearchParams({ to: returnTo }).toString()}`, 303);
 
       const { configuration } = await requireProvider(providers, name);
-      const linkTo = link === undefined ? undefined : await requireFreshUser(request, services);
+      let linkTo: Principal | undefined;
+      if (link !== undefined) {
+        linkTo = await requireUserSession(request, services);
+        await requireFreshAuthentication(request, linkTo, services);
+      }
       await throttle.admitProviderLogin(request.ip);
 
       const callbackPath = `${app.prefix}/oidc/${encodeURIComponent(name)}/callback`;
       const redirectUri = new URL(callbackPath, publicOriginOf(request, origins)).href;
-      const [state, nonce, verifier] = [randomState(), randomNonce(), randomPKCECodeVerifier()];
+      const state = randomState();
+      const nonce = randomNonce();
+      const verifier = randomPKCECodeVerifier();
       const url = await buildLoginUrl(configuration, {
-        ...{ redirectUri, state, nonce, verifier },
+        redirectUri,
+        state,
+        nonce,
+        verifier,
         maxAgeMs: services.sessionLifetimeMs,
-        // Linking takes a login of its own: a session that somebody left open at the provider must not be enough.
+        // Linking requires a new login at the provider; an existing session there is not enough.
         forceLogin: linkTo !== undefined || prompt !== undefined,
       });
 
       const binding = readBinding(request, cookies) ?? createBinding();
       await loginAttempts.begin(state, binding, {
-        ...{ provider: name, verifier, nonce, redirectUri, to },
+        provider: name,
+        verifier,
+        nonce,
+        redirectUri,
+        to: returnTo,
         ...(linkTo && { link: { subject: linkTo.subject, begunAt: await services.now() } }),
       });
       cookies.setLoginBinding(reply, binding, LOGIN_ATTEMPT_LIFETIME_MS);
@@ -86,13 +98,7 @@ export function addStartRoute(app: App, services: OidcServices): void {
   );
 }
 
-async function requireFreshUser(request: FastifyRequest, services: OidcServices): Promise<Principal> {
-  const principal = await requireUserSession(request, services);
-  await requireFreshAuthentication(request, principal, services);
-  return principal;
-}
-
-interface AuthorizationRequest {
+interface LoginUrl {
   readonly redirectUri: string;
   readonly state: string;
   readonly nonce: string;
@@ -103,7 +109,7 @@ interface AuthorizationRequest {
 
 async function buildLoginUrl(
   configuration: Configuration,
-  { redirectUri, state, nonce, verifier, maxAgeMs, forceLogin }: AuthorizationRequest,
+  { redirectUri, state, nonce, verifier, maxAgeMs, forceLogin }: LoginUrl,
 ): Promise<URL> {
   return buildAuthorizationUrl(configuration, {
     redirect_uri: redirectUri,
@@ -112,7 +118,7 @@ async function buildLoginUrl(
     nonce,
     code_challenge: await calculatePKCECodeChallenge(verifier),
     code_challenge_method: 'S256',
-    // Any `max_age` obliges the provider to state `auth_time` (OpenID Connect Core 1.0 section 2).
+    // Sending `max_age` makes the provider return `auth_time` (OpenID Connect Core 1.0 section 2).
     max_age: String(Math.floor(maxAgeMs / 1000)),
     ...(forceLogin && { prompt: 'login' }),
   });

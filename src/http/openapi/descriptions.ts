@@ -1,6 +1,6 @@
 import type { Documentation } from './document.js';
 
-/** Everything in the document of the public listener except its routes. */
+/** Title, description, tags and security schemes of the public API's document. */
 export const publicDocumentation: Documentation = {
   title: 'latchkey',
   description: [
@@ -8,7 +8,7 @@ export const publicDocumentation: Documentation = {
       'other clients send the access token as a bearer token.',
     'Every error is `application/problem+json` (RFC 9457) with a stable `code`; ' +
       'under `/oauth`, it has the form of RFC 6749.',
-    'A path that is not listed here answers 404 `not_found`. A request that cannot be parsed is answered with ' +
+    'Requests for any other path get 404 `not_found`. A request that cannot be parsed gets ' +
       '400 `invalid_request`, 408 `request_timeout` or 431 `headers_too_large`.',
   ].join('\n\n'),
   tags: [
@@ -32,11 +32,11 @@ export const publicDocumentation: Documentation = {
   },
 };
 
-/** Everything in the document of the internal listener except its routes. */
+/** Title, description, tags and security schemes of the internal API's document. */
 export const internalDocumentation: Documentation = {
   title: 'latchkey, internal',
   description: [
-    'For operators and back ends. Never expose this listener to the public.',
+    'For operators and back ends. Never expose this API to the public.',
     'Every error is `application/problem+json` (RFC 9457) with a stable `code`. ' +
       'The admin API exists only if `ADMIN_KEYS` is set.',
   ].join('\n\n'),

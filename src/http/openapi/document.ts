@@ -33,7 +33,7 @@ const ProblemBody = Type.Object(
     title: Type.String({ description: 'Name of the HTTP status' }),
     status: Type.Integer(),
     code: enumOf(Object.keys(problems)),
-    detail: Type.String({ description: 'Explanation for people' }),
+    detail: Type.String({ description: 'Human-readable explanation' }),
     errors: Type.Optional(
       Type.Array(
         Type.Object(
@@ -42,7 +42,7 @@ const ProblemBody = Type.Object(
         ),
       ),
     ),
-    reason: Type.Optional(Type.String({ description: 'Why, as a short code, where `code` alone does not tell' })),
+    reason: Type.Optional(Type.String({ description: 'A short code with more detail than `code`' })),
   },
   { $id: 'Problem', additionalProperties: false, description: 'An error (RFC 9457)' },
 );
@@ -50,14 +50,14 @@ const ProblemBody = Type.Object(
 const OAuthErrorBody = Type.Object(
   {
     error: enumOf(Object.keys(oauthErrors)),
-    error_description: Type.String({ description: 'Explanation for people' }),
+    error_description: Type.String({ description: 'Human-readable explanation' }),
   },
   { $id: 'OAuthError', additionalProperties: false, description: 'An error (RFC 6749 section 5.2)' },
 );
 
 const API_KEY = [{ apiKey: [] }];
 
-/** Alternative ways in which a request can prove what its route needs. */
+/** Security schemes for each requirement; any one of them suffices. */
 const SECURITY: Record<Needs, readonly { readonly [scheme: string]: readonly string[] }[]> = {
   nothing: [],
   session: [{ cookie: [] }, { bearer: [] }],
@@ -71,7 +71,7 @@ const SECURITY: Record<Needs, readonly { readonly [scheme: string]: readonly str
   'users:write': API_KEY,
 };
 
-/** What a document says besides its routes. */
+/** Parts of a document that do not depend on the routes. */
 export interface Documentation {
   readonly title: string;
   readonly description: string;
@@ -93,8 +93,8 @@ const OPENAPI_JSON = {
 const OPTIONAL_BODY = 'x-optional-body';
 
 /**
- * Serves an OpenAPI 3.1 document of all routes that are added to the app afterwards: `/openapi.json` for programs and
- * `/docs` for people. What a route needs and how it can fail is read from its declaration.
+ * Serves an OpenAPI 3.1 document of all routes that are registered afterwards: at `/openapi.json` and, as Swagger UI,
+ * at `/docs`. Security and errors are derived from each route's `needs` and `fails`.
  */
 export async function registerOpenApi(
   app: FastifyInstance,
@@ -134,15 +134,16 @@ function describeRoute(
 ): FastifySchema {
   if (schema === undefined || schema.hide) return { hide: true };
   const { needs = 'nothing', bodyIsOptional } = config;
+  // For example, GET /auth/session is tagged `auth`, and its operation id is `getAuthSession`.
   const words = [String(method).toLowerCase(), ...url.split(/[^a-z]+/i).filter(Boolean)];
   const tags = schema.tags ?? [words[1]!];
   const isOAuth = tags.includes('oauth');
   const errors = isOAuth
     ? describeOAuthErrors(needs, config.fails)
     : describeProblems(needs, method !== 'GET', schema, config.fails);
-  const replies = Object.entries(schema.response ?? {}).map(([status, reply]) => [
+  const responses = Object.entries(schema.response ?? {}).map(([status, response]) => [
     status,
-    { 'x-response-description': STATUS_CODES[status], ...(reply as object) },
+    { 'x-response-description': STATUS_CODES[status], ...(response as object) },
   ]);
   return {
     ...schema,
@@ -151,7 +152,7 @@ function describeRoute(
     security: SECURITY[needs],
     ...(isOAuth && { consumes: ['application/x-www-form-urlencoded'] }),
     ...(bodyIsOptional && { [OPTIONAL_BODY]: true }),
-    response: { ...errors, ...Object.fromEntries(replies) },
+    response: { ...errors, ...Object.fromEntries(responses) },
   };
 }
 
@@ -173,9 +174,9 @@ function describeProblems(
   needs: Needs,
   changesState: boolean,
   { querystring, params }: FastifySchema,
-  own: readonly string[] = [],
+  declared: readonly string[] = [],
 ) {
-  const codes = new Set<ProblemCode>([...(own as ProblemCode[]), 'internal_error', 'unavailable']);
+  const codes = new Set<ProblemCode>([...(declared as ProblemCode[]), 'internal_error', 'unavailable']);
   const add = (...more: ProblemCode[]) => more.forEach((code) => codes.add(code));
   if (changesState) add('invalid_request', 'payload_too_large', 'unsupported_media_type');
   if (needs.includes(':')) add('admin_key_required', 'admin_scope_required');
@@ -197,8 +198,8 @@ function describeProblems(
   );
 }
 
-function describeOAuthErrors(needs: Needs, own: readonly string[] = []) {
-  const codes = new Set<OAuthErrorCode>([...(own as OAuthErrorCode[]), 'server_error', 'temporarily_unavailable']);
+function describeOAuthErrors(needs: Needs, declared: readonly string[] = []) {
+  const codes = new Set<OAuthErrorCode>([...(declared as OAuthErrorCode[]), 'server_error', 'temporarily_unavailable']);
   if (needs !== 'nothing') codes.add('invalid_request').add('invalid_client');
   return groupByStatus(
     [...codes],

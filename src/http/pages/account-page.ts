@@ -7,15 +7,15 @@ import { renderLayout, renderNotice, type PageContext } from './layout.js';
 export interface AccountPage {
   /** The username; the subject if there is none. */
   readonly name: string;
-  /** Id of the session that reads the page. */
+  /** Id of the session that the page is rendered for. */
   readonly currentSessionId: string;
   readonly sessions: readonly Session[];
   readonly endings: readonly EndedSession[];
   /** Minimum length of a new password, in characters; undefined if passwords cannot be changed here. */
   readonly minimumLength: number | undefined;
-  /** Providers at which an account can be linked. */
+  /** Providers whose accounts can be linked. */
   readonly providers: readonly ProviderButton[];
-  /** Accounts that are linked. */
+  /** Linked accounts. */
   readonly links: readonly AccountLink[];
   readonly info?: string | undefined;
   readonly error?: string | undefined;
@@ -24,7 +24,8 @@ export interface AccountPage {
 export function renderAccountPage(context: PageContext, page: AccountPage): string {
   const { strings, authPrefix, loginPage } = context;
   const others = page.sessions.filter(({ sessionId }) => sessionId !== page.currentSessionId);
-  const own = page.sessions.filter(({ sessionId }) => sessionId === page.currentSessionId);
+  const thisDevice = html`<span class="here">${strings.thisDevice}</span>`;
+  const current = page.sessions.filter(({ sessionId }) => sessionId === page.currentSessionId);
   return renderLayout(
     context,
     strings.account,
@@ -36,7 +37,7 @@ export function renderAccountPage(context: PageContext, page: AccountPage): stri
 <section aria-labelledby="devices">
 <h2 id="devices">${strings.devices}</h2>
 <ul class="devices">
-!${own.map((session) => renderDevice(context, session, html`<span class="here">${strings.thisDevice}</span>`)).join('')}
+!${current.map((session) => renderDevice(context, session, thisDevice)).join('')}
 !${others.map((session) => renderDevice(context, session, renderLogoutDeviceButton(context, session))).join('')}
 </ul>
 !${others.length === 0 ? html`<p class="hint">${strings.noOtherDevices}</p>` : renderLogoutAllForm(context)}
@@ -127,7 +128,7 @@ function renderLinkedAccount(context: PageContext, { id, provider, linkedAt }: A
 !${form}</li>`;
 }
 
-/** Renders a page that confirms the logout here, and leads on to the provider that the session began with. */
+/** Renders a page that confirms the logout and links to the provider's logout. */
 export function renderLoggedOutPage(
   context: PageContext,
   { provider, href }: { readonly provider: string; readonly href: string },
@@ -151,7 +152,7 @@ function deviceLabel({ strings }: PageContext, device: string): string {
   return device === '' || device === 'unknown' ? strings.unknownDevice : device;
 }
 
-/** Renders an instant in UTC; `pages.js` replaces it by the reader's local time. */
+/** Renders a time in UTC; `pages.js` replaces it with local time. */
 function renderTimestamp({ strings }: PageContext, ms: number): string {
   const text = new Intl.DateTimeFormat(strings.language, {
     dateStyle: 'medium',

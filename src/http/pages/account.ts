@@ -39,7 +39,7 @@ export function addAccountPage(app: App, options: PagesOptions): void {
   const { services, authPrefix, passwordMinLength, providers } = options;
   const { sessions, users, links, cookies, report } = services;
 
-  const show = async (
+  const sendAccountPage = async (
     request: FastifyRequest,
     reply: FastifyReply,
     { subject, sessionId: currentSessionId, username: name = subject }: Principal,
@@ -69,10 +69,10 @@ export function addAccountPage(app: App, options: PagesOptions): void {
 
   app.get(ACCOUNT_PATH, { config: { needs: 'nothing' }, schema: { querystring: Query } }, async (request, reply) => {
     const principal = await findCurrentUser(request, services);
-    // Browsers do not send the refresh cookie here, but they do to /auth/continue, which renews the session and leads
-    // back, or leads to the login page with the reason.
+    // The refresh cookie is not sent to this path. `/auth/continue` refreshes the session and redirects back, or
+    // redirects to the login page with the reason.
     if (!principal) return redirectToContinue(reply, options, request.url);
-    return show(request, reply, principal, {
+    return sendAccountPage(request, reply, principal, {
       info: findText(buildContext(request, options).strings.done, request.query.done),
     });
   });
@@ -89,7 +89,7 @@ export function addAccountPage(app: App, options: PagesOptions): void {
         const { provider: name, sid } = providerLoginOf(data);
         const provider = providers.find((each) => each.name === name);
         return provider
-          ? sendOnToProvider(request, reply, provider, sid)
+          ? sendProviderLogoutPage(request, reply, provider, sid)
           : redirectToLogin(reply, services, 'logged_out');
       } catch (error) {
         const redirect = redirectToAuthenticate(reply, options, toProblem(error));
@@ -100,7 +100,7 @@ export function addAccountPage(app: App, options: PagesOptions): void {
   );
 
   app.post(`${authPrefix}/form/end`, { config: { needs: 'nothing' }, schema: { body: EndForm } }, (request, reply) =>
-    actOnAccount(request, reply, async (principal) => {
+    runAccountAction(request, reply, async (principal) => {
       const { subject } = principal;
       const { session: sessionId } = request.body;
       await requireRecentAuthentication(request, principal, services);
@@ -118,7 +118,7 @@ export function addAccountPage(app: App, options: PagesOptions): void {
       const provider = providers.find(({ name }) => name === request.params.provider);
       if (!provider) return reply.callNotFound();
       const returnTo = `${authPrefix}/link/${encodeURIComponent(provider.name)}`;
-      return actOnAccount(
+      return runAccountAction(
         request,
         reply,
         async (principal) => {
@@ -138,7 +138,7 @@ export function addAccountPage(app: App, options: PagesOptions): void {
       `${authPrefix}/form/unlink`,
       { config: { needs: 'nothing' }, schema: { body: UnlinkForm } },
       (request, reply) =>
-        actOnAccount(request, reply, async (principal) => {
+        runAccountAction(request, reply, async (principal) => {
           await requireFreshAuthentication(request, principal, services);
           await unlinkAccount(request, services, links, { principal, id: request.body.link });
           return reply.redirect(`${ACCOUNT_PATH}?done=unlinked`, 303);
@@ -151,7 +151,7 @@ export function addAccountPage(app: App, options: PagesOptions): void {
       `${authPrefix}/form/password`,
       { config: { needs: 'nothing' }, schema: { body: PasswordForm } },
       (request, reply) =>
-        actOnAccount(request, reply, async (principal) => {
+        runAccountAction(request, reply, async (principal) => {
           const { current_password: currentPassword, new_password: newPassword } = request.body;
           await requireRecentAuthentication(request, principal, services);
           const tokens = await changePassword(request, reply, services, users, {
@@ -165,8 +165,11 @@ export function addAccountPage(app: App, options: PagesOptions): void {
     );
   }
 
-  /** Leads to the provider's logout by a page: `form-action` forbids redirecting a posted form to another site. */
-  function sendOnToProvider(
+  /**
+   * Sends a page that redirects to the provider's logout, because `form-action` forbids redirecting a form submission
+   * to another site.
+   */
+  function sendProviderLogoutPage(
     request: FastifyRequest,
     reply: FastifyReply,
     { name, href: start }: ProviderButton,
@@ -180,10 +183,10 @@ export function addAccountPage(app: App, options: PagesOptions): void {
   }
 
   /**
-   * Carries out a form of the account page. A failure is shown on that page; whoever must log in first is redirected,
-   * and comes back to `returnTo`.
+   * Runs an action of the account page. Shows failures on that page, and redirects users who must log in first, with
+   * `returnTo` as the return path.
    */
-  async function actOnAccount(
+  async function runAccountAction(
     request: FastifyRequest,
     reply: FastifyReply,
     action: (principal: Principal) => Promise<FastifyReply>,
@@ -201,7 +204,10 @@ export function addAccountPage(app: App, options: PagesOptions): void {
       const { strings } = buildContext(request, options);
       const text =
         problem.code === 'invalid_credentials' ? strings.errors.wrong_password : findErrorText(strings, problem);
-      return show(request, reply.headers(problem.headers), principal, { error: text, status: problem.status });
+      return sendAccountPage(request, reply.headers(problem.headers), principal, {
+        error: text,
+        status: problem.status,
+      });
     }
   }
 }

@@ -7,12 +7,12 @@ import type { Brand, PageContext } from './layout.js';
 import type { Assets } from './load-assets.js';
 import { LANGUAGES, type Strings, stringsFor } from './strings.js';
 
-/** What the pages use. */
+/** Dependencies and settings of the pages. */
 export interface PagesOptions {
   readonly services: Services;
   readonly brand: Brand;
   readonly assets: Assets;
-  /** Where the `/auth` routes are. Forms are posted below it, so that browsers send the refresh cookie. */
+  /** Prefix of the `/auth` routes. Forms are posted below it, so that browsers send the refresh cookie. */
   readonly authPrefix: string;
   /** Minimum length of a new password, in characters. */
   readonly passwordMinLength: number;
@@ -33,7 +33,7 @@ export function sendPage(reply: FastifyReply, page: string, status = 200): Fasti
   return reply.code(status).type('text/html; charset=utf-8').send(page);
 }
 
-/** Finds the text that a page shows for a problem: by its reason, else by its code. */
+/** Finds the text that a page shows for a problem: by its reason or, failing that, its code. */
 export function findErrorText({ errors }: Strings, { code, extensions }: Problem): string {
   const texts: Record<string, string> = errors;
   return texts[String(extensions.reason)] ?? texts[code] ?? errors.other;

@@ -8,16 +8,16 @@ export interface ProviderButton {
   readonly href: string;
 }
 
-/** What a page that asks for a username and password shows besides them. */
+/** Contents of a page with a username and password form. */
 export interface CredentialsPage {
   readonly error?: string | undefined;
   readonly info?: string | undefined;
   readonly username?: string | undefined;
-  /** Whether the error is about the username; otherwise the password field gets the focus. */
+  /** Whether the error is about the username; if so, that field gets the focus instead of the password. */
   readonly usernameIsWrong?: boolean;
   /** Local path to continue to afterwards. */
   readonly returnTo?: string | undefined;
-  /** Whether a provider must ask the user to log in again, even if already logged in there. */
+  /** Whether to force a new login at the provider (`prompt=login`). */
   readonly reauthenticate?: boolean;
 }
 
@@ -75,7 +75,7 @@ function renderUsernameField({ strings }: PageContext, page: CredentialsPage): s
 <input id="username" name="username" value="${page.username ?? ''}" !${input} !${renderFocus('username', page)}>`;
 }
 
-/** Renders the attributes that focus the next field to fill in, and have the page's message read out with it. */
+/** Renders `autofocus` for the next field to fill in, and `aria-describedby` so that messages are read out. */
 function renderFocus(
   field: 'username' | 'password',
   { error, info, username, usernameIsWrong }: CredentialsPage,

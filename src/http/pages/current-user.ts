@@ -7,7 +7,7 @@ import type { Problem } from '../kit/problem.js';
 import { deliverTokens } from '../kit/token-response.js';
 import { ACCOUNT_PATH, type PagesOptions } from './context.js';
 
-/** Finds who is logged in, by the access token; sessions of OAuth clients do not count here. */
+/** Finds the logged-in user by the access token. Ignores sessions of OAuth clients. */
 export async function findCurrentUser(
   request: FastifyRequest,
   { sessions, cookies }: Services,
@@ -18,10 +18,10 @@ export async function findCurrentUser(
 }
 
 /**
- * Finds who posted a form: by the access token or, so that an expired one does not lose the user's input, by the
- * refresh token, which renews the session.
+ * Identifies the user who submitted a form. If the access token has expired, refreshes the session, so that the user's
+ * input is not lost.
  *
- * @throws {Problem} `reauthentication_required`
+ * @throws {Problem} `reauthentication_required` if neither token is valid.
  */
 export async function requireCurrentUser(
   request: FastifyRequest,
@@ -35,36 +35,40 @@ export async function requireCurrentUser(
   return tokens.principal;
 }
 
-/** Redirects to the login page, which shows the reason, and from there to a local path. */
+/** Redirects to the login page, which shows the reason and returns to `returnTo` after the login. */
 export function redirectToLogin(
   reply: FastifyReply,
   { loginPage }: Services,
   reason: string,
-  to = ACCOUNT_PATH,
+  returnTo = ACCOUNT_PATH,
 ): FastifyReply {
-  return reply.redirect(`${loginPage}?${new URLSearchParams({ reason, to }).toString()}`, 303);
+  return reply.redirect(`${loginPage}?${new URLSearchParams({ reason, to: returnTo }).toString()}`, 303);
 }
 
-/** Redirects to a local path by way of `/auth/continue`, which renews the session or leads to the login page. */
-export function redirectToContinue(reply: FastifyReply, { authPrefix }: PagesOptions, to: string): FastifyReply {
-  return reply.redirect(`${authPrefix}/continue?${new URLSearchParams({ to }).toString()}`, 303);
+/** Redirects to `/auth/continue`, which refreshes the session and redirects to `returnTo`, or to the login page. */
+export function redirectToContinue(reply: FastifyReply, { authPrefix }: PagesOptions, returnTo: string): FastifyReply {
+  return reply.redirect(`${authPrefix}/continue?${new URLSearchParams({ to: returnTo }).toString()}`, 303);
 }
 
-/** Redirects whoever must authenticate first, and then on to a local path; undefined for any other problem. */
+/**
+ * Redirects to log in or refresh, and then to `returnTo`, if that can resolve the problem.
+ *
+ * @returns undefined if it cannot.
+ */
 export function redirectToAuthenticate(
   reply: FastifyReply,
   options: PagesOptions,
   { code, extensions }: Problem,
-  to = ACCOUNT_PATH,
+  returnTo = ACCOUNT_PATH,
 ): FastifyReply | undefined {
   switch (code) {
     case 'reauthentication_required':
-      return redirectToLogin(reply, options.services, String(extensions.reason), to);
+      return redirectToLogin(reply, options.services, String(extensions.reason), returnTo);
     case 'insufficient_user_authentication':
-      return redirectToLogin(reply, options.services, code, to);
+      return redirectToLogin(reply, options.services, code, returnTo);
     case 'authentication_required':
     case 'invalid_token':
-      return redirectToContinue(reply, options, to);
+      return redirectToContinue(reply, options, returnTo);
     default:
       return undefined;
   }

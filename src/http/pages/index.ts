@@ -36,7 +36,7 @@ const CONTENT_SECURITY_POLICY = {
   },
 };
 
-/** Adds the pages to an instance of their own. They work without JavaScript. */
+/** Adds the pages in an encapsulated Fastify instance. They work without JavaScript. */
 export async function pageRoutes(
   instance: FastifyInstance,
   optionsWithoutAssets: Omit<PagesOptions, 'assets'>,
@@ -55,7 +55,7 @@ export async function pageRoutes(
     strictTransportSecurity: false,
   });
   app.addHook('onRoute', assertNeedsDeclared);
-  // Pages are for people, so the OpenAPI document leaves them out.
+  // Exclude the pages from the OpenAPI document.
   app.addHook('onRoute', (route) => {
     route.schema = { ...route.schema, hide: true };
   });
@@ -82,7 +82,7 @@ export async function pageRoutes(
       reply.header('cache-control', 'public, max-age=31536000, immutable').type(type).send(content),
     );
   }
-  // After a failed form, the address bar holds the form's URL: reloading it leads back to the page.
+  // After a failed submission the address bar shows the form's URL. Opening it again redirects to the page.
   app.get(
     `${authPrefix}/form/:form`,
     { config: { needs: 'nothing' }, schema: { params: FormName } },

@@ -2,10 +2,10 @@ import { html } from 'ghtml';
 import type { Assets } from './load-assets.js';
 import type { Strings } from './strings.js';
 
-/** How a site makes the pages its own. */
+/** Branding of the pages. */
 export interface Brand {
   readonly name: string;
-  /** Path of a stylesheet file that sets the custom properties of `pages.css`, after which it is loaded. */
+  /** Path of a stylesheet that overrides the custom properties of `pages.css`. */
   readonly stylesheet?: string | undefined;
 }
 
@@ -16,7 +16,7 @@ export interface PageContext {
   readonly assets: Pick<Assets, 'stylesheets' | 'scripts'>;
   /** Forms are posted below this path. */
   readonly authPrefix: string;
-  /** Where the script leads when the session has ended. */
+  /** Where the script redirects once the session has ended. */
   readonly loginPage: string;
 }
 
@@ -44,8 +44,7 @@ export function renderLayout({ brand, strings, assets }: PageContext, title: str
 }
 
 /**
- * Renders a message that assistive technology reads out. Its kind is its id, so that a field can name it in
- * `aria-describedby`.
+ * Renders a message that assistive technology reads out. The element's id is `kind`, for use in `aria-describedby`.
  */
 export function renderNotice(kind: 'info' | 'error', text: string | undefined): string {
   if (text === undefined) return '';

@@ -12,7 +12,7 @@ export interface Asset {
   readonly content: Buffer;
 }
 
-/** The files that pages load. Their path changes with any of them, so that a page never mixes two versions. */
+/** The files that pages load. Their common path contains a hash of all of them, so a page never mixes versions. */
 export interface Assets {
   readonly files: readonly Asset[];
   /** Paths that a page refers to. A script imports others relative to its own path. */
@@ -23,11 +23,11 @@ export interface Assets {
 /**
  * Reads the files that the pages load.
  *
- * @param base path that they are served below, such as `/auth`.
- * @param client the built browser client. If it does not exist, as in a source tree, pages load no script.
+ * @param authPrefix path that they are served below, such as `/auth`.
+ * @param client the built browser client. If it has not been built, pages load no script.
  */
 export async function loadAssets(
-  base: string,
+  authPrefix: string,
   { brandStylesheet, client = CLIENT }: { brandStylesheet?: string | undefined; client?: URL | string } = {},
 ): Promise<Assets> {
   const isBuilt = existsSync(client);
@@ -48,7 +48,7 @@ export async function loadAssets(
   ]);
   const hash = createHash('sha256');
   for (const { name, content } of files) hash.update(`${name} ${content.length} `).update(content);
-  const directory = `${base}/assets/${hash.digest('hex').slice(0, 16)}`;
+  const directory = `${authPrefix}/assets/${hash.digest('hex').slice(0, 16)}`;
   return {
     files: files.map(({ name, type, content }) => ({ path: `${directory}/${name}`, type, content })),
     stylesheets: [...stylesheets.keys()].map((name) => `${directory}/${name}`),

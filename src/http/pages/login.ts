@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { toProblem, logServerError } from '../kit/error-handler.js';
 import { admitInBatches } from '../kit/admission-queue.js';
-import { requireLocalPath } from '../kit/local-path.js';
+import { MAX_PATH_LENGTH, requireLocalPath } from '../kit/local-path.js';
 import { login } from '../flows/login.js';
 import type { App } from '../kit/route.js';
 import { deliverTokens } from '../kit/token-response.js';
@@ -12,17 +12,17 @@ import { findCurrentUser } from './current-user.js';
 
 const Query = Type.Object({
   reason: Type.Optional(Type.String()),
-  to: Type.Optional(Type.String({ maxLength: 2048 })),
+  to: Type.Optional(Type.String({ maxLength: MAX_PATH_LENGTH })),
 });
-const Form = Type.Object(
-  { username: Type.String(), password: Type.String(), to: Type.Optional(Type.String({ maxLength: 2048 })) },
+const LoginForm = Type.Object(
+  { username: Type.String(), password: Type.String(), to: Type.Optional(Type.String({ maxLength: MAX_PATH_LENGTH })) },
   { additionalProperties: false },
 );
 
 /** Adds the login page and its form. */
 export function addLoginPage(app: App, options: PagesOptions): void {
   const { services, authPrefix, providers } = options;
-  const show = (request: FastifyRequest, reply: FastifyReply, page: CredentialsPage, status?: number) => {
+  const sendLoginPage = (request: FastifyRequest, reply: FastifyReply, page: CredentialsPage, status?: number) => {
     const registration = services.users !== undefined && services.registration === 'open';
     return sendPage(
       reply,
@@ -37,7 +37,7 @@ export function addLoginPage(app: App, options: PagesOptions): void {
     const user = await findCurrentUser(request, services);
     if (user && reason === undefined) return reply.redirect(destination ?? ACCOUNT_PATH, 303);
     const info = findText(buildContext(request, options).strings.reasons, reason);
-    return show(request, reply, {
+    return sendLoginPage(request, reply, {
       info,
       username: user?.username,
       returnTo: destination,
@@ -47,7 +47,7 @@ export function addLoginPage(app: App, options: PagesOptions): void {
 
   app.post(
     `${authPrefix}/form/login`,
-    { config: { needs: 'nothing' }, onRequest: admitInBatches(), schema: { body: Form } },
+    { config: { needs: 'nothing' }, onRequest: admitInBatches(), schema: { body: LoginForm } },
     async (request, reply) => {
       const { to, ...credentials } = request.body;
       const destination = to === undefined ? ACCOUNT_PATH : requireLocalPath(to);
@@ -64,7 +64,7 @@ export function addLoginPage(app: App, options: PagesOptions): void {
           username: credentials.username,
           returnTo: to,
         };
-        return show(request, reply.headers(problem.headers), page, problem.status);
+        return sendLoginPage(request, reply.headers(problem.headers), page, problem.status);
       }
     },
   );

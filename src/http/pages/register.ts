@@ -11,24 +11,24 @@ import { deliverTokens } from '../kit/token-response.js';
 import { ACCOUNT_PATH, buildContext, findErrorText, type PagesOptions, sendPage } from './context.js';
 import { type CredentialsPage, renderRegisterPage } from './credentials-pages.js';
 
-const Form = Type.Object({ username: Type.String(), password: Type.String() }, { additionalProperties: false });
+const RegisterForm = Type.Object({ username: Type.String(), password: Type.String() }, { additionalProperties: false });
 
 const USERNAME_PROBLEMS = new Set(['invalid_username', 'username_taken']);
 
-/** Adds the registration page and its form, which also logs in. */
+/** Adds the registration page and its form. Submitting it also logs the user in. */
 export function addRegisterPage(app: App, options: PagesOptions, registration: Registration): void {
   const { services, authPrefix, passwordMinLength: minimumLength } = options;
-  const show = (request: FastifyRequest, reply: FastifyReply, page: CredentialsPage, status?: number) =>
+  const sendRegisterPage = (request: FastifyRequest, reply: FastifyReply, page: CredentialsPage, status?: number) =>
     sendPage(reply, renderRegisterPage(buildContext(request, options), { ...page, minimumLength }), status);
 
   app.get('/register', { config: { needs: 'nothing' } }, async (request, reply) => {
     if (services.registration === 'closed') throw new Problem('registration_closed');
-    return show(request, reply, {});
+    return sendRegisterPage(request, reply, {});
   });
 
   app.post(
     `${authPrefix}/form/register`,
-    { config: { needs: 'nothing' }, onRequest: admitInBatches(), schema: { body: Form } },
+    { config: { needs: 'nothing' }, onRequest: admitInBatches(), schema: { body: RegisterForm } },
     async (request, reply) => {
       try {
         await register(request, reply, services, registration, request.body);
@@ -44,7 +44,7 @@ export function addRegisterPage(app: App, options: PagesOptions, registration: R
           username: request.body.username,
           usernameIsWrong: USERNAME_PROBLEMS.has(problem.code),
         };
-        return show(request, reply.headers(problem.headers), page, problem.status);
+        return sendRegisterPage(request, reply.headers(problem.headers), page, problem.status);
       }
     },
   );

@@ -8,12 +8,13 @@ t.test('client authentication', async (t) => {
   const introspect = (form: Record<string, string>, headers = {}) =>
     send('/oauth/introspect', { ...unknown, ...form }, headers);
 
-  const assertInvalidClient = async (t: Test, reply: Awaited<ReturnType<typeof send>>) => {
+  const assertInvalidClient = async (
+    t: Test,
+    reply: Awaited<ReturnType<typeof send>>,
+    error_description = 'The client is unknown, or its authentication failed.',
+  ) => {
     t.equal(reply.statusCode, 401);
-    t.strictSame(reply.json(), {
-      error: 'invalid_client',
-      error_description: 'The client is unknown, or its authentication failed.',
-    });
+    t.strictSame(reply.json(), { error: 'invalid_client', error_description });
     t.match(reply.headers['www-authenticate'], /^Basic realm="latchkey"/);
     t.match(reply.headers, { 'cache-control': 'no-store', pragma: 'no-cache', 'content-type': /^application\/json/ });
   };
@@ -73,7 +74,7 @@ t.test('client authentication', async (t) => {
     );
     t.equal((await send('/oauth/revoke', unknown, basic('spa', ''))).statusCode, 200);
     await assertInvalidClient(t, await send('/oauth/revoke', { ...unknown, ...PUBLIC, client_secret: CLIENT_SECRET }));
-    await assertInvalidClient(t, await introspect(PUBLIC));
+    await assertInvalidClient(t, await introspect(PUBLIC), 'This endpoint requires a confidential client.');
   });
 
   t.test('two authentication methods, or two client ids, are invalid_request', async (t) => {

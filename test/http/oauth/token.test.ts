@@ -10,7 +10,7 @@ t.test('POST /oauth/token', async (t) => {
     send('/oauth/token', { grant_type: 'refresh_token', refresh_token: token, ...form });
   const descriptions = {
     invalid_grant: 'The refresh token is invalid, expired, revoked, or was issued to another client.',
-    invalid_scope: 'The scope must be the one that was granted, or be left out.',
+    invalid_scope: 'The scope must equal the granted scope or be omitted.',
     unsupported_grant_type: 'The only grant type is refresh_token.',
     invalid_request: 'The parameter refresh_token is missing.',
   };

@@ -47,12 +47,12 @@ t.test('the account page lists this device and the others', async (t) => {
   await mint(subject, { origin: { device: '', address: '192.0.2.8' } });
   const page = await get('/account', browser(own, 'access'));
   const text = textOf(page);
-  t.match(text, 'Signed in as ada');
+  t.match(text, 'Logged in as ada');
   t.match(
     text,
-    /Firefox 140 · Linux last seen \w+ \d+, \d{4}, \d+:\d\d\s[AP]M UTC from 192\.0\.2\.1 first seen .* UTC This device/,
+    /Firefox 140 · Linux last active \w+ \d+, \d{4}, \d+:\d\d\s[AP]M UTC from 192\.0\.2\.1 logged in since .* UTC This device/,
   );
-  t.match(text, /Safari 18 · iOS <b> last seen [^·]* from 2001:db8::1/);
+  t.match(text, /Safari 18 · iOS <b> last active [^·]* from 2001:db8::1/);
   t.equal(text.split('unknown device').length - 1, 2);
   t.notMatch(page.body, '<b>');
   t.equal(page.body.split('action="/auth/form/end"').length - 1, 3, 'only other devices have this form');
@@ -100,7 +100,7 @@ t.test('the account page lists this device and the others', async (t) => {
 t.test('with one session, the account page offers no session to end', async (t) => {
   const own = await mint('somebody', { identity: { subject: 'somebody', methods: ['pwd'] } });
   const page = await get('/account', browser(own));
-  t.match(textOf(page), 'Signed in as somebody');
+  t.match(textOf(page), 'Logged in as somebody');
   t.match(textOf(page), 'No other device is logged in.');
   const { logOutEverywhere, endings, linkAccounts } = stringsFor('en');
   for (const text of [logOutEverywhere, endings, linkAccounts]) t.notMatch(page.body, text);
@@ -178,9 +178,9 @@ t.test('the account page ends another session of its user', async (t) => {
 
   const again = await endOf(other.principal.sessionId, browser(own));
   t.equal(again.statusCode, 404);
-  t.match(textOf(again), 'This device was already logged out.');
-  t.match(textOf(again), 'Signed in as ada', 'the error is shown on the account page');
-  t.match(textOf(await endOf('nobody', { ...browser(own), ...GERMAN })), 'Dieses Gerät war bereits abgemeldet.');
+  t.match(textOf(again), 'This entry no longer exists.');
+  t.match(textOf(again), 'Logged in as ada', 'the error is shown on the account page');
+  t.match(textOf(await endOf('nobody', { ...browser(own), ...GERMAN })), 'Diesen Eintrag gibt es nicht mehr.');
 });
 
 t.test('the account page never ends a session of another user', async (t) => {
@@ -313,7 +313,7 @@ t.test('the account page changes the password and explains why it refuses one', 
   const jar = new CookieJar();
   jar.keep(reply);
   t.equal((await devices(subject)).length, 1);
-  t.match(textOf(await get('/account', jar.headers('/account'))), `Signed in as ${username}`);
+  t.match(textOf(await get('/account', jar.headers('/account'))), `Logged in as ${username}`);
   t.equal(
     (await get('/auth/continue?to=/account', browser(other, 'refresh'))).headers.location,
     '/login?reason=password_changed&to=%2Faccount',
@@ -387,7 +387,7 @@ t.test('in an app with its own users, pages offer no registration and no passwor
   const jar = new CookieJar();
   jar.keep(reply);
   const account = await app.inject({ url: '/account', headers: jar.headers('/account') });
-  t.match(textOf(account), 'Signed in as ada');
+  t.match(textOf(account), 'Logged in as ada');
   t.notMatch(account.body, 'new_password');
   t.match(account.body, 'data-login="/signin"');
   t.equal(

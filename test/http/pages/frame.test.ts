@@ -108,9 +108,9 @@ t.test('a page is in the language that its reader prefers', async (t) => {
 t.test('an error page says that the request failed and links to the account', async (t) => {
   const twice = await get('/account', { cookie: `${ACCESS_COOKIE}=a; ${ACCESS_COOKIE}=b` });
   t.equal(twice.statusCode, 400);
-  t.match(textOf(twice), 'That did not work Go back and try again. Go to your account');
+  t.match(textOf(twice), 'Something went wrong Go back and try again. Go to your account');
   t.match(twice.body, '<p id="error" class="notice error" role="alert">');
-  t.match(textOf(await get('/login?reason=a&reason=b', GERMAN)), 'Das hat nicht geklappt');
+  t.match(textOf(await get('/login?reason=a&reason=b', GERMAN)), 'Etwas ist schiefgegangen');
 });
 
 t.test('only well-formed forms from the origin of the service are accepted', async (t) => {
@@ -174,6 +174,6 @@ t.test('when Redis does not answer, a page is a 503 with Retry-After and logs no
     t.equal(reply.statusCode, 503);
     t.equal(reply.headers['retry-after'], '1');
     t.equal(reply.headers['set-cookie'], undefined);
-    t.match(textOf(reply), 'This does not work right now. Try again in a moment.');
+    t.match(textOf(reply), 'The service is temporarily unavailable. Try again in a moment.');
   }
 });

@@ -47,7 +47,7 @@ t.test('a login sets both cookies and leads to the account or the requested path
   );
   const jar = new CookieJar();
   jar.keep(reply);
-  t.match(textOf(await get('/account', jar.headers('/account'))), `Signed in as ${username}`);
+  t.match(textOf(await get('/account', jar.headers('/account'))), `Logged in as ${username}`);
 
   const again = await logIn(
     { username, password: PASSWORD, to: '/orders?page=2#last' },
@@ -152,7 +152,7 @@ t.test('cookies of an ended session lead to the login page with the reason why t
   await store.revoke(subject, sessionId, 'revoked');
   const account = await get('/account', browser(tokens, 'access'));
   const onward = await get(account.headers.location!, browser(tokens, 'refresh'));
-  t.match(textOf(await get(onward.headers.location!)), 'Your session was ended by an administrator.');
+  t.match(textOf(await get(onward.headers.location!)), 'Your session was ended.');
 });
 
 t.test('the login page has a button for each provider', async (t) => {

@@ -1,6 +1,7 @@
 import { createClient } from './client.js';
 
-// The pages work without this script. It keeps an open page logged in, and leaves it when the session ends.
+// The pages work without this script. It refreshes the session while a page is open, and
+// redirects to the login page when the session ends.
 
 const { lang } = document.documentElement;
 const region = navigator.languages.find((language) => language.startsWith(lang)) ?? lang;
@@ -14,7 +15,7 @@ const loginPage = document.querySelector('[data-login]')?.dataset.login;
 
 if (loginPage !== undefined) {
   const baseUrl = new URL('../..', import.meta.url).pathname;
-  const client = createClient({ baseUrl, refreshAhead: true, onSignedOut: leave });
+  const client = createClient({ baseUrl, refreshAhead: true, onSignedOut: redirectToLogin });
   const check = () => void client.session().catch(() => undefined);
   check();
   document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && check());
@@ -26,6 +27,6 @@ if (loginPage !== undefined) {
   });
 }
 
-function leave(reason) {
+function redirectToLogin(reason) {
   location.replace(`${loginPage}?${new URLSearchParams({ reason, to: ACCOUNT })}`);
 }
