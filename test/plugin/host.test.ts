@@ -1,4 +1,4 @@
-import { join, relative } from 'node:path';
+import { relative } from 'node:path';
 import { Writable } from 'node:stream';
 import cookie from '@fastify/cookie';
 import Fastify, { type FastifyInstance } from 'fastify';
@@ -8,6 +8,7 @@ import { PASSWORD, TOKEN_KEY } from '../support/credentials.js';
 import { startRedis } from '../support/redis.js';
 import { until } from '../support/redis/waiting.js';
 import { setCookies } from '../support/service.js';
+import { createSocketPath } from './support.js';
 
 const redis = await startRedis();
 t.teardown(() => redis.stop());
@@ -188,6 +189,6 @@ t.test('without publicOrigins, every address that the app listens on is a truste
     t.equal((await refreshFrom('http://localhost:1')).json().code, 'cross_site_request');
   }
   const { app } = await host();
-  await app.listen({ path: relative('', join(t.testdir(), 's')) });
+  await app.listen({ path: relative('', await createSocketPath(t)) });
   t.equal(app.server.listening, true, 'a socket has no origin');
 });

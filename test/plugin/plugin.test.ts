@@ -13,7 +13,7 @@ import latchkey, {
 import { PASSWORD, TOKEN_KEY } from '../support/credentials.js';
 import { startRedis } from '../support/redis.js';
 import { setCookies } from '../support/service.js';
-import { hostApp, ORIGIN } from './support.js';
+import { createSocketPath, hostApp, ORIGIN } from './support.js';
 
 const server = await startRedis();
 t.teardown(() => server.stop());
@@ -290,5 +290,5 @@ t.test('without publicOrigins, requests must come from an address that the app l
 
 t.test('an app that listens on a Unix socket starts without any origin', async (t) => {
   const app = await hostApp(t, redis);
-  await t.resolves(app.listen({ path: `${t.testdir()}/socket` }));
+  await t.resolves(app.listen({ path: await createSocketPath(t) }));
 });

@@ -1,6 +1,9 @@
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Cluster, Redis } from 'ioredis';
 import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Test } from 'tap';
 import latchkey, { type LatchkeyOptions } from '../../src/index.js';
 import { TOKEN_KEY } from '../support/credentials.js';
@@ -29,4 +32,11 @@ export async function hostApp(
   }));
   app.get('/recent', { onRequest: app.latchkey.requireSession({ recentMs: 60_000 }) }, () => ({ recent: true }));
   return app;
+}
+
+/** A path for a Unix socket. It is short, because the system truncates paths of more than about 100 bytes. */
+export async function createSocketPath(t: Test): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'latchkey-socket-'));
+  t.teardown(() => rm(directory, { recursive: true, force: true }));
+  return join(directory, 's');
 }
