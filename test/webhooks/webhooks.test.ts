@@ -223,7 +223,7 @@ t.test('reports how many events are dropped when an endpoint exceeds its capacit
   const webhooks = start([receiver.endpoint], { capacity: 200 });
   for (let i = 0; i < 1_000; i++) webhooks.publish(event(`e.${i}`));
   const countDropped = () => {
-    const counts = faults.flatMap(({ message }) => /: the (\d+) oldest are dropped$/.exec(message)?.[1] ?? []);
+    const counts = faults.flatMap(({ message }) => /: dropped the oldest (\d+)$/.exec(message)?.[1] ?? []);
     return counts.reduce((sum, count) => sum + Number(count), 0);
   };
   await until('each event is kept or reported', async () => (await client.xlen(key)) + countDropped() === 1_000);
