@@ -1,5 +1,6 @@
 import eslint from '@eslint/js';
 import { defineConfig } from 'eslint/config';
+import importSort from 'eslint-plugin-simple-import-sort';
 import tseslint from 'typescript-eslint';
 
 const root = import.meta.dirname;
@@ -23,12 +24,15 @@ export default defineConfig(
   {
     files: ['**/*.ts'],
     extends: [tseslint.configs.recommendedTypeChecked],
+    plugins: { 'import-sort': importSort },
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: root } },
     rules: {
       // A pattern proves what the compiler cannot see, such as a group that always matches.
       '@typescript-eslint/no-non-null-assertion': 'off',
       '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
       '@typescript-eslint/consistent-type-imports': 'error',
+      // Packages first, then the layers of src from the top down to the neighbours.
+      'import-sort/imports': ['error', { groups: [['^node:', '^@?\\w', '^\\.\\.', '^\\.']] }],
       '@typescript-eslint/no-unused-vars': ['error', { ignoreRestSiblings: true }],
       // Fastify awaits what is async even where nothing is awaited inside.
       '@typescript-eslint/require-await': 'off',

@@ -28,7 +28,7 @@ const PARTS = {
     'test/http/kit/*.test.ts',
     DOCUMENTED,
     'test/security/{cookies,malformed,headers,proxies}.test.ts',
-    'test/http/auth/{session,login,logout,refresh}.test.ts',
+    'test/http/auth/{sessions,login,logout,refresh}.test.ts',
   ],
   'http/flows': [
     'test/http/flows/*.test.ts',

@@ -1,4 +1,4 @@
-import { renderAccountPage, type AccountPage, renderLoggedOutPage } from '../src/http/pages/account-page.js';
+import { type AccountPage, renderAccountPage, renderLoggedOutPage } from '../src/http/pages/account-page.js';
 import { type CredentialsPage, renderLoginPage, renderRegisterPage } from '../src/http/pages/credentials-pages.js';
 import type { PageContext } from '../src/http/pages/layout.js';
 import { LANGUAGES, stringsFor } from '../src/http/pages/strings.js';

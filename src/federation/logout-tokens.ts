@@ -1,5 +1,5 @@
-import { jwtVerify, type JWTPayload } from 'jose';
 import { hash } from 'node:crypto';
+import { type JWTPayload, jwtVerify } from 'jose';
 import { LatchkeyError } from '../errors.js';
 import { callRedis } from '../redis/faults.js';
 import type { RedisKeys } from '../redis/keys.js';

@@ -8,7 +8,7 @@ import {
   PasswordNotAllowedError,
   type PasswordPolicy,
 } from './password-policy.js';
-import { generateSubject, findSubjectByUsername, readUser, type UserRecord } from './user-record.js';
+import { findSubjectByUsername, generateSubject, readUser, type UserRecord } from './user-record.js';
 import { InvalidUsernameError, normalizeUsername } from './username.js';
 
 export const rehashPassword = defineScript({

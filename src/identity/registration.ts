@@ -4,7 +4,7 @@ import type { RedisKeys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
 import type { PasswordHasher } from './password-hasher.js';
 import { checkNewPassword, type PasswordPolicy } from './password-policy.js';
-import { generateSubject, findSubjectByUsername, readUser } from './user-record.js';
+import { findSubjectByUsername, generateSubject, readUser } from './user-record.js';
 import { normalizeUsername } from './username.js';
 
 /** How long an unconfirmed user record is kept. */

@@ -3,8 +3,8 @@ import { LatchkeyError } from '../errors.js';
 import { DEFAULT_THROTTLE_LIMITS, type ThrottleLimits } from '../options.js';
 import type { RedisKeys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
-import { BusyError } from './password-hasher.js';
 import { networkOf } from './network.js';
+import { BusyError } from './password-hasher.js';
 import { foldUsername } from './username.js';
 
 const REGISTRATION_WINDOW_MS = 3_600_000;

@@ -5,16 +5,14 @@ import Fastify, {
   LogController,
   type RouteShorthandOptions,
 } from 'fastify';
-import type { Config } from './config/load.js';
 import { adminRoutes } from '../http/admin/index.js';
 import { AdminKeys } from '../http/admin/keys.js';
-import { internalDocumentation, publicDocumentation } from '../http/openapi/descriptions.js';
-import { clientErrorHandler, errorHandler, sendProblem } from '../http/kit/error-handler.js';
-import { SECURITY_HEADERS, headersHook, HSTS_HEADER } from '../http/kit/headers.js';
-import { registerOpenApi } from '../http/openapi/document.js';
-import { Problem } from '../http/kit/problem.js';
 import type { AuthEvent } from '../http/flows/audit.js';
-import { closeStalledConnections } from './stalled-connections.js';
+import { clientErrorHandler, errorHandler, sendProblem } from '../http/kit/error-handler.js';
+import { headersHook, HSTS_HEADER, SECURITY_HEADERS } from '../http/kit/headers.js';
+import { Problem } from '../http/kit/problem.js';
+import { internalDocumentation, publicDocumentation } from '../http/openapi/descriptions.js';
+import { registerOpenApi } from '../http/openapi/document.js';
 import { UserDirectory } from '../identity/directory.js';
 import { type Latchkey, latchkey } from '../plugin.js';
 import { callRedis } from '../redis/faults.js';
@@ -22,6 +20,8 @@ import { RedisKeys } from '../redis/keys.js';
 import type { RedisClient } from '../redis/script.js';
 import type { RedisClients } from '../sessions/authenticator.js';
 import { Webhooks } from '../webhooks/webhooks.js';
+import type { Config } from './config/load.js';
+import { closeStalledConnections } from './stalled-connections.js';
 
 const BODY_LIMIT = 16 * 1024;
 /** A subject of 255 bytes, all percent-encoded. */

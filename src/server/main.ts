@@ -1,10 +1,10 @@
 import cluster from 'node:cluster';
 import { fileURLToPath } from 'node:url';
-import type { AppConfig } from './apps.js';
-import { loadConfig } from './config/load.js';
 import { LatchkeyError } from '../errors.js';
 import type { RedisLocation } from '../redis/connect.js';
 import { type EmbeddedRedis, startEmbeddedRedis } from '../redis/embedded/embedded-redis.js';
+import type { AppConfig } from './apps.js';
+import { loadConfig } from './config/load.js';
 import { type RunningService, serve } from './serve.js';
 import { readOrCreateTokenKey } from './token-key-file.js';
 import { reportServing, superviseWorkers } from './workers.js';

@@ -1,7 +1,7 @@
 import type { AddressInfo } from 'node:net';
-import { type AppConfig, buildInternalApp, type EventHandler, buildPublicApp, createWebhooks } from './apps.js';
 import { toWebhookEvent } from '../http/flows/audit.js';
 import { connect, type RedisLocation, waitUntilReady } from '../redis/connect.js';
+import { type AppConfig, buildInternalApp, buildPublicApp, createWebhooks, type EventHandler } from './apps.js';
 
 /** A running service. */
 export interface RunningService {

@@ -2,8 +2,8 @@ import type { RedisKeys } from '../redis/keys.js';
 import type { RedisClient } from '../redis/script.js';
 import { createBatchedLookup, type Lookup } from './lookup.js';
 import { confirm } from './scripts.js';
-import type { Principal } from './session.js';
 import { type AccessValue, toPrincipal } from './serialization.js';
+import type { Principal } from './session.js';
 import { type AccessToken, parseAccessToken } from './token.js';
 
 const NO_PRINCIPAL = Promise.resolve(undefined);

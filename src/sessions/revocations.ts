@@ -1,10 +1,10 @@
-import { type RedisKeys, partitionOf } from '../redis/keys.js';
+import { partitionOf, type RedisKeys } from '../redis/keys.js';
 import { waitForReplicas } from '../redis/replicas.js';
 import type { RedisClient } from '../redis/script.js';
 import { StaleCredentialError } from './errors.js';
 import * as scripts from './scripts.js';
-import type { EndedReason, Identity } from './session.js';
 import { parseIdentity, splitIds } from './serialization.js';
+import type { EndedReason, Identity } from './session.js';
 
 /** Most keys that one run of the script deletes. Redis serves other clients between two runs. */
 const BATCH_SIZE = 50;

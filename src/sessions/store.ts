@@ -7,6 +7,7 @@ import { checkIdentity, patchSessionData } from './data.js';
 import { StaleCredentialError } from './errors.js';
 import { Revocations, type RevokeAllRequest } from './revocations.js';
 import * as scripts from './scripts.js';
+import { parseIdentity, parseSession, serializeIdentity, splitIds, toIssuedTokens } from './serialization.js';
 import type {
   DisplacedSessions,
   EndedReason,
@@ -20,7 +21,6 @@ import type {
   Session,
   SessionData,
 } from './session.js';
-import { parseIdentity, parseSession, serializeIdentity, splitIds, toIssuedTokens } from './serialization.js';
 import { parseAccessToken, type RefreshToken, type TokenKeys } from './token.js';
 
 const MAX_LISTED_SESSIONS = 1000;

@@ -4,8 +4,8 @@ import t, { type Test } from 'tap';
 import type { Client, ClientOptions, createClient } from '../../src/client/index.js';
 import { type Site, startSite } from '../client/support/site.js';
 import { PASSWORD } from '../support/credentials.js';
-import { ACCESS_COOKIE, REFRESH_COOKIE } from '../support/service.js';
 import { until } from '../support/redis/waiting.js';
+import { ACCESS_COOKIE, REFRESH_COOKIE } from '../support/service.js';
 import { launchChromium } from './support/chromium.js';
 import { servingClient } from './support/page.js';
 

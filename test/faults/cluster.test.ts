@@ -2,10 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { UnavailableError } from '../../src/errors.js';
 import { connect, waitUntilReady } from '../../src/redis/connect.js';
+import { storeOn } from '../sessions/fixture.js';
 import { awakeMs } from '../support/cpu.js';
 import { startCluster } from '../support/redis.js';
 import { until } from '../support/redis/waiting.js';
-import { storeOn } from '../sessions/fixture.js';
 
 const DEADLINE = 500;
 const SLACK = 800;

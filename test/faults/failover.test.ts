@@ -5,10 +5,10 @@ import { UnavailableError } from '../../src/errors.js';
 import { connect, type RedisLocation, waitUntilReady } from '../../src/redis/connect.js';
 import type { RedisClient } from '../../src/redis/script.js';
 import type { TokenPair } from '../../src/sessions/token.js';
+import { newSubject, pairOf, storeOn, type TestStore } from '../sessions/fixture.js';
 import { awakeMs } from '../support/cpu.js';
 import { startCluster, startSentinel } from '../support/redis.js';
 import { until } from '../support/redis/waiting.js';
-import { newSubject, pairOf, storeOn, type TestStore } from '../sessions/fixture.js';
 
 const DEADLINE = 1_000;
 const SLACK = 1_000;

@@ -3,11 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { UnavailableError } from '../../src/errors.js';
 import { connect, waitUntilReady } from '../../src/redis/connect.js';
+import { newSubject, pairOf, storeOn, type TestStore } from '../sessions/fixture.js';
 import { findKeysWithoutExpiry } from '../support/audit.js';
 import { awakeMs } from '../support/cpu.js';
-import { until } from '../support/redis/waiting.js';
 import { startRedis } from '../support/redis.js';
-import { newSubject, pairOf, storeOn, type TestStore } from '../sessions/fixture.js';
+import { until } from '../support/redis/waiting.js';
 
 const DEADLINE = 400;
 const SLACK = 600;

@@ -1,6 +1,6 @@
-import { generateKeyPair, SignJWT } from 'jose';
 import { createHash, randomUUID } from 'node:crypto';
 import { mock } from 'node:test';
+import { generateKeyPair, SignJWT } from 'jose';
 import t from 'tap';
 import { LogoutTokens } from '../../src/federation/logout-tokens.js';
 import type { DiscoveredProvider } from '../../src/federation/providers.js';

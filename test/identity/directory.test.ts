@@ -1,8 +1,8 @@
 import t from 'tap';
 import { StaleCredentialError } from '../../src/sessions/errors.js';
 import { newSubject, storeOn } from '../sessions/fixture.js';
-import { startRedis } from '../support/redis.js';
 import { PASSWORD } from '../support/credentials.js';
+import { startRedis } from '../support/redis.js';
 import { matched, redisTime, usersOn } from './fixture.js';
 
 const redis = await startRedis({ args: ['--appendonly', 'no'] });

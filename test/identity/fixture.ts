@@ -3,7 +3,7 @@ import { Redis } from 'ioredis';
 import { UserDirectory } from '../../src/identity/directory.js';
 import { PasswordHasher } from '../../src/identity/password-hasher.js';
 import type { PasswordPolicy } from '../../src/identity/password-policy.js';
-import { type FailedVerification, type SuccessfulVerification, Passwords } from '../../src/identity/passwords.js';
+import { type FailedVerification, Passwords, type SuccessfulVerification } from '../../src/identity/passwords.js';
 import { claimLogin, confirmUser, createUser, Registration } from '../../src/identity/registration.js';
 import { RedisKeys } from '../../src/redis/keys.js';
 import type { RedisClient } from '../../src/redis/script.js';

@@ -1,5 +1,5 @@
-import { hash as argon2 } from 'argon2';
 import { availableParallelism } from 'node:os';
+import { hash as argon2 } from 'argon2';
 import t from 'tap';
 import { UnavailableError } from '../../src/errors.js';
 import { BusyError, PasswordHasher } from '../../src/identity/password-hasher.js';

@@ -3,8 +3,8 @@ import t from 'tap';
 import { BusyError, PasswordHasher } from '../../src/identity/password-hasher.js';
 import { Passwords } from '../../src/identity/passwords.js';
 import { keysUnder } from '../support/audit.js';
-import { startRedis } from '../support/redis.js';
 import { PASSWORD } from '../support/credentials.js';
+import { startRedis } from '../support/redis.js';
 import { CountingHasher, InterruptedRedis, matched, usersOn } from './fixture.js';
 
 const redis = await startRedis();

@@ -7,8 +7,8 @@ import { UsernameTakenError } from '../../src/identity/registration.js';
 import { InvalidUsernameError } from '../../src/identity/username.js';
 import type { RedisKeys } from '../../src/redis/keys.js';
 import { keysUnder } from '../support/audit.js';
-import { startRedis } from '../support/redis.js';
 import { PASSWORD } from '../support/credentials.js';
+import { startRedis } from '../support/redis.js';
 import { CountingHasher, InterruptedRedis, matched, redisTime, registrationSteps, usersOn } from './fixture.js';
 
 const redis = await startRedis();

@@ -3,14 +3,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cluster, Redis } from 'ioredis';
 import t from 'tap';
 import { UnavailableError } from '../../src/errors.js';
+import { BusyError } from '../../src/identity/password-hasher.js';
 import { Throttle, TooManyAttemptsError } from '../../src/identity/throttle.js';
 import { DEFAULT_THROTTLE_LIMITS, type ThrottleLimits } from '../../src/options.js';
-import { BusyError } from '../../src/identity/password-hasher.js';
-import { RedisKeys } from '../../src/redis/keys.js';
 import { connect } from '../../src/redis/connect.js';
-import { until } from '../support/redis/waiting.js';
-import { startCluster, startRedis } from '../support/redis.js';
+import { RedisKeys } from '../../src/redis/keys.js';
 import { findKeysWithoutExpiry, keysUnder } from '../support/audit.js';
+import { startCluster, startRedis } from '../support/redis.js';
+import { until } from '../support/redis/waiting.js';
 import { redisTime } from './fixture.js';
 
 const redis = await startRedis();

@@ -1,9 +1,9 @@
-import Fastify, { type FastifyInstance } from 'fastify';
-import type { Cluster, Redis } from 'ioredis';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import Fastify, { type FastifyInstance } from 'fastify';
+import type { Cluster, Redis } from 'ioredis';
 import type { Test } from 'tap';
 import latchkey, { type LatchkeyOptions } from '../../src/index.js';
 import { TOKEN_KEY } from '../support/credentials.js';

@@ -1,5 +1,5 @@
-import Fastify from 'fastify';
 import { existsSync } from 'node:fs';
+import Fastify from 'fastify';
 import t from 'tap';
 import latchkey from '../../src/index.js';
 import { startTestSessions } from '../../src/testing.js';

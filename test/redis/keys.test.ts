@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import { InvalidSubjectError, RedisKeys, partitionOf } from '../../src/redis/keys.js';
+import { InvalidSubjectError, partitionOf, RedisKeys } from '../../src/redis/keys.js';
 import { storeOn } from '../sessions/fixture.js';
 import { startRedis } from '../support/redis.js';
 import { endedKey } from '../support/redis/ended-key.js';

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import t from 'tap';
 import { UnavailableError } from '../../src/errors.js';
-import { translateRedisError, callRedis } from '../../src/redis/faults.js';
+import { callRedis, translateRedisError } from '../../src/redis/faults.js';
 import { defineScript } from '../../src/redis/script.js';
 import { startRedis } from '../support/redis.js';
 

@@ -1,8 +1,8 @@
 import { copyFile, readdir, readFile } from 'node:fs/promises';
 import t, { type Test } from 'tap';
+import { connect, type RedisLocation, waitUntilReady } from '../../src/redis/connect.js';
 import { buildPublicApp } from '../../src/server/apps.js';
 import { loadConfig } from '../../src/server/config/load.js';
-import { connect, type RedisLocation, waitUntilReady } from '../../src/redis/connect.js';
 import { addUser, readRefusals, readRules } from '../support/acl.js';
 import { PASSWORD, TOKEN_KEY } from '../support/credentials.js';
 import { startCluster, startRedis, startSentinel } from '../support/redis.js';

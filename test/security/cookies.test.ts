@@ -1,7 +1,7 @@
 import t from 'tap';
 import { readCookie } from '../../src/http/kit/cookies.js';
-import { ACCESS_COOKIE as NAME, REFRESH_COOKIE, startService } from '../support/service.js';
 import { rawRequest } from '../support/raw.js';
+import { ACCESS_COOKIE as NAME, REFRESH_COOKIE, startService } from '../support/service.js';
 
 const service = await startService();
 t.teardown(() => service.close());

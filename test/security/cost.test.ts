@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import t from 'tap';
-import { bearer, PASSWORD, startService } from '../support/service.js';
 import { awakeMs } from '../support/cpu.js';
 import { rawRequest } from '../support/raw.js';
 import { until } from '../support/redis/waiting.js';
+import { bearer, PASSWORD, startService } from '../support/service.js';
 import { flood, type Login } from './flood.js';
 
 t.test('500 simultaneous logins do not make checks fail, and those beyond the queue are refused', async (t) => {

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { TokenKeys } from '../../src/sessions/token.js';
+import { keysUnder } from '../support/audit.js';
 import {
   ACCESS_COOKIE,
   bearer,
@@ -9,7 +10,6 @@ import {
   setCookies,
   startService,
 } from '../support/service.js';
-import { keysUnder } from '../support/audit.js';
 
 const service = await startService();
 t.teardown(() => service.close());

@@ -1,7 +1,7 @@
 import type { LightMyRequestResponse } from 'fastify';
 import t, { type Test } from 'tap';
-import { bearer, browser, startService } from '../support/service.js';
 import { rawRequest } from '../support/raw.js';
+import { bearer, browser, startService } from '../support/service.js';
 
 const PROTECTIVE = {
   'cache-control': 'no-store',

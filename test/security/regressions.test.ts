@@ -1,6 +1,6 @@
 import assert, { AssertionError } from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
@@ -8,7 +8,7 @@ import { partitionOf } from '../../src/redis/keys.js';
 import { keysUnder } from '../support/audit.js';
 import { TOKEN_KEY } from '../support/credentials.js';
 import { rawRequest } from '../support/raw.js';
-import { startRedis, type StartOptions } from '../support/redis.js';
+import { type StartOptions, startRedis } from '../support/redis.js';
 import { until } from '../support/redis/waiting.js';
 import {
   ACCESS_COOKIE,

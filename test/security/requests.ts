@@ -1,5 +1,5 @@
-import fc from 'fast-check';
 import type { AnySchemaObject } from 'ajv/dist/2020.js';
+import fc from 'fast-check';
 import type { OpenApi, Operation } from './document.js';
 
 /** A generated request for an operation of an OpenAPI document. */

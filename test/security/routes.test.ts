@@ -1,7 +1,7 @@
 import Fastify, { type RouteOptions } from 'fastify';
 import t from 'tap';
-import { latchkey } from '../../src/index.js';
 import { assertNeedsDeclared } from '../../src/http/kit/route.js';
+import { latchkey } from '../../src/index.js';
 import { PASSWORD, TOKEN_KEY } from '../support/credentials.js';
 import { bearer, browser, startService } from '../support/service.js';
 

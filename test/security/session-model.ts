@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { partitionOf } from '../../src/redis/keys.js';
-import type { EndedReason } from '../../src/sessions/session.js';
 import { StaleCredentialError } from '../../src/sessions/errors.js';
+import type { EndedReason } from '../../src/sessions/session.js';
 import type { TokenPair } from '../../src/sessions/token.js';
-import { keysUnder, findKeysWithoutExpiry } from '../support/audit.js';
 import { backdateRotation } from '../sessions/fixture.js';
-import type { TestService } from '../support/service.js';
+import { findKeysWithoutExpiry, keysUnder } from '../support/audit.js';
 import { endedKey } from '../support/redis/ended-key.js';
+import type { TestService } from '../support/service.js';
 
 const HOUR = 3_600_000;
 const ADDRESS = '192.0.2.1';

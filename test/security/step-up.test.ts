@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
-import { readRedisTime } from '../../src/redis/clock.js';
 import type { AuthEvent } from '../../src/http/flows/audit.js';
 import { requireRecentAuthentication } from '../../src/http/flows/guards.js';
+import { readRedisTime } from '../../src/redis/clock.js';
 import { timeInRedis } from '../support/redis/expiry.js';
 import { bearer, browser, PASSWORD, setCookies, startService } from '../support/service.js';
 

@@ -123,7 +123,10 @@ t.test('the service exits with an explanation if it cannot listen on its port or
   const taken = spawnService({ ...env, PORT: String(port) });
   const foreign = spawnService({ ...env, HOST: '192.0.2.1' });
   t.equal(await taken.exited, 1);
-  t.match(taken.output(), `Port ${port} is already in use: stop the program that uses it, or set PORT or INTERNAL_PORT`);
+  t.match(
+    taken.output(),
+    `Port ${port} is already in use: stop the program that uses it, or set PORT or INTERNAL_PORT`,
+  );
   t.notMatch(taken.output(), /^ {4}at /m);
   t.equal(await foreign.exited, 1);
   t.match(foreign.output(), /EADDRNOTAVAIL/);

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import t from 'tap';
 import { TOKEN_KEY } from '../support/credentials.js';
 import { isRunning } from '../support/processes.js';
+import { startRedis } from '../support/redis.js';
 import { until } from '../support/redis/waiting.js';
 import { type ServiceProcess, spawnService } from '../support/service-process.js';
-import { startRedis } from '../support/redis.js';
 
 const redis = await startRedis();
 t.teardown(() => redis.stop());

@@ -1,10 +1,10 @@
 import t from 'tap';
 import { waitForReplicas } from '../../src/redis/replicas.js';
 import { findKeysWithoutExpiry } from '../support/audit.js';
-import { until } from '../support/redis/waiting.js';
 import { startCluster } from '../support/redis.js';
-import { testSessionStore } from './store/suite.js';
+import { until } from '../support/redis/waiting.js';
 import { newSubject, storeOn } from './fixture.js';
+import { testSessionStore } from './store/suite.js';
 
 const { nodes, cluster, stop } = await startCluster({ masters: 3, args: ['--appendonly', 'no'] });
 t.teardown(stop);

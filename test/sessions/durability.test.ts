@@ -1,8 +1,8 @@
 import t from 'tap';
 import type { TokenPair } from '../../src/sessions/token.js';
 import { findKeysWithoutExpiry } from '../support/audit.js';
-import { until } from '../support/redis/waiting.js';
 import { startRedis } from '../support/redis.js';
+import { until } from '../support/redis/waiting.js';
 import { newSubject, pairOf, storeOn } from './fixture.js';
 
 t.test('a server that is killed and restarted with its append-only file has every acknowledged write', async (t) => {

@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { RedisKeys, partitionOf } from '../../src/redis/keys.js';
-import type { RedisClient } from '../../src/redis/script.js';
 import type { Lifetimes } from '../../src/options.js';
+import { partitionOf, RedisKeys } from '../../src/redis/keys.js';
+import type { RedisClient } from '../../src/redis/script.js';
 import type { IssueRequest, Rotation } from '../../src/sessions/session.js';
 import { SessionStore, type StoreOptions } from '../../src/sessions/store.js';
 import { type RefreshToken, TokenKeys, type TokenPair } from '../../src/sessions/token.js';
 import { keysUnder } from '../support/audit.js';
 import { TOKEN_KEY } from '../support/credentials.js';
-import { until } from '../support/redis/waiting.js';
 import { endedKey as endedKeyOf } from '../support/redis/ended-key.js';
+import { until } from '../support/redis/waiting.js';
 
 /** None is a whole number of seconds, so that a test notices when one is rounded. */
 export const LIFETIMES: Lifetimes = {

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
 import type { Redis } from 'ioredis';
-import { type AppConfig, buildInternalApp, type EventHandler, buildPublicApp } from '../../src/server/apps.js';
-import { loadConfig } from '../../src/server/config/load.js';
 import { connect, waitUntilReady } from '../../src/redis/connect.js';
 import { RedisKeys } from '../../src/redis/keys.js';
+import { type AppConfig, buildInternalApp, buildPublicApp, type EventHandler } from '../../src/server/apps.js';
+import { loadConfig } from '../../src/server/config/load.js';
 import type { IssuedTokens, IssueRequest } from '../../src/sessions/session.js';
 import { SessionStore } from '../../src/sessions/store.js';
 import { TokenKeys } from '../../src/sessions/token.js';

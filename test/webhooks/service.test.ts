@@ -1,6 +1,6 @@
 import t from 'tap';
 import { toWebhookEvent } from '../../src/http/flows/audit.js';
-import { type EventHandler, createWebhooks } from '../../src/server/apps.js';
+import { createWebhooks, type EventHandler } from '../../src/server/apps.js';
 import { until } from '../support/redis/waiting.js';
 import { PASSWORD, startService } from '../support/service.js';
 import { startReceiver, verify } from './receiver.js';

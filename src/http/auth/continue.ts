@@ -1,9 +1,9 @@
 import { Type } from '@sinclair/typebox';
-import { requireLocalPath, MAX_PATH_LENGTH } from '../kit/local-path.js';
-import { Problem } from '../kit/problem.js';
 import { refreshTokens } from '../flows/refresh.js';
-import type { App } from '../kit/route.js';
 import type { Services } from '../flows/services.js';
+import { MAX_PATH_LENGTH, requireLocalPath } from '../kit/local-path.js';
+import { Problem } from '../kit/problem.js';
+import type { App } from '../kit/route.js';
 import { deliverTokens } from '../kit/token-response.js';
 
 const Query = Type.Object(

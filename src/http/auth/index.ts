@@ -1,13 +1,13 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestAsyncHookHandler } from 'fastify';
-import { enableCookies } from '../kit/cookies.js';
 import { authenticateRequest, requireRecentAuthentication, requireUserSession } from '../flows/guards.js';
+import type { Services } from '../flows/services.js';
+import { enableCookies } from '../kit/cookies.js';
 import { errorHandler, sendProblem } from '../kit/error-handler.js';
-import { SECURITY_HEADERS, headersHook } from '../kit/headers.js';
+import { headersHook, SECURITY_HEADERS } from '../kit/headers.js';
 import { Problem } from '../kit/problem.js';
 import { type App, assertNeedsDeclared, type Needs } from '../kit/route.js';
 import { rejectCrossSiteRequest } from '../kit/same-origin.js';
-import type { Services } from '../flows/services.js';
 import { validatorCompiler } from '../kit/validator.js';
 import { addContinueRoute } from './continue.js';
 import { addLinkRoutes } from './links.js';

@@ -1,10 +1,10 @@
 import { Type } from '@sinclair/typebox';
 import type { AccountLinks } from '../../federation/links.js';
-import type { App } from '../kit/route.js';
-import type { Services } from '../flows/services.js';
 import { requireFreshAuthentication } from '../flows/guards.js';
-import { Timestamp, toSeconds } from '../kit/token-response.js';
+import type { Services } from '../flows/services.js';
 import { unlinkAccount } from '../flows/unlink.js';
+import type { App } from '../kit/route.js';
+import { Timestamp, toSeconds } from '../kit/token-response.js';
 
 const Link = Type.Object({
   id: Type.String(),

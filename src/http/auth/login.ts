@@ -1,8 +1,8 @@
 import { Type } from '@sinclair/typebox';
-import { admitInBatches } from '../kit/admission-queue.js';
 import { login } from '../flows/login.js';
-import type { App } from '../kit/route.js';
 import type { Services } from '../flows/services.js';
+import { admitInBatches } from '../kit/admission-queue.js';
+import type { App } from '../kit/route.js';
 import { deliverTokens, TokensBody } from '../kit/token-response.js';
 
 const Body = Type.Object(

@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import { logout } from '../flows/logout.js';
-import type { App } from '../kit/route.js';
 import type { Services } from '../flows/services.js';
+import type { App } from '../kit/route.js';
 
 const Body = Type.Object(
   {

@@ -1,8 +1,8 @@
 import { Type } from '@sinclair/typebox';
 import { changePassword } from '../flows/change-password.js';
+import type { LocalUsers, Services } from '../flows/services.js';
 import { readAccessToken } from '../kit/presented-tokens.js';
 import type { App } from '../kit/route.js';
-import type { LocalUsers, Services } from '../flows/services.js';
 import { deliverTokens, TokensBody } from '../kit/token-response.js';
 
 const Body = Type.Object(

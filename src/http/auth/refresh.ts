@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import { refreshTokens } from '../flows/refresh.js';
-import type { App } from '../kit/route.js';
 import type { Services } from '../flows/services.js';
+import type { App } from '../kit/route.js';
 import { deliverTokens, TokensBody } from '../kit/token-response.js';
 
 const Body = Type.Object({ refresh_token: Type.Optional(Type.String()) }, { additionalProperties: false });

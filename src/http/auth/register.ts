@@ -1,9 +1,9 @@
 import { Type } from '@sinclair/typebox';
 import type { Registration } from '../../identity/registration.js';
+import { register } from '../flows/register.js';
+import type { Services } from '../flows/services.js';
 import { admitInBatches } from '../kit/admission-queue.js';
 import type { App } from '../kit/route.js';
-import type { Services } from '../flows/services.js';
-import { register } from '../flows/register.js';
 
 const Body = Type.Object({ username: Type.String(), password: Type.String() }, { additionalProperties: false });
 const RegisteredUser = Type.Object({ subject: Type.String(), username: Type.String() });

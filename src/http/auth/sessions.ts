@@ -1,8 +1,8 @@
 import { Type } from '@sinclair/typebox';
+import { requireRecentAuthentication } from '../flows/guards.js';
+import type { Services } from '../flows/services.js';
 import { Problem } from '../kit/problem.js';
 import type { App } from '../kit/route.js';
-import type { Services } from '../flows/services.js';
-import { requireRecentAuthentication } from '../flows/guards.js';
 import { SessionBody, Timestamp, toSeconds, toSessionBody } from '../kit/token-response.js';
 
 const SessionItem = Type.Object({

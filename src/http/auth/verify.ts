@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import Negotiator from 'negotiator';
-import { toProblem, errorHandler } from '../kit/error-handler.js';
+import { errorHandler, toProblem } from '../kit/error-handler.js';
 import { MAX_PATH_LENGTH, parseLocalPath } from '../kit/local-path.js';
 import type { App } from '../kit/route.js';
 

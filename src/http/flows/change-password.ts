@@ -1,11 +1,11 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { IssuedTokens, Principal } from '../../sessions/session.js';
+import { disconnectSignal } from '../kit/disconnect-signal.js';
 import { challenge } from '../kit/presented-tokens.js';
-import { requestSource } from '../kit/request-source.js';
 import { Problem } from '../kit/problem.js';
+import { requestSource } from '../kit/request-source.js';
 import { reportFailure } from './audit.js';
 import type { LocalUsers, Services } from './services.js';
-import { disconnectSignal } from '../kit/disconnect-signal.js';
 
 /**
  * Changes a user's password, ends all of the user's sessions and starts a new one on this device.

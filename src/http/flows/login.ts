@@ -1,13 +1,13 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { IssuedTokens } from '../../sessions/session.js';
 import { StaleCredentialError } from '../../sessions/errors.js';
+import type { IssuedTokens } from '../../sessions/session.js';
+import { disconnectSignal } from '../kit/disconnect-signal.js';
 import { challenge, readAccessToken, readRefreshToken } from '../kit/presented-tokens.js';
-import { requestSource } from '../kit/request-source.js';
 import { Problem } from '../kit/problem.js';
+import { requestSource } from '../kit/request-source.js';
 import { reportDisplacedSessions, reportFailure } from './audit.js';
 import type { Services } from './services.js';
 import type { Verification } from './verify-credentials.js';
-import { disconnectSignal } from '../kit/disconnect-signal.js';
 
 /**
  * Verifies a user's credentials and issues a session. It replaces the session that this client already has for the same

@@ -1,8 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Identity } from '../../sessions/session.js';
-import { rejectClientSession, requireRecentAuthentication } from './guards.js';
 import { challenge, readAccessToken, readRefreshToken } from '../kit/presented-tokens.js';
 import { Problem } from '../kit/problem.js';
+import { rejectClientSession, requireRecentAuthentication } from './guards.js';
 import type { Services } from './services.js';
 
 /** Which of the user's sessions to end: all, the current one, or all others. */

@@ -2,8 +2,8 @@ import type { FastifyRequest } from 'fastify';
 import type { IssuedTokens, RequestSource, Rotation } from '../../sessions/session.js';
 import type { RefreshToken } from '../../sessions/token.js';
 import { readRefreshToken, type Transport } from '../kit/presented-tokens.js';
-import { requestSource } from '../kit/request-source.js';
 import { Problem } from '../kit/problem.js';
+import { requestSource } from '../kit/request-source.js';
 import type { Services } from './services.js';
 
 /**

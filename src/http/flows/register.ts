@@ -1,9 +1,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Registration } from '../../identity/registration.js';
+import { disconnectSignal } from '../kit/disconnect-signal.js';
 import { Problem } from '../kit/problem.js';
 import { reportFailure } from './audit.js';
 import type { Services } from './services.js';
-import { disconnectSignal } from '../kit/disconnect-signal.js';
 
 /**
  * Registers a user, if registration is open.

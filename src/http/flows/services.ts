@@ -1,8 +1,8 @@
 import type { AccountLinks } from '../../federation/links.js';
-import type { Throttle } from '../../identity/throttle.js';
 import type { UserDirectory } from '../../identity/directory.js';
 import type { Passwords } from '../../identity/passwords.js';
 import type { Registration } from '../../identity/registration.js';
+import type { Throttle } from '../../identity/throttle.js';
 import type { SessionStore } from '../../sessions/store.js';
 import type { TokenCookies } from '../kit/cookies.js';
 import type { Reporter } from './audit.js';

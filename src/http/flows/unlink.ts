@@ -2,8 +2,8 @@ import type { FastifyRequest } from 'fastify';
 import type { AccountLinks } from '../../federation/links.js';
 import type { Principal } from '../../sessions/session.js';
 import { Problem } from '../kit/problem.js';
-import { endSessionsFromProvider } from './sessions-from-provider.js';
 import type { Services } from './services.js';
+import { endSessionsFromProvider } from './sessions-from-provider.js';
 
 /**
  * Unlinks a provider account from a user, and ends the user's other sessions that were started with that provider.

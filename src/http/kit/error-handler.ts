@@ -4,17 +4,17 @@ import type { FastifyError, FastifyReply, FastifyRequest, FastifySchemaValidatio
 import { UnavailableError } from '../../errors.js';
 import { InvalidLogoutTokenError } from '../../federation/logout-tokens.js';
 import { BusyError } from '../../identity/password-hasher.js';
-import { InvalidCursorError } from '../../identity/search.js';
-import { InvalidUsernameError } from '../../identity/username.js';
 import { PasswordNotAllowedError } from '../../identity/password-policy.js';
-import { TooManyAttemptsError } from '../../identity/throttle.js';
 import { UsernameTakenError } from '../../identity/registration.js';
+import { InvalidCursorError } from '../../identity/search.js';
+import { TooManyAttemptsError } from '../../identity/throttle.js';
+import { InvalidUsernameError } from '../../identity/username.js';
 import { InvalidSubjectError } from '../../redis/keys.js';
 import { InvalidIdentityError, InvalidSessionDataError, StaleCredentialError } from '../../sessions/errors.js';
 import { MalformedFormError } from './forms.js';
+import { SECURITY_HEADERS } from './headers.js';
 import { HttpError } from './http-error.js';
 import { challenge } from './presented-tokens.js';
-import { SECURITY_HEADERS } from './headers.js';
 import { type FieldError, Problem, type ProblemCode } from './problem.js';
 
 const HEADERS = { 'content-type': 'application/problem+json', ...SECURITY_HEADERS };

@@ -1,5 +1,5 @@
-import { Type } from '@sinclair/typebox';
 import { hash, timingSafeEqual } from 'node:crypto';
+import { Type } from '@sinclair/typebox';
 import type { Form } from '../kit/forms.js';
 import { OAuthError } from '../kit/oauth-error.js';
 

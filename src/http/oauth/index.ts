@@ -1,7 +1,7 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance } from 'fastify';
 import { type Form, parseForm } from '../kit/forms.js';
-import { SECURITY_HEADERS, headersHook } from '../kit/headers.js';
+import { headersHook, SECURITY_HEADERS } from '../kit/headers.js';
 import { oauthErrorHandler } from '../kit/oauth-error.js';
 import { assertNeedsDeclared } from '../kit/route.js';
 import { validatorCompiler } from '../kit/validator.js';

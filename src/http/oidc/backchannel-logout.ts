@@ -2,8 +2,8 @@ import { Type } from '@sinclair/typebox';
 import type { LogoutClaims } from '../../federation/logout-tokens.js';
 import { endSessionsFromProvider } from '../flows/sessions-from-provider.js';
 import type { App } from '../kit/route.js';
-import { ProviderParams, requireProvider } from './shared.js';
 import type { OidcServices } from './services.js';
+import { ProviderParams, requireProvider } from './shared.js';
 
 const LogoutTokenForm = Type.Object({ logout_token: Type.String() }, { additionalProperties: Type.Unknown() });
 const EmptyBody = Type.Unsafe<undefined>({ type: 'null' });

@@ -9,8 +9,8 @@ import type { App } from '../kit/route.js';
 import { readBinding } from './browser-binding.js';
 import { linkAccount } from './link-account.js';
 import { logInWithAccount } from './login-with-provider.js';
-import { ProviderParams, Redirect, requireProvider } from './shared.js';
 import type { OidcServices } from './services.js';
+import { ProviderParams, Redirect, requireProvider } from './shared.js';
 
 const Query = Type.Object({ state: Type.String({ maxLength: 512 }) }, { additionalProperties: Type.Unknown() });
 

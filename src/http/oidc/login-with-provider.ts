@@ -4,8 +4,8 @@ import type { IDToken } from 'openid-client';
 import { reportDisplacedSessions } from '../flows/audit.js';
 import { findCurrentSessionId } from '../flows/login.js';
 import { providerLoginOf } from '../flows/sessions-from-provider.js';
-import { requestSource } from '../kit/request-source.js';
 import { Problem } from '../kit/problem.js';
+import { requestSource } from '../kit/request-source.js';
 import { deliverTokens } from '../kit/token-response.js';
 import type { OidcServices } from './services.js';
 

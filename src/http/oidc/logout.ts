@@ -2,8 +2,8 @@ import { Type } from '@sinclair/typebox';
 import { buildEndSessionUrl } from 'openid-client';
 import { MAX_PATH_LENGTH } from '../kit/local-path.js';
 import type { App } from '../kit/route.js';
-import { ProviderParams, publicOriginOf, Redirect, requireProvider } from './shared.js';
 import type { OidcServices } from './services.js';
+import { ProviderParams, publicOriginOf, Redirect, requireProvider } from './shared.js';
 
 const Query = Type.Object(
   {

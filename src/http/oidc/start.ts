@@ -10,11 +10,11 @@ import {
 import { LOGIN_ATTEMPT_LIFETIME_MS } from '../../federation/login-attempts.js';
 import type { Principal } from '../../sessions/session.js';
 import { requireFreshAuthentication, requireUserSession } from '../flows/guards.js';
-import { requireLocalPath, MAX_PATH_LENGTH } from '../kit/local-path.js';
+import { MAX_PATH_LENGTH, requireLocalPath } from '../kit/local-path.js';
 import type { App } from '../kit/route.js';
 import { createBinding, readBinding } from './browser-binding.js';
-import { ProviderParams, publicOriginOf, Redirect, requireProvider } from './shared.js';
 import type { OidcServices } from './services.js';
+import { ProviderParams, publicOriginOf, Redirect, requireProvider } from './shared.js';
 
 const Query = Type.Object(
   {

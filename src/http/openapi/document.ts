@@ -1,10 +1,10 @@
+import { readFileSync } from 'node:fs';
+import { STATUS_CODES } from 'node:http';
 import swagger, { type FastifyDynamicSwaggerOptions, type SwaggerTransformObject } from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import { Type } from '@sinclair/typebox';
 import type { FastifyInstance, FastifySchema, RouteOptions } from 'fastify';
-import { readFileSync } from 'node:fs';
-import { STATUS_CODES } from 'node:http';
-import { SECURITY_HEADERS, headersHook } from '../kit/headers.js';
+import { headersHook, SECURITY_HEADERS } from '../kit/headers.js';
 import { type OAuthErrorCode, oauthErrors } from '../kit/oauth-error.js';
 import { type ProblemCode, problems } from '../kit/problem.js';
 import type { Needs } from '../kit/route.js';

@@ -2,7 +2,7 @@ import { html } from 'ghtml';
 import type { AccountLink } from '../../federation/links.js';
 import type { EndedSession, Session } from '../../sessions/session.js';
 import type { ProviderButton } from './credentials-pages.js';
-import { renderLayout, renderNotice, type PageContext } from './layout.js';
+import { type PageContext, renderLayout, renderNotice } from './layout.js';
 
 export interface AccountPage {
   /** The username; the subject if there is none. */

@@ -1,5 +1,5 @@
 import { html } from 'ghtml';
-import { renderLayout, renderNotice, type PageContext } from './layout.js';
+import { type PageContext, renderLayout, renderNotice } from './layout.js';
 
 /** A provider that users can log in with. */
 export interface ProviderButton {

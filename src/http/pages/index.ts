@@ -5,7 +5,7 @@ import { Type } from '@sinclair/typebox';
 import type { FastifyInstance } from 'fastify';
 import { html } from 'ghtml';
 import { enableCookies } from '../kit/cookies.js';
-import { toProblem, logServerError } from '../kit/error-handler.js';
+import { logServerError, toProblem } from '../kit/error-handler.js';
 import { assertNeedsDeclared } from '../kit/route.js';
 import { rejectCrossSiteRequest } from '../kit/same-origin.js';
 import { validatorCompiler } from '../kit/validator.js';

@@ -1,9 +1,9 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { toProblem, logServerError } from '../kit/error-handler.js';
-import { admitInBatches } from '../kit/admission-queue.js';
-import { MAX_PATH_LENGTH, requireLocalPath } from '../kit/local-path.js';
 import { login } from '../flows/login.js';
+import { admitInBatches } from '../kit/admission-queue.js';
+import { logServerError, toProblem } from '../kit/error-handler.js';
+import { MAX_PATH_LENGTH, requireLocalPath } from '../kit/local-path.js';
 import type { App } from '../kit/route.js';
 import { deliverTokens } from '../kit/token-response.js';
 import { ACCOUNT_PATH, buildContext, findErrorText, findText, type PagesOptions, sendPage } from './context.js';

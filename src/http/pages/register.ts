@@ -1,12 +1,12 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Registration } from '../../identity/registration.js';
-import { toProblem, logServerError } from '../kit/error-handler.js';
-import { admitInBatches } from '../kit/admission-queue.js';
 import { login } from '../flows/login.js';
+import { register } from '../flows/register.js';
+import { admitInBatches } from '../kit/admission-queue.js';
+import { logServerError, toProblem } from '../kit/error-handler.js';
 import { Problem } from '../kit/problem.js';
 import type { App } from '../kit/route.js';
-import { register } from '../flows/register.js';
 import { deliverTokens } from '../kit/token-response.js';
 import { ACCOUNT_PATH, buildContext, findErrorText, type PagesOptions, sendPage } from './context.js';
 import { type CredentialsPage, renderRegisterPage } from './credentials-pages.js';

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { loadConfig } from '../../../src/server/config/load.js';
 import { AdminKeys, digestAdminKey, generateAdminKey } from '../../../src/http/admin/keys.js';
+import { loadConfig } from '../../../src/server/config/load.js';
 import { startService } from '../../support/service.js';
 import { startAdmin } from './support.js';
 

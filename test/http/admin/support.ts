@@ -1,6 +1,6 @@
-import { ADMIN_SCOPES } from '../../../src/http/kit/route.js';
 import { digestAdminKey, generateAdminKey } from '../../../src/http/admin/keys.js';
 import type { AuthEvent } from '../../../src/http/flows/audit.js';
+import { ADMIN_SCOPES } from '../../../src/http/kit/route.js';
 import { startService } from '../../support/service.js';
 
 /** Starts the service with an admin API, and two keys: one with every scope and one that only reads. */

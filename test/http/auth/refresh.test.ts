@@ -6,6 +6,7 @@ import { readRedisTime } from '../../../src/redis/clock.js';
 import { partitionOf } from '../../../src/redis/keys.js';
 import type { IssuedTokens } from '../../../src/sessions/session.js';
 import { parseAccessToken, TokenKeys } from '../../../src/sessions/token.js';
+import { endedKey } from '../../support/redis/ended-key.js';
 import { assertLifetime, timeInRedis } from '../../support/redis/expiry.js';
 import {
   ACCESS_COOKIE,
@@ -16,7 +17,6 @@ import {
   setCookies,
   startService,
 } from '../../support/service.js';
-import { endedKey } from '../../support/redis/ended-key.js';
 
 const GRACE_MS = 30_000;
 const DAY_MS = 86_400_000;

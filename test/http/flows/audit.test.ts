@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
-import { readRedisTime } from '../../../src/redis/clock.js';
 import { type AuthEvent, toWebhookEvent } from '../../../src/http/flows/audit.js';
+import { readRedisTime } from '../../../src/redis/clock.js';
 import type { IssuedTokens } from '../../../src/sessions/session.js';
 import { bearer, PASSWORD, startService } from '../../support/service.js';
 

@@ -3,8 +3,8 @@ import t from 'tap';
 import { latchkey } from '../../../src/index.js';
 import { TOKEN_KEY } from '../../support/credentials.js';
 import { CLIENT_SECRET, CLIENT_SECRET_HASH } from '../../support/oauth-client.js';
-import { browser, startService } from '../../support/service.js';
 import { CLIENT, startProvider } from '../../support/provider.js';
+import { browser, startService } from '../../support/service.js';
 
 const provider = await startProvider();
 const options = {

@@ -1,8 +1,8 @@
 import Fastify from 'fastify';
 import t from 'tap';
 import { MalformedFormError } from '../../../src/http/kit/forms.js';
-import { Problem } from '../../../src/http/kit/problem.js';
 import { OAuthError, oauthErrorHandler } from '../../../src/http/kit/oauth-error.js';
+import { Problem } from '../../../src/http/kit/problem.js';
 import { CONFIDENTIAL, startAuthorizationServer } from '../oauth/fixture.js';
 
 t.test('without Redis, OAuth endpoints reply 503 and never that a token is inactive', async (t) => {

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
-import { basic, CONFIDENTIAL, PUBLIC, startAuthorizationServer } from './fixture.js';
 import { CLIENT_SECRET } from '../../support/oauth-client.js';
+import { basic, CONFIDENTIAL, PUBLIC, startAuthorizationServer } from './fixture.js';
 
 t.test('client authentication', async (t) => {
   const { send } = await startAuthorizationServer(t);

@@ -1,6 +1,6 @@
 import type { Test } from 'tap';
-import type { AppConfig } from '../../../src/server/apps.js';
 import type { AuthEvent } from '../../../src/http/flows/audit.js';
+import type { AppConfig } from '../../../src/server/apps.js';
 import type { IssuedTokens } from '../../../src/sessions/session.js';
 import { CLIENT_SECRET, CLIENT_SECRET_HASH } from '../../support/oauth-client.js';
 import { startService } from '../../support/service.js';

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
 import { keysUnder } from '../../support/audit.js';
-import { basic, CLOSED_MS, CONFIDENTIAL, OTHER, PUBLIC, startAuthorizationServer } from './fixture.js';
 import { CLIENT_SECRET } from '../../support/oauth-client.js';
+import { basic, CLOSED_MS, CONFIDENTIAL, OTHER, PUBLIC, startAuthorizationServer } from './fixture.js';
 
 t.test('POST /oauth/token', async (t) => {
   const server = await startAuthorizationServer(t);

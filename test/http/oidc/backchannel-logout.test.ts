@@ -1,20 +1,20 @@
-import { generateKeyPair } from 'jose';
 import { createHash } from 'node:crypto';
+import { generateKeyPair } from 'jose';
 import t from 'tap';
 import { assertLifetime, timeInRedis } from '../../support/redis/expiry.js';
 import { bearer } from '../../support/service.js';
 import {
-  provider,
-  events,
-  service,
-  get,
   client,
+  events,
+  get,
   keys,
   logIn,
-  sessionOf,
   LOGOUT_EVENT,
   logoutToken,
+  provider,
   sendLogoutToken,
+  service,
+  sessionOf,
 } from './support.js';
 
 t.test('a logout at the provider ends the session that began with it, and no other', async (t) => {

@@ -2,24 +2,24 @@ import { createHash, randomBytes } from 'node:crypto';
 import t from 'tap';
 import { toSessionDetails } from '../../../src/http/oidc/login-with-provider.js';
 import { CLIENT_SECRET } from '../../support/oauth-client.js';
+import { ACR, CLIENT, startProvider } from '../../support/provider.js';
 import { timeInRedis } from '../../support/redis/expiry.js';
 import { ACCESS_COOKIE, bearer, browser, CookieJar, setCookies, startService } from '../../support/service.js';
-import { ACR, CLIENT, startProvider } from '../../support/provider.js';
 import {
-  OIDC_COOKIE,
-  provider,
-  events,
-  service,
-  get,
-  post,
-  client,
-  keys,
-  start,
-  cookieOf,
-  pathOf,
-  logIn,
-  sessionOf,
   assertLoginRefused,
+  client,
+  cookieOf,
+  events,
+  get,
+  keys,
+  logIn,
+  OIDC_COOKIE,
+  pathOf,
+  post,
+  provider,
+  service,
+  sessionOf,
+  start,
 } from './support.js';
 
 t.test('a login issues a session with what the ID token says, and the next login has the same subject', async (t) => {

@@ -1,23 +1,23 @@
 import { createHash } from 'node:crypto';
 import t from 'tap';
 import { readRedisTime } from '../../../src/redis/clock.js';
-import { formPoster, GERMAN, textOf } from '../pages/support.js';
 import { timeInRedis } from '../../support/redis/expiry.js';
 import { ACCESS_COOKIE, bearer, browser, CookieJar, PASSWORD, setCookies } from '../../support/service.js';
+import { formPoster, GERMAN, textOf } from '../pages/support.js';
 import {
-  provider,
-  events,
-  service,
-  get,
-  post,
-  client,
-  keys,
-  start,
-  cookieOf,
-  pathOf,
-  logIn,
-  sessionOf,
   assertLoginRefused,
+  client,
+  cookieOf,
+  events,
+  get,
+  keys,
+  logIn,
+  pathOf,
+  post,
+  provider,
+  service,
+  sessionOf,
+  start,
 } from './support.js';
 
 /** Mints a session whose login is too old for adding or removing a login method. */

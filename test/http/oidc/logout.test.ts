@@ -1,9 +1,9 @@
 import t from 'tap';
 import { partitionOf } from '../../../src/redis/keys.js';
-import { formPoster, GERMAN, textOf } from '../pages/support.js';
-import { ACCESS_COOKIE, browser, CookieJar, REFRESH_COOKIE } from '../../support/service.js';
 import { CLIENT } from '../../support/provider.js';
-import { provider, service, get, client, keys, host, logIn, sessionOf } from './support.js';
+import { ACCESS_COOKIE, browser, CookieJar, REFRESH_COOKIE } from '../../support/service.js';
+import { formPoster, GERMAN, textOf } from '../pages/support.js';
+import { client, get, host, keys, logIn, provider, service, sessionOf } from './support.js';
 
 t.test('sends a browser to log out at the provider, and from there to the login page', async (t) => {
   const session = await sessionOf((await logIn('dorothy')).reply);

@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import type { LightMyRequestResponse } from 'fastify';
 import t from 'tap';
 import { networkOf } from '../../../src/identity/network.js';
-import { formPoster } from '../pages/support.js';
 import { assertLifetime, timeInRedis } from '../../support/redis/expiry.js';
 import { setCookies, startService } from '../../support/service.js';
-import { OIDC_COOKIE, provider, oidcProviders, service, get, client, keys, start, cookieOf, logIn } from './support.js';
+import { formPoster } from '../pages/support.js';
+import { client, cookieOf, get, keys, logIn, OIDC_COOKIE, oidcProviders, provider, service, start } from './support.js';
 
 t.test('sends the browser to the provider with code, PKCE, state and nonce, bound to it for ten minutes', async (t) => {
   const { result: reply, ...span } = await timeInRedis(client, () => start('?to=/reports'));

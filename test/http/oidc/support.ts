@@ -1,11 +1,11 @@
-import { SignJWT } from 'jose';
 import { randomBytes } from 'node:crypto';
 import type { LightMyRequestResponse } from 'fastify';
+import { SignJWT } from 'jose';
 import t, { type Test } from 'tap';
 import type { AuthEvent } from '../../../src/http/flows/audit.js';
 import { CLIENT_SECRET_HASH } from '../../support/oauth-client.js';
-import { ACCESS_COOKIE, setCookies, startService } from '../../support/service.js';
 import { CLIENT, startProvider } from '../../support/provider.js';
+import { ACCESS_COOKIE, setCookies, startService } from '../../support/service.js';
 
 export const OIDC_COOKIE = '__Host-Http-latchkey-oidc';
 export const provider = await startProvider();

@@ -1,13 +1,13 @@
 import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { Type } from '@sinclair/typebox';
 import Fastify from 'fastify';
 import t from 'tap';
-import { publicDocumentation } from '../../../src/http/openapi/descriptions.js';
 import { errorHandler, sendProblem } from '../../../src/http/kit/error-handler.js';
-import { registerOpenApi } from '../../../src/http/openapi/document.js';
 import { Problem } from '../../../src/http/kit/problem.js';
+import { publicDocumentation } from '../../../src/http/openapi/descriptions.js';
+import { registerOpenApi } from '../../../src/http/openapi/document.js';
 import { checkResponses } from '../../support/conformance.js';
 
 const run = promisify(execFile);

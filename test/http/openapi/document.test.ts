@@ -5,10 +5,10 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import Fastify from 'fastify';
 import t from 'tap';
-import { publicDocumentation } from '../../../src/http/openapi/descriptions.js';
-import { registerOpenApi } from '../../../src/http/openapi/document.js';
 import { oauthErrors } from '../../../src/http/kit/oauth-error.js';
 import { problems } from '../../../src/http/kit/problem.js';
+import { publicDocumentation } from '../../../src/http/openapi/descriptions.js';
+import { registerOpenApi } from '../../../src/http/openapi/document.js';
 import { startAdmin } from '../admin/support.js';
 
 const run = promisify(execFile);

@@ -1,6 +1,6 @@
 import t from 'tap';
-import { ENDED_REASONS } from '../../../src/sessions/session.js';
 import { LANGUAGES, type Strings, stringsFor } from '../../../src/http/pages/strings.js';
+import { ENDED_REASONS } from '../../../src/sessions/session.js';
 
 /** Lists every text by its path; placeholders are filled with `§`. */
 function flatten(texts: object, path = ''): [string, string][] {

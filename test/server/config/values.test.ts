@@ -2,8 +2,8 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { loadConfig } from '../../../src/server/config/load.js';
-import { type Variable, variables } from '../../../src/server/config/variables.js';
 import { formatDuration } from '../../../src/server/config/values.js';
+import { type Variable, variables } from '../../../src/server/config/variables.js';
 import { problemsOf } from './support.js';
 
 t.test('WORKERS is a number of processes, or auto for one on each core', async (t) => {

@@ -6,8 +6,8 @@ import { testIssue } from './issue.js';
 import { testLifetimes } from './lifetimes.js';
 import { testList } from './list.js';
 import { testRepeat } from './repeat.js';
-import { testRevokeAll } from './revoke-all.js';
 import { testRevoke } from './revoke.js';
+import { testRevokeAll } from './revoke-all.js';
 import { testRotate } from './rotate.js';
 
 /** Tests that the session store must pass on a single server and on a Cluster. */

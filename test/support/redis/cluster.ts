@@ -1,6 +1,6 @@
 import { Cluster, type Redis } from 'ioredis';
 import type { RedisLocation } from '../../../src/redis/connect.js';
-import { REPLICATE_AT_ONCE, startAll, startRedis, type StartOptions, type TestRedis } from './server.js';
+import { REPLICATE_AT_ONCE, startAll, type StartOptions, startRedis, type TestRedis } from './server.js';
 import { freePort, until } from './waiting.js';
 
 export interface TestCluster {

@@ -1,11 +1,11 @@
 import { Redis } from 'ioredis';
 import type { RedisLocation } from '../../../src/redis/connect.js';
 import {
+  type ClientOptions,
   REPLICATE_AT_ONCE,
   startAll,
-  startRedis,
-  type ClientOptions,
   type StartOptions,
+  startRedis,
   type TestRedis,
 } from './server.js';
 import { HOST, until } from './waiting.js';

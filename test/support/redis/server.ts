@@ -5,9 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Redis, type RedisOptions } from 'ioredis';
 import type { RedisLocation } from '../../../src/redis/connect.js';
-import { RedisProcess } from '../../../src/redis/embedded/redis-process.js';
 import { findRedisServer } from '../../../src/redis/embedded/find-server.js';
-import { movableClock, type MovableClock } from '../clock.js';
+import { RedisProcess } from '../../../src/redis/embedded/redis-process.js';
+import { type MovableClock, movableClock } from '../clock.js';
 import { freePort, HOST } from './waiting.js';
 
 const CONFIG = fileURLToPath(new URL('../../../redis.conf', import.meta.url));
