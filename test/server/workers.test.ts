@@ -63,6 +63,6 @@ t.test('the service exits with an explanation if its workers cannot start', asyn
   const { port } = taken.address() as AddressInfo;
   const service = spawnService({ ...env, PORT: String(port) });
   t.equal(await service.exited, 1);
-  t.match(service.output(), `Port ${port} is in use`);
+  t.match(service.output(), `Port ${port} is already in use`);
   t.match(service.output(), 'A worker failed to start');
 });

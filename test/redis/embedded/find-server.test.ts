@@ -118,6 +118,6 @@ t.test('says what to install when redis-server can be neither found nor unpacked
   const impossible = findRedisServer({ path: '/nowhere', log });
   await t.rejects(impossible, RedisNotInstalledError);
   await t.rejects(impossible, {
-    message: /^Redis is not installed .*\(apt install redis-server\) or set REDIS_URL$/,
+    message: /^redis-server 7 or later is not installed .*\(apt install redis-server\) or set REDIS_URL$/,
   });
 });
