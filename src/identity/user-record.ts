@@ -19,7 +19,7 @@ export interface UserRecord {
 /**
  * Reads the record of a user.
  *
- * @returns undefined if the subject has no username, even if there is a record because it was disabled.
+ * @returns undefined if the subject has no username, even if there is a record because the subject was disabled.
  * @throws {UnavailableError} if Redis does not answer.
  */
 export async function readUser(client: RedisClient, keys: RedisKeys, subject: string): Promise<UserRecord | undefined> {

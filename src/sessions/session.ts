@@ -12,7 +12,7 @@ export const ENDED_REASONS = [
 ] as const;
 export type EndedReason = (typeof ENDED_REASONS)[number];
 
-/** JSON of the application that is stored with a session. */
+/** The application's JSON, which is stored with a session. */
 export type SessionData = { readonly [name: string]: unknown };
 
 /** What is known about the user of a session, the same for each of its access tokens. */
@@ -106,7 +106,7 @@ export interface IssuedTokens {
   readonly refreshExpiresInMs: number;
 }
 
-/** The result of a refresh. For `unchanged` and `retried`, the pair had already been issued. */
+/** The result of a refresh. For `unchanged` and `retried`, an earlier request issued the pair. */
 export type Rotation =
   | ({ readonly outcome: 'rotated' | 'unchanged' | 'retried'; readonly lastRotation: RequestSource } & IssuedTokens)
   | { readonly outcome: 'ended'; readonly reason: EndedReason | 'unknown' }

@@ -133,7 +133,7 @@ export class SessionStore {
   ): Promise<Rotation> {
     const { keys, tokenKeys, lifetimes } = this.#options;
     const { sessionId, partition } = presented;
-    const current = tokenKeys.derivePair(presented);
+    const own = tokenKeys.derivePair(presented);
     const next = tokenKeys.deriveSuccessor(presented);
     const reply = await scripts.rotate(this.#redis, {
       keys: { session: keys.session(partition, sessionId) },
@@ -142,7 +142,7 @@ export class SessionStore {
         client,
         generation: presented.generation,
         refresh: presented.digest,
-        access: current.access.digest,
+        access: own.access.digest,
         nextRefresh: next.refresh.digest,
         nextAccess: next.access.digest,
         address,
@@ -166,7 +166,7 @@ export class SessionStore {
         return {
           outcome: reply.outcome,
           lastRotation: { device: reply.device!, address: reply.address! },
-          ...toIssuedTokens(reply.outcome === 'unchanged' ? current : next, reply),
+          ...toIssuedTokens(reply.outcome === 'unchanged' ? own : next, reply),
         };
     }
   }
@@ -196,7 +196,10 @@ export class SessionStore {
     };
   }
 
-  /** Ends one session of a subject. Returns false if there is none, even if a call that failed has already ended it. */
+  /**
+   * Ends one session of a subject. Returns false if there is no such session, for example because an earlier call ended
+   * it although that call failed.
+   */
   async revoke(subject: string, sessionId: string, reason: EndedReason): Promise<boolean> {
     const revoked = await this.#revocations.revoke(partitionOf(subject), sessionId, { subject, reason });
     return revoked !== undefined;

@@ -16,7 +16,7 @@ export type LogoutScope = 'all' | 'session' | 'others';
  * @returns the identity of the current session.
  * @throws {Problem} `authentication_required` or `invalid_token`; `reauthentication_required` for a reused refresh
  *   token, which ends its session; `insufficient_user_authentication` for `others` if the login is too old;
- *   `insufficient_scope` for a session of an OAuth client that would end other sessions.
+ *   `insufficient_scope` if a session of an OAuth client would end other sessions.
  */
 export async function logout(
   request: FastifyRequest,

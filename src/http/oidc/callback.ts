@@ -16,8 +16,8 @@ const Query = Type.Object({ state: Type.String({ maxLength: 512 }) }, { addition
 
 /**
  * Adds the route that a provider redirects the browser to (OpenID Connect Core 1.0 section 3.1.2.5). It issues a
- * session or links the account. If that fails, it redirects to the login page with the reason, except after server
- * errors.
+ * session or links the account. If that fails, it redirects to the login page with the code of the problem as
+ * `reason`, except after server errors.
  */
 export function addCallbackRoute(app: App, services: OidcServices): void {
   app.get(
@@ -77,7 +77,10 @@ async function exchangeCode(
   }
 }
 
-/** Reports why an attempt failed and redirects to the login page with the reason. Rethrows server errors. */
+/**
+ * Reports why an attempt failed, and redirects to the login page with the code of the problem as `reason`. Rethrows
+ * server errors.
+ */
 function handleFailedAttempt(
   request: FastifyRequest,
   reply: FastifyReply,

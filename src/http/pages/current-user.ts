@@ -51,7 +51,7 @@ export function redirectToContinue(reply: FastifyReply, { authPrefix }: PagesOpt
 }
 
 /**
- * Redirects to log in or refresh, and then to `returnTo`, if that can resolve the problem.
+ * Redirects to the login page or to `/auth/continue`, and from there to `returnTo`, if that can resolve the problem.
  *
  * @returns undefined if it cannot.
  */

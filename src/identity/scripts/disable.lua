@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- disable: disables a subject, registered or not; disabledAt does not change if it already is.
+-- disable: disables a subject, registered or not; if it is disabled already, disabledAt does not change.
 -- KEYS: user
 -- ARGV: none
 -- Returns: outcome 'disabled' with disabledAt (ms since the Unix epoch)

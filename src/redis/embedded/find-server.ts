@@ -112,7 +112,7 @@ async function downloadAndUnpack(cache: string, root: string): Promise<void> {
   }
 }
 
-/** Downloads the packages by the system's package lists or, if these are empty or out of date, by fresh lists. */
+/** Downloads the packages using the system's package lists or, if these are empty or out of date, fresh lists. */
 async function download(work: string): Promise<string[]> {
   try {
     return await downloadWith([], join(work, 'debs'));

@@ -28,8 +28,8 @@ local function readSession(session)
   return fields
 end
 
--- Returns whether the current pair is open, that is, may not have reached its client yet (ARCHITECTURE.md): it was
--- confirmed within the grace period, or it is unconfirmed and the rotation was within the retry window.
+-- Returns whether the current pair is open (ARCHITECTURE.md): it was confirmed within the grace period, or it is
+-- unconfirmed and the rotation was within the retry window.
 local function isOpen(stored, grace, retryWindow)
   if stored.confirmedAt then return now - stored.confirmedAt < tonumber(grace) end
   if stored.rotatedAt then return now - stored.rotatedAt < tonumber(retryWindow) end
