@@ -1,5 +1,6 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { parseBearer } from '../kit/presented-tokens.js';
 import { Problem } from '../kit/problem.js';
 import { type AdminScope, assertNeedsDeclared } from '../kit/route.js';
 import { validatorCompiler } from '../kit/validator.js';
@@ -7,8 +8,6 @@ import type { AdminServices } from './services.js';
 import { addSessionRoutes } from './sessions.js';
 import { addSubjectRoutes } from './subjects.js';
 import { addUserRoutes } from './users.js';
-
-const BEARER = /^bearer +([^ ]+) *$/i;
 
 /** Adds the admin routes in an encapsulated Fastify instance. Each route declares the scope that it requires. */
 export async function adminRoutes(instance: FastifyInstance, services: AdminServices): Promise<void> {
@@ -33,7 +32,7 @@ export async function adminRoutes(instance: FastifyInstance, services: AdminServ
  * @throws {Problem} `admin_key_required` if no known key was sent, `admin_scope_required` if the key lacks the scope.
  */
 function authenticateAdmin(request: FastifyRequest, { adminKeys, report }: AdminServices): string {
-  const presented = BEARER.exec(request.headers.authorization ?? '')?.[1];
+  const presented = parseBearer(request.headers.authorization);
   const key = presented === undefined ? undefined : adminKeys.find(presented);
   if (!key) {
     if (presented !== undefined)

@@ -2,8 +2,6 @@ import type { FastifyRequest } from 'fastify';
 import { readCookie, type TokenCookies } from './cookies.js';
 import { Problem } from './problem.js';
 
-const BEARER = /^bearer +([^ ]+) *$/i;
-
 /**
  * How a client sends and receives its tokens: in cookies, or else the access token in the `Authorization` header and
  * the refresh token in the body.
@@ -29,7 +27,7 @@ export function readAccessToken({ headers }: FastifyRequest, cookies: TokenCooki
     return cookie === undefined ? undefined : { token: cookie, transport: 'cookie' };
   }
   if (cookie !== undefined) throw new Problem('ambiguous_credentials');
-  const token = BEARER.exec(authorization)?.[1];
+  const token = parseBearer(authorization);
   if (token === undefined) {
     throw new Problem('invalid_request', {
       detail: 'The Authorization header must be "Bearer", a space and the access token.',
@@ -37,6 +35,11 @@ export function readAccessToken({ headers }: FastifyRequest, cookies: TokenCooki
     });
   }
   return { token, transport: 'bearer' };
+}
+
+/** Returns the token of a Bearer header (RFC 6750 section 2.1); undefined unless there is exactly one. */
+export function parseBearer(authorization: string | undefined): string | undefined {
+  return /^bearer +([^ ]+) *$/i.exec(authorization ?? '')?.[1];
 }
 
 /**
