@@ -9,7 +9,8 @@ export type { Identity, Principal, SessionData } from './sessions/session.js';
 
 /** Options of {@link createChecker}. */
 export interface CheckerOptions {
-  /** An ioredis client, of one server or a Cluster, for the Redis that holds the sessions. Nothing is defined on it. */
+  /** An ioredis client, of one server or a Cluster, for the Redis that holds the sessions. It gets no
+   * custom commands. */
   readonly redis: RedisClient;
   /** The `REDIS_PREFIX` of the service. Default: `lk:`. */
   readonly redisPrefix?: string;

@@ -30,7 +30,7 @@ export type {
 export type { RevokeAllRequest } from './sessions/revocations.js';
 export type { AccessToken, RefreshToken, TokenPair } from './sessions/token.js';
 
-/** The errors that the decorated methods throw. Each extends LatchkeyError and has its own `code`. */
+/** The errors that the methods of `app.latchkey` throw. Each extends LatchkeyError and has its own `code`. */
 export { LatchkeyError, UnavailableError } from './errors.js';
 export { InvalidIdentityError, InvalidSessionDataError, StaleCredentialError } from './sessions/errors.js';
 export { InvalidSubjectError } from './redis/keys.js';

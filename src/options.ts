@@ -14,7 +14,10 @@ export interface Lifetimes {
   readonly refreshLifetimeMs: number;
   /** The absolute lifetime of a session, which no refresh extends. */
   readonly sessionLifetimeMs: number;
-  /** Grace period: how long after a new pair is confirmed the previous refresh token still returns that pair. */
+  /**
+   * Grace period: how long the previous refresh token still returns the new pair after the new pair was confirmed, and
+   * how long the previous access token stays valid after a rotation.
+   */
   readonly refreshGraceMs: number;
   /** How long a refresh can be retried if its response was lost, that is, while the new pair is unconfirmed. */
   readonly refreshRetryWindowMs: number;
@@ -33,8 +36,8 @@ export interface ThrottleLimits {
   /** Provider logins started from one network within ten minutes. */
   readonly providerLoginsPerNetwork: number;
   /**
-   * Provider logins started from all networks within ten minutes, for which each uses up to 3 kB of Redis memory. The
-   * service has no environment variable for it.
+   * Provider logins started from all networks within ten minutes. Each uses up to 3 kB of Redis memory for that long.
+   * The service has no environment variable for it.
    */
   readonly providerLogins: number;
 }

@@ -218,8 +218,8 @@ function addLocalOrigins(origins: Set<string>, { port, address, family }: Addres
  * The Fastify plugin: adds the `/auth` routes, decorates the app with {@link Latchkey}, and sets `request.principal` on
  * routes that require a session.
  *
- * @throws {RangeError} on registration, for a number out of range, inconsistent lifetimes, or a token key of fewer
- *   than 32 characters.
+ * @throws {RangeError} when the plugin is registered, for a number out of range, inconsistent lifetimes, or a token key
+ *   of fewer than 32 characters.
  * @example
  * ```ts
  * import Fastify from 'fastify';

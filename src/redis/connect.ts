@@ -51,7 +51,8 @@ export function connect(
   const nodeOptions = { ...options, enableOfflineQueue: false, retryStrategy } satisfies RedisOptions;
   const client = openClient();
   client.on('error', (error: Error) => onError(removeCommand(error)));
-  // By default a Cluster client connects to a node at the first command for it, and refuses commands until then.
+  // By default a Cluster client connects to a node only at the first command for it, and without an offline queue that
+  // command fails.
   if (isCluster(client)) {
     client.on('+node', (node: Redis) => {
       if (!node.options.readOnly) node.connect().catch(() => {});

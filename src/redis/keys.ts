@@ -59,7 +59,7 @@ export class RedisKeys {
     return `${this.#prefix}{${partitionOf(validate(subject))}}:endings:${encodeName(subject)}`;
   }
 
-  /** The list of a subject's links. */
+  /** The hash of a subject's links to accounts at providers. */
   links(subject: string): string {
     return `${this.#prefix}{${partitionOf(validate(subject))}}:links:${encodeName(subject)}`;
   }
@@ -68,7 +68,7 @@ export class RedisKeys {
     return `${this.#prefix}{${partitionOf(validate(subject))}}:user:${encodeName(subject)}`;
   }
 
-  /** The subject that has a username. */
+  /** The subject of the user with this username. */
   login(username: string): string {
     return `${this.#prefix}login:${encodeName(username)}`;
   }

@@ -12,8 +12,9 @@ const writeMarker = defineScript({
 });
 
 /**
- * Waits until enough replicas have received everything that the node of `key` has written so far,
- * so that a failover to one of them loses none of it. Other commands on the connection wait meanwhile.
+ * Waits until enough replicas have received everything that the node of `key` has written so far, on any connection, so
+ * that a failover to one of them loses none of it. WAIT only counts writes of its own connection, so this writes a
+ * marker: a replica that has it has everything written before it. Other commands on the connection wait meanwhile.
  *
  * @param key a key that may be overwritten; it expires after a second
  * @throws {UnavailableError} if fewer replicas have it after `timeoutMs`. The write happened, but must not be
@@ -34,7 +35,7 @@ export async function waitForReplicas(
   if (reached < replicas) throw new UnavailableError(`The write reached ${reached} of ${replicas} replicas`);
 }
 
-/** Finds the connection to the node that holds `key`: WAIT only counts writes of its own connection. */
+/** Finds the connection to the node that holds `key`: the marker and WAIT must use the same one. */
 function nodeOf(client: RedisClient, key: string): Redis {
   if (!isCluster(client)) return client;
   const address = client.slots[slotOf(key)]?.[0];

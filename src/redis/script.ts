@@ -21,7 +21,7 @@ type Value = string | number;
  *
  * A script returns a flat list of names and values that begins with `outcome`; values arrive as strings.
  * It is run with EVALSHA, or with EVAL if the server does not have it (after a restart or SCRIPT FLUSH).
- * Nothing is defined on the client, which may belong to a host application.
+ * No custom command is defined on the client, which may belong to a host application.
  *
  * @returns A function that runs the script.
  * @throws {UnavailableError} from the returned function, if Redis is unavailable.

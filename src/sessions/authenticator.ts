@@ -54,7 +54,7 @@ export class Authenticator {
     const access = parseAccessToken(token);
     if (!access) return NO_PRINCIPAL;
     const read = this.#lookup(this.#options.keys.access(access.partition, access.digest)).then((value) =>
-      value === null ? undefined : this.#toPrincipal(access, value),
+      value === null ? undefined : this.#readPrincipal(access, value),
     );
     this.#unsentReads.set(token, read);
     return read;
@@ -65,7 +65,8 @@ export class Authenticator {
     await Promise.all(this.#confirming.values());
   }
 
-  #toPrincipal(access: AccessToken, value: string): Principal {
+  /** Reads the value of an access key. If its pair is unconfirmed, starts the confirmation in the background. */
+  #readPrincipal(access: AccessToken, value: string): Principal {
     const stored = JSON.parse(value) as AccessValue;
     if (!stored.unconfirmed) return deepFreeze(stored);
     this.#confirm(access, stored.sessionId);

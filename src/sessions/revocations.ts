@@ -6,7 +6,7 @@ import * as scripts from './scripts.js';
 import { parseIdentity, splitIds } from './serialization.js';
 import type { EndedReason, Identity } from './session.js';
 
-/** Most keys that one run of the script deletes. Redis serves other clients between two runs. */
+/** About how many keys one run of the script deletes. Redis serves other clients between two runs. */
 const BATCH_SIZE = 50;
 /**
  * A credential change must end all sessions in one script: if it failed half-way, a user who only knows the old
@@ -41,7 +41,7 @@ export class Revocations {
     this.#replicas = replicas;
   }
 
-  /** Ends one session and returns its identity; undefined if there is no such session, or `subject` is another one. */
+  /** Ends one session and returns its identity; undefined if there is none with this id of `subject`. */
   async revoke(
     partition: string,
     sessionId: string,
@@ -76,7 +76,7 @@ export class Revocations {
   }
 
   /**
-   * Makes sure that replicas have the end of sessions that another script has ended: ends them again and waits. That
+   * Makes sure that enough replicas know of sessions that another script has ended: ends them again and waits. That
    * script may have run on another connection, and a failover since then may have restored the sessions. Does nothing
    * if no replicas are required.
    */

@@ -106,8 +106,11 @@ export interface IssuedTokens {
   readonly refreshExpiresInMs: number;
 }
 
-/** The result of a refresh. For `unchanged` and `retried`, an earlier request issued the pair. */
+/**
+ * The result of a refresh. For `unchanged` and `retried`, an earlier request issued the pair. `lastSource` is the
+ * device of the login, and the address of the last rotation before this request, or of the login.
+ */
 export type Rotation =
-  | ({ readonly outcome: 'rotated' | 'unchanged' | 'retried'; readonly lastRotation: RequestSource } & IssuedTokens)
+  | ({ readonly outcome: 'rotated' | 'unchanged' | 'retried'; readonly lastSource: RequestSource } & IssuedTokens)
   | { readonly outcome: 'ended'; readonly reason: EndedReason | 'unknown' }
   | { readonly outcome: 'reused'; readonly subject: string; readonly sessionId: string };

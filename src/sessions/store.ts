@@ -122,8 +122,9 @@ export class SessionStore {
   }
 
   /**
-   * Exchanges a refresh token for a pair of tokens: the next pair, or the current one again while the client may not
-   * have received it. Presenting a token after its successor was used ends the session (RFC 9700 section 4.14.2).
+   * Exchanges a refresh token for a pair of tokens: the next pair, or the current one again while it is open
+   * (ARCHITECTURE.md). Presenting the previous token once the current pair is closed, or an older token at any time,
+   * ends the session (RFC 9700 section 4.14.2).
    *
    * @param client the OAuth client that presents the token. Sessions that were not issued to it are `unknown`.
    */
@@ -165,7 +166,7 @@ export class SessionStore {
       default:
         return {
           outcome: reply.outcome,
-          lastRotation: { device: reply.device!, address: reply.address! },
+          lastSource: { device: reply.device!, address: reply.address! },
           ...toIssuedTokens(reply.outcome === 'unchanged' ? own : next, reply),
         };
     }

@@ -75,7 +75,7 @@ export class EventStream {
   }
 
   /**
-   * Claims retries that are due, from any process, then new events.
+   * Claims retries that are due, whichever process made the last attempt, then new events.
    *
    * @param cursor where to look for retries: `-`, or what the last call returned.
    */

@@ -49,7 +49,8 @@ export class UndeliveredError extends LatchkeyError {
 }
 
 export interface WebhooksOptions {
-  /** Called for every error: an UndeliveredError if events are lost, or an error of Redis, which is retried. */
+  /** Called for every error: an UndeliveredError if events are lost, or an error of Redis, after which the
+   * operation is retried. */
   readonly onFault: (error: Error) => void;
   /** How long to wait after each failed attempt, in milliseconds. There is one more attempt than delays. */
   readonly retryDelaysMs?: readonly number[];
@@ -80,7 +81,7 @@ export class Webhooks {
   #publishing: Promise<void> | undefined;
   #batchesPublished = 0;
 
-  /** Starts delivering, until it is closed. */
+  /** Starts delivering, and continues until it is closed. */
   constructor(client: RedisClient, keys: RedisKeys, endpoints: readonly WebhookEndpoint[], options: WebhooksOptions) {
     this.#endpoints = endpoints.map((endpoint) => ({ ...endpoint, group: groupOf(endpoint.url) }));
     this.#options = { retryDelaysMs: RETRY_DELAYS_MS, timeoutMs: TIMEOUT_MS, capacity: CAPACITY, ...options };
@@ -89,7 +90,7 @@ export class Webhooks {
       capacity: this.#options.capacity,
       retryDelaysMs: this.#options.retryDelaysMs,
     });
-    // Each attempt in progress adds a listener, so many listeners are not a leak.
+    // Each attempt in progress adds a listener: a large number of them is not a leak.
     setMaxListeners(0, this.#closing.signal);
     this.#loops = this.#endpoints.map((endpoint) => this.#deliverAll(endpoint));
   }
@@ -172,7 +173,9 @@ export class Webhooks {
     return failure;
   }
 
-  /** Waits for a second, until the event `until` is emitted, or until this is closed. */
+  /**
+   * Waits until a second has passed, the event `until` is emitted or this is closed, whichever happens first.
+   */
   async #pause(until?: 'published'): Promise<void> {
     const scope = this.#createAbortScope();
     const { signal } = scope;

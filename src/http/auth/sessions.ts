@@ -9,11 +9,11 @@ const SessionItem = Type.Object({
   id: Type.String(),
   current: Type.Boolean({ description: 'Whether this is the current session' }),
   device: Type.String(),
-  address: Type.String({ description: 'The network address of the last refresh' }),
+  address: Type.String({ description: 'The network address of the last refresh, or of the login' }),
   methods: Type.Array(Type.String()),
   authenticated_at: Timestamp('When the user last authenticated'),
   created_at: Timestamp('When the session started'),
-  renewed_at: Timestamp('When the session was last refreshed'),
+  renewed_at: Timestamp('When the session was last refreshed, or started if it never was'),
   ends_at: Timestamp('When the absolute lifetime of the session ends'),
 });
 const Params = Type.Object({ id: Type.String({ maxLength: 64 }) }, { additionalProperties: false });

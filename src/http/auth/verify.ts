@@ -26,8 +26,8 @@ const Redirect = Type.Unsafe<undefined>({
 /**
  * Forward authentication for reverse proxies. It never rotates tokens: a browser that requests a page without a valid
  * access token is redirected to `/continue`, which tries its refresh token; all other requests get a 401. It redirects
- * only if the proxy sends `X-Forwarded-Method` and `X-Forwarded-Uri`: proxies that do also pass redirects to the
- * browser.
+ * only if the proxy sends `X-Forwarded-Method` and `X-Forwarded-Uri`, because proxies that send these headers also pass
+ * redirects on to the browser.
  */
 export function addVerifyRoute(app: App): void {
   app.get(

@@ -12,12 +12,14 @@ export interface AuthEvent {
     | 'refresh'
     | 'logout'
     | 'session_end'
+    /** An administrator issued a session. */
     | 'session_mint'
     | 'session_update'
     | 'disable'
     | 'enable'
     | 'admin_access'
     | 'password_change'
+    /** An action was refused because it requires a more recent login; always a failure. */
     | 'step_up';
   readonly outcome: 'success' | 'failure' | 'suspicious';
   readonly reason?: string;

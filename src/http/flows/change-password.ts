@@ -13,7 +13,7 @@ import type { LocalUsers, Services } from './services.js';
  * @throws {Problem} `invalid_credentials` if the current password is wrong.
  * @throws {PasswordNotAllowedError} if the new password is not allowed.
  * @throws {StaleCredentialError} if the password was changed, or the user disabled, in the meantime.
- * @throws {TooManyAttemptsError} if this network or account has had too many failed logins.
+ * @throws {TooManyAttemptsError} if this network has had too many failed logins, for this username or in total.
  * @throws {UnavailableError} if Redis is unavailable or too many passwords are waiting to be hashed.
  */
 export async function changePassword(

@@ -91,7 +91,7 @@ export type SessionHook = (request: FastifyRequest, reply: FastifyReply) => Prom
 /**
  * Creates the `onRequest` hook of `app.latchkey.requireSession`, for the routes of the host application. It
  * authenticates the request and sets `request.principal`, or responds with an error: 401 if the token is missing or
- * invalid or the login is too old, 403 if the request comes from another site or a scope is missing (RFC 6750
+ * invalid or the login is too old, 403 if the request comes from another origin or a scope is missing (RFC 6750
  * section 3.1), 503 if Redis is unavailable. Errors never set a cookie.
  *
  * @example

@@ -15,7 +15,7 @@ import type { Verification } from './verify-credentials.js';
  *
  * @throws {Problem} `invalid_credentials` if the username or the password is wrong, without saying which.
  * @throws {StaleCredentialError} if the stored password hash changed twice during the login, or the user is disabled.
- * @throws {TooManyAttemptsError} if this network or account has had too many failed logins.
+ * @throws {TooManyAttemptsError} if this network has had too many failed logins, for this username or in total.
  * @throws {UnavailableError} if Redis is unavailable or too many passwords are waiting to be hashed.
  */
 export async function login(

@@ -39,7 +39,7 @@ export async function logout(
   report({ event: 'logout', outcome: 'success', reason: scope, subject, sessionId, address: request.ip });
   if (scope === 'others') return requester;
   cookies.clearTokens(reply);
-  // Clear-Site-Data stalls Chromium for seconds (crbug.com/40233601); only Chromium sends this request header.
+  // Clear-Site-Data stalls Chromium for seconds (crbug.com/40233601); only Chromium sends `Sec-CH-UA`.
   if (request.headers['sec-ch-ua'] === undefined) reply.header('clear-site-data', '"cache"');
   return requester;
 }

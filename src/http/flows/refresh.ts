@@ -32,7 +32,8 @@ export async function refreshTokens(
 }
 
 /**
- * Rotates a refresh token and reports the outcome as an event.
+ * Rotates a refresh token. Reports an event, unless the outcome is `unchanged`, or `retried` from the same address and
+ * device.
  *
  * @param client the OAuth client that sends the request, if any.
  */
@@ -55,7 +56,7 @@ export async function rotateAndReport(
   }
   const { subject } = rotation.principal;
   if (rotation.outcome === 'rotated') report({ event: 'refresh', outcome: 'success', subject, sessionId, address });
-  if (rotation.outcome === 'retried' && !isSameSource(rotation.lastRotation, requestSource(request))) {
+  if (rotation.outcome === 'retried' && !isSameSource(rotation.lastSource, requestSource(request))) {
     report({ event: 'refresh', outcome: 'suspicious', reason: 'retried_elsewhere', subject, sessionId, address });
   }
   return rotation;

@@ -31,7 +31,7 @@ interface EndSessionsOptions {
   /** A session to leave out. */
   readonly exceptSessionId?: string;
   readonly reason: EndedReason;
-  /** The name of the provider, if it ends them. */
+  /** The name of the provider, if the provider ends the sessions rather than the user. */
   readonly actor?: string;
   readonly address: string;
 }

@@ -49,7 +49,7 @@ export class TokenCookies {
 
   /**
    * Makes Chromium remove the user's pages from its back/forward cache. Despite `no-store`, it keeps them there until
-   * an HttpOnly cookie of theirs is set. Deleting one has no effect, so this sets one that expires after a second.
+   * an HttpOnly cookie is set for this site. Deleting one has no effect, so this sets one that expires after a second.
    */
   markLoggedOut(reply: FastifyReply): void {
     this.#write(reply, this.loggedOut, '', 1_000);
@@ -94,7 +94,7 @@ export function readCookie(header: string | undefined, name: string): string | u
 
 /**
  * Whether a cookie name differs from `name` only in case, encoding or punctuation. Browsers enforce the rules of a
- * prefix only for spellings that they recognize, so a sibling site can set a cookie with any other.
+ * prefix only for spellings that they recognize, so a sibling host can set a cookie with any other spelling.
  */
 function looksLike(other: string, name: string): boolean {
   if (other.length < name.length) return false;

@@ -100,8 +100,8 @@ export function toProblem(error: unknown): Problem {
 }
 
 /**
- * Converts an error of another route group. It keeps its status if {@link fromStatus} knows it, and its headers if that
- * is 401.
+ * Converts an error of another route group. The problem has the same status if it is 401, with the same headers, or if
+ * {@link fromStatus} knows it; otherwise 500.
  */
 function fromHttpError(error: HttpError): Problem {
   const { status, headers } = error;

@@ -3,8 +3,8 @@ import { readCookie, type TokenCookies } from './cookies.js';
 import { Problem } from './problem.js';
 
 /**
- * How a client sends and receives its tokens: in cookies, or else the access token in the `Authorization` header and
- * the refresh token in the body.
+ * How a client exchanges its tokens: in cookies, or else it sends the access token in the `Authorization` header and
+ * the refresh token in the body, and receives both in the body.
  */
 export type Transport = 'cookie' | 'bearer';
 

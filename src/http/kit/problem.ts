@@ -1,6 +1,6 @@
 import { HttpError } from './http-error.js';
 
-/** All error responses of the service, by their stable codes. docs/errors.md is generated from this table. */
+/** All `application/problem+json` responses, by their stable codes. docs/errors.md is generated from this table. */
 export const problems = {
   invalid_request: { status: 400, detail: 'The request is malformed.' },
   invalid_username: { status: 400, detail: 'The username is not allowed.' },
@@ -17,7 +17,7 @@ export const problems = {
   reauthentication_required: { status: 403, detail: 'The refresh token is missing or no longer valid; log in again.' },
   provider_login_failed: { status: 403, detail: 'The login with the provider failed.' },
   insufficient_scope: { status: 403, detail: "The session's scope does not allow this operation." },
-  cross_site_request: { status: 403, detail: 'The request comes from another site.' },
+  cross_site_request: { status: 403, detail: 'The request comes from another origin.' },
   registration_closed: { status: 403, detail: 'Registration is closed.' },
   not_found: { status: 404, detail: 'The resource does not exist.' },
   request_timeout: { status: 408, detail: 'The request took too long to arrive.' },

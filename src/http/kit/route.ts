@@ -11,8 +11,9 @@ export type AdminScope = (typeof ADMIN_SCOPES)[number];
 
 /**
  * What a request must prove before its handler runs:
- * - `nothing`: no hook checks it. The route is open to everyone, or its handler checks the request itself: `/refresh`,
- *   `/continue` and `/logout`, because they accept a refresh token, and pages, because they redirect to the login page
+ * - `nothing`: no hook checks it. The route is open to everyone, or its handler checks the request itself: for example
+ *   `/refresh`, `/continue` and `/logout`, because they accept a refresh token, `/oidc/:provider`, because only `link`
+ *   needs a session, and pages, because they redirect to the login page
  * - `session`: a valid access token
  * - `user-session`: as `session`, and the session was not issued to an OAuth client
  * - `recent-session`: as `user-session`, and the user logged in recently

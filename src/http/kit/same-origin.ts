@@ -6,12 +6,12 @@ const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /**
  * Prevents cross-site request forgery, including login CSRF (OWASP ASVS 5.0 V3.5), by rejecting state-changing requests
- * from other sites.
+ * from other origins.
  *
  * A request with token cookies must have `Sec-Fetch-Site: same-origin` or, without that header, an `Origin` in
- * `origins`. A request without them is rejected only if either header shows another site: with neither, no browser sent
- * it. An `Authorization` header makes it acceptable even then, because a page of another site cannot send one without
- * CORS.
+ * `origins`. A request without them is rejected only if either header shows another origin and it has no
+ * `Authorization` header, which a page of another origin cannot send without CORS. A request with neither header was
+ * not sent by a browser.
  *
  * @throws {Problem} `cross_site_request`
  */

@@ -28,7 +28,8 @@ export async function logInWithAccount(
       ...(user && { username: user.username }),
       ...toSessionDetails(provider, claims),
     },
-    // Without `auth_time` the login counts as old, because the user could have removed `max_age` from the request.
+    // Without `auth_time` the login counts as old. `start.ts` makes the provider send it, by `max_age`, but the user
+    // can remove `max_age` from the URL.
     authenticatedAt: (authTime ?? 0) * 1000,
     origin: requestSource(request),
     ...(supersedes !== undefined && { supersedes }),

@@ -43,12 +43,12 @@ const en = {
     session_ended: 'The device was logged out.',
     others_ended: 'All other devices were logged out.',
     linked: 'The account is linked. You can now log in with it.',
-    unlinked: 'The account is no longer linked. Devices that logged in with it were logged out.',
+    unlinked: 'The account is no longer linked. Other devices that logged in with it were logged out.',
   },
   /** Why the login page is shown, by reason. */
   reasons: {
     logged_out: 'You are logged out.',
-    logged_out_elsewhere: 'You were logged out from another device.',
+    logged_out_elsewhere: 'This device was logged out using another device.',
     password_changed: 'Your password was changed on another device. Log in with the new one.',
     superseded: 'You logged in again, which ended your previous session.',
     reused:
@@ -66,7 +66,7 @@ const en = {
   /** Why a session ended, in the list of recently ended sessions. */
   endingReasons: {
     logged_out: 'logged out on that device',
-    logged_out_elsewhere: 'logged out from another device',
+    logged_out_elsewhere: 'logged out using another device',
     password_changed: 'the password was changed',
     superseded: 'replaced by a new login',
     reused: 'an old copy of the login was used, perhaps by someone else',
@@ -139,7 +139,7 @@ const de: Strings = {
     session_ended: 'Das Gerät wurde abgemeldet.',
     others_ended: 'Alle anderen Geräte wurden abgemeldet.',
     linked: 'Das Konto ist verknüpft. Sie können sich jetzt damit anmelden.',
-    unlinked: 'Das Konto ist nicht mehr verknüpft. Geräte, die damit angemeldet waren, wurden abgemeldet.',
+    unlinked: 'Das Konto ist nicht mehr verknüpft. Andere Geräte, die damit angemeldet waren, wurden abgemeldet.',
   },
   reasons: {
     logged_out: 'Sie sind abgemeldet.',
@@ -159,7 +159,7 @@ const de: Strings = {
     registration_closed: 'Mit dieser Anmeldung ist kein Konto verknüpft, und die Registrierung ist geschlossen.',
   },
   endingReasons: {
-    logged_out: 'auf diesem Gerät abgemeldet',
+    logged_out: 'auf dem Gerät selbst abgemeldet',
     logged_out_elsewhere: 'von einem anderen Gerät aus abgemeldet',
     password_changed: 'das Passwort wurde geändert',
     superseded: 'durch eine neue Anmeldung ersetzt',

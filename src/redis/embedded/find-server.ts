@@ -98,7 +98,10 @@ async function unpackedServer(root: string): Promise<RedisServerCommand> {
   return { command: join(root, 'usr/bin/redis-server'), env: { LD_LIBRARY_PATH: libraries.join(delimiter) } };
 }
 
-/** Safe to run concurrently: each run works in its own directory, and the second rename fails. */
+/**
+ * Safe to run concurrently: each run works in its own directory, and if another run has already put its copy at `root`,
+ * the last rename fails.
+ */
 async function downloadAndUnpack(cache: string, root: string): Promise<void> {
   const work = await mkdtemp(join(cache, 'unpacking-'));
   try {

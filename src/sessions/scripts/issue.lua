@@ -47,9 +47,9 @@ end
 if #others >= tonumber(maxSessions) then
   for _, other in ipairs(others) do
     local times = redis.call('HMGET', keyPrefix .. 'session:' .. other.id, 'rotatedAt', 'createdAt')
-    other.refreshedAt = tonumber(times[1] or times[2] or 0)
+    other.renewedAt = tonumber(times[1] or times[2] or 0)
   end
-  table.sort(others, function(a, b) return a.refreshedAt < b.refreshedAt end)
+  table.sort(others, function(a, b) return a.renewedAt < b.renewedAt end)
   for i = 1, #others - tonumber(maxSessions) + 1 do evicted[i] = others[i].id end
   endSessions(sessions, evicted, 'evicted')
 end

@@ -3,8 +3,8 @@
 -- ARGV: sessionId, client, generation, refresh, access, nextRefresh, nextAccess, address,
 --   accessLifetime, refreshLifetime, grace, retryWindow
 -- Returns: outcome 'rotated' or 'retried' (the next pair) or 'unchanged' (the presented pair), each with value (of the
---   access key), accessExpiresIn, refreshExpiresIn (ms), device, address (of the last rotation); or 'ended' with
---   reason; or 'reused' with principal
+--   access key), accessExpiresIn, refreshExpiresIn (ms), device (of the login), address (of the rotation before this
+--   request, or of the login); or 'ended' with reason; or 'reused' with principal
 local session = KEYS[1]
 local sessionId, client, generation, refresh, access, nextRefresh, nextAccess, address,
   accessLifetime, refreshLifetime, grace, retryWindow = unpack(ARGV)

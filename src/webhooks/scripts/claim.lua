@@ -1,4 +1,5 @@
--- claim: claims events for an endpoint: first retries that are due, from any process, then new events.
+-- claim: claims events for an endpoint: first retries that are due, whichever process made the last
+--   attempt, then new events.
 -- KEYS: webhooks
 -- ARGV: group, limit, delays, cursor
 -- Returns: outcome 'claimed' with cursor, then for each event

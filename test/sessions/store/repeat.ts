@@ -79,7 +79,7 @@ export async function testRepeat(t: Test, client: RedisClient): Promise<void> {
     const retried = pairOf(await s.rotate(first.refresh, '203.0.113.9'));
     t.equal(retried.outcome, 'retried', 'the pair is unused, so it is open for longer than the grace period');
     t.same(retried.pair, pair);
-    t.same(retried.lastRotation, { ...ORIGIN, address: '198.51.100.7' });
+    t.same(retried.lastSource, { ...ORIGIN, address: '198.51.100.7' });
     t.notOk((await s.stored(pair.refresh)).confirmedAt, 'the retry does not confirm the pair');
     t.match(await s.stored(pair.refresh), { generation: before.generation, address: '198.51.100.7' });
     t.same(await s.all(), namesOf(principal.subject, pair.refresh.sessionId, first, pair));

@@ -27,7 +27,7 @@ export async function testRotate(t: Test, client: RedisClient): Promise<void> {
     t.equal(rotated.outcome, 'rotated');
     t.same(pair, s.tokenKeys.deriveSuccessor(first.refresh));
     t.match(rotated.principal, principalOf(principal.subject, pair));
-    t.same(rotated.lastRotation, ORIGIN);
+    t.same(rotated.lastSource, ORIGIN);
     t.equal(rotated.principal.authenticatedAt, principal.authenticatedAt, 'a refresh does not count as authentication');
     t.notOk('unconfirmed' in rotated.principal);
     t.equal(rotated.accessExpiresInMs, ACCESS);
