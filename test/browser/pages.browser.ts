@@ -194,7 +194,7 @@ for (const javaScriptEnabled of [true, false]) {
     t.match(await textOf(here), 'No other device is logged in.');
     if (!javaScriptEnabled) await there.goto('/account');
     await there.waitForURL('**/login?reason=logged_out_elsewhere**');
-    t.match(await textOf(there), 'You were logged out from another device.');
+    t.match(await textOf(there), 'This device was logged out using another device.');
   });
 }
 

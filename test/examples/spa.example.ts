@@ -25,7 +25,7 @@ t.test('examples/spa stays logged in past the access lifetime, and ends one devi
   await there.getByRole('button', { name: 'Log in' }).click();
   await there.getByText('Signed in as grace').waitFor();
   await there.getByRole('listitem').getByRole('button', { name: 'Log out' }).click();
-  await here.getByText('You were logged out from another device.').waitFor();
+  await here.getByText('This device was logged out using another device.').waitFor();
   t.equal(await here.getByText('Signed in as').isVisible(), false);
 
   await there.locator('#logout').click();

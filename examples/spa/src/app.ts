@@ -2,7 +2,7 @@ import { createClient, LatchkeyClientError, type Device, type Session } from 'la
 
 const REASONS: Record<string, string> = {
   logged_out: 'You are logged out.',
-  logged_out_elsewhere: 'You were logged out from another device.',
+  logged_out_elsewhere: 'This device was logged out using another device.',
   password_changed: 'Your password was changed on another device.',
   reused: 'An old copy of your login was used, perhaps by somebody else.',
 };
