@@ -61,39 +61,24 @@ t.test('the account page lists this device and the others', async (t) => {
   t.match(text, 'Log out all other devices Log out everywhere');
   t.notMatch(page.body, /lk[ar]_/);
   const german = textOf(await get('/account', { ...browser(own, 'access'), ...GERMAN }));
-  const {
-    devices,
-    thisDevice,
-    from,
-    loggedInSince,
-    lastActive,
-    logOutOthers,
-    logOutEverywhere,
-    loggedInAs,
-    unknownDevice,
-    account,
-    changePassword,
-    changePasswordNote,
-    currentPassword,
-    newPassword,
-  } = stringsFor('de');
-  for (const word of [
-    devices,
-    thisDevice,
-    from,
-    loggedInSince,
-    lastActive,
-    logOutOthers,
-    logOutEverywhere,
-    loggedInAs,
-    unknownDevice,
-    account,
-    changePassword,
-    changePasswordNote,
-    currentPassword,
-    newPassword,
-  ]) {
-    t.match(german, word);
+  const strings = stringsFor('de');
+  for (const name of [
+    'devices',
+    'thisDevice',
+    'from',
+    'loggedInSince',
+    'lastActive',
+    'logOutOthers',
+    'logOutEverywhere',
+    'loggedInAs',
+    'unknownDevice',
+    'account',
+    'changePassword',
+    'changePasswordNote',
+    'currentPassword',
+    'newPassword',
+  ] as const) {
+    t.match(german, strings[name]);
   }
 });
 
