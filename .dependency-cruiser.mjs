@@ -38,13 +38,14 @@ export default {
   forbidden: [
     ...layerRules,
     { name: 'no-cycle', severity: 'error', from: {}, to: { circular: true } },
-    {
+    // An orphan, which neither imports nor is imported, matches no rule about dependencies.
+    ...[{}, { orphan: true }].map((kind) => ({
       name: 'no-folder-without-layer',
       severity: 'error',
       comment: 'A new folder of src gets its layer in .dependency-cruiser.mjs.',
-      from: { path: '^src/', pathNot: everyPart },
+      from: { path: '^src/', pathNot: everyPart, ...kind },
       to: {},
-    },
+    })),
     {
       name: 'no-http-below-kit',
       severity: 'error',

@@ -71,6 +71,7 @@ const SPELLINGS = [
   (specifier: string) => `export * from '${specifier}';`,
   (specifier: string) => `export { x } from '${specifier}';`,
   (specifier: string) => `await import('${specifier}');`,
+  (specifier: string) => `export type X = import('${specifier}').X;`,
 ];
 
 t.test('npm run lint accepts every import of src', async (t) => {
@@ -90,6 +91,17 @@ for (const [index, spelled] of SPELLINGS.entries()) {
     for (const violation of expected) t.ok(violations.includes(violation), violation);
   });
 }
+
+t.test('npm run lint rejects a file without a layer that neither imports nor is imported', async (t) => {
+  const { violations, failed } = await violationsWith({
+    'src/helpers/index.ts': 'export const x = 1;',
+    'src/http/helpers/index.ts': 'export const x = 1;',
+    'src/stray.ts': 'export const x = 1;',
+  });
+  t.ok(failed, 'lint fails');
+  for (const file of ['src/helpers/index.ts', 'src/http/helpers/index.ts', 'src/stray.ts'])
+    t.ok(violations.includes(`no-folder-without-layer: ${file}`), file);
+});
 
 t.test('npm run lint rejects a cycle, even of types alone', async (t) => {
   const { violations, failed } = await violationsWith({
