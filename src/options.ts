@@ -175,13 +175,17 @@ export function describeRule({ option, relation, other }: LifetimeRule, nameOf: 
  */
 export function validateNumbers(options: typeof DEFAULTS): void {
   for (const [name, { min }] of Object.entries(OPTION_RANGES)) {
-    const value = options[name as keyof typeof OPTION_RANGES];
-    if (!Number.isSafeInteger(value) || value < min) {
-      throw new RangeError(`${name} must be a whole number of at least ${min}`);
-    }
+    requireAtLeast(name, options[name as keyof typeof OPTION_RANGES], min);
   }
   for (const rule of LIFETIME_RULES) {
     if (!satisfiesRule(rule, options)) throw new RangeError(describeRule(rule, (option) => option));
+  }
+}
+
+/** @throws {RangeError} if a value is not a whole number or is below the minimum. The message contains the name. */
+export function requireAtLeast(name: string, value: number, minimum: number): void {
+  if (!Number.isSafeInteger(value) || value < minimum) {
+    throw new RangeError(`${name} must be a whole number of at least ${minimum}`);
   }
 }
 

@@ -147,7 +147,8 @@ const plugin: FastifyPluginAsync<LatchkeyOptions> = async (app, options) => {
 
 /** Fills in the defaults and validates the numbers; see {@link validateNumbers}. */
 function withDefaults(options: LatchkeyOptions): Settings {
-  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  // JavaScript hosts may pass null for an option that they leave out.
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value != null));
   const settings = { ...DEFAULTS, ...given } as Settings;
   validateNumbers(settings);
   return settings;

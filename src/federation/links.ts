@@ -1,8 +1,8 @@
-import { hash } from 'node:crypto';
 import { readRedisTime } from '../redis/clock.js';
 import { callRedis } from '../redis/faults.js';
 import type { RedisKeys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
+import { digestWithIssuer } from './digest.js';
 
 /**
  * An account at a provider, identified by the `iss` and `sub` claims of its ID tokens. Accounts are never identified by
@@ -48,7 +48,7 @@ export class AccountLinks {
 
   /** @returns undefined if the account is not linked. */
   async findSubject(account: ProviderAccount): Promise<string | undefined> {
-    return this.#findSubjectById(idOf(account));
+    return this.#findSubjectById(digestWithIssuer(account.issuer, account.sub));
   }
 
   /**
@@ -59,7 +59,7 @@ export class AccountLinks {
    * @returns the subject that the account is linked to now: the given one or, if it was linked before, another one.
    */
   async link(account: ProviderAccount, subject: string, provider: string): Promise<string> {
-    const id = idOf(account);
+    const id = digestWithIssuer(account.issuer, account.sub);
     const list = this.#keys.links(subject);
     const record = JSON.stringify({ provider, linkedAt: await readRedisTime(this.#client) });
     await callRedis(() => this.#client.hsetnx(list, id, record));
@@ -89,8 +89,4 @@ export class AccountLinks {
   async #findSubjectById(id: string): Promise<string | undefined> {
     return (await callRedis(() => this.#client.get(this.#keys.link(id)))) ?? undefined;
   }
-}
-
-function idOf({ issuer, sub }: ProviderAccount): string {
-  return hash('sha256', JSON.stringify([issuer, sub]), 'base64url');
 }

@@ -1,9 +1,9 @@
-import { hash } from 'node:crypto';
 import { type JWTPayload, jwtVerify } from 'jose';
 import { LatchkeyError } from '../errors.js';
 import { callRedis } from '../redis/faults.js';
 import type { RedisKeys } from '../redis/keys.js';
 import type { RedisClient } from '../redis/script.js';
+import { digestWithIssuer } from './digest.js';
 import type { DiscoveredProvider } from './providers.js';
 
 const LOGOUT_EVENT = 'http://schemas.openid.net/event/backchannel-logout';
@@ -56,7 +56,7 @@ export class LogoutTokens {
   }
 
   #keyOf({ issuer, jti }: LogoutClaims): string {
-    return this.#keys.usedLogoutToken(hash('sha256', JSON.stringify([issuer, jti]), 'base64url'));
+    return this.#keys.usedLogoutToken(digestWithIssuer(issuer, jti));
   }
 }
 

@@ -1,7 +1,7 @@
-import { hash } from 'node:crypto';
 import { callRedis } from '../redis/faults.js';
 import type { RedisKeys } from '../redis/keys.js';
 import type { RedisClient } from '../redis/script.js';
+import { digestWithIssuer } from './digest.js';
 
 const EXPIRY_MARGIN_MS = 60_000;
 
@@ -40,6 +40,6 @@ export class ProviderSessions {
   }
 
   #keyOf({ issuer, sid }: ProviderSession): string {
-    return this.#keys.providerSession(hash('sha256', JSON.stringify([issuer, sid]), 'base64url'));
+    return this.#keys.providerSession(digestWithIssuer(issuer, sid));
   }
 }

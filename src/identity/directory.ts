@@ -5,7 +5,7 @@ import { scanKeys } from './search.js';
 import { readUser, toTimestamp } from './user-record.js';
 import { foldCase } from './username.js';
 
-export const disableSubject = defineScript({
+const disableSubject = defineScript({
   file: new URL('./scripts/disable.lua', import.meta.url),
   keys: ['user'],
   args: [],

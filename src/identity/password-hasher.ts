@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { argon2id, hash, verify } from 'argon2';
 import { UnavailableError } from '../errors.js';
+import { requireAtLeast } from '../options.js';
 
 /** OWASP's minimum for argon2id (Password Storage Cheat Sheet). Memory in KiB. */
 const MIN_PARAMETERS = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
@@ -136,12 +137,6 @@ export class PasswordHasher {
 
 function defaultConcurrency(processes: number): number {
   return Math.min(Math.max(1, Math.floor((availableParallelism() - 1) / processes)), MAX_CONCURRENCY);
-}
-
-function requireAtLeast(name: string, value: number, minimum: number): void {
-  if (!Number.isSafeInteger(value) || value < minimum) {
-    throw new RangeError(`${name} must be a whole number of at least ${minimum}`);
-  }
 }
 
 function parseParameters(phc: string): { memoryCost: number; timeCost: number; parallelism: number } {

@@ -11,7 +11,7 @@ import {
 import { findSubjectByUsername, generateSubject, readUser, type UserRecord } from './user-record.js';
 import { InvalidUsernameError, normalizeUsername } from './username.js';
 
-export const rehashPassword = defineScript({
+const rehashPassword = defineScript({
   file: new URL('./scripts/rehash.lua', import.meta.url),
   keys: ['user'],
   args: ['verifiedHash', 'newHash'],

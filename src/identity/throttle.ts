@@ -1,6 +1,6 @@
 import { RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
 import { LatchkeyError } from '../errors.js';
-import { DEFAULT_THROTTLE_LIMITS, type ThrottleLimits } from '../options.js';
+import type { ThrottleLimits } from '../options.js';
 import type { RedisKeys } from '../redis/keys.js';
 import { defineScript, type RedisClient } from '../redis/script.js';
 import { networkOf } from './network.js';
@@ -16,7 +16,7 @@ const MAX_IN_PROGRESS_PER_NETWORK = 64;
 /** Retry-After for an account or a network with too many verifications in progress, which end by then. */
 const IN_PROGRESS_RETRY_SECONDS = 2;
 
-export const countAttempt = defineScript({
+const countAttempt = defineScript({
   file: new URL('./scripts/count.lua', import.meta.url),
   keys: ['counter'],
   args: ['points', 'windowSeconds', 'limit'],
@@ -53,7 +53,7 @@ export class Throttle {
   readonly #inProgress = new Map<string, number>();
   #totalInProgress = 0;
 
-  constructor(client: RedisClient, keys: RedisKeys, limits: ThrottleLimits = DEFAULT_THROTTLE_LIMITS) {
+  constructor(client: RedisClient, keys: RedisKeys, limits: ThrottleLimits) {
     const limiter = (points: number, windowMs: number) =>
       new RateLimiterRedis({
         storeClient: createCounterStore(client),

@@ -51,21 +51,21 @@ export class RedisKeys {
 
   /** The sorted set of a subject's sessions and their access keys. */
   sessions(subject: string): string {
-    return `${this.#prefix}{${partitionOf(validate(subject))}}:sessions:${encodeName(subject)}`;
+    return this.#ofSubject('sessions', subject);
   }
 
   /** The list of a subject's sessions that ended recently. */
   endings(subject: string): string {
-    return `${this.#prefix}{${partitionOf(validate(subject))}}:endings:${encodeName(subject)}`;
+    return this.#ofSubject('endings', subject);
   }
 
   /** The hash of a subject's links to accounts at providers. */
   links(subject: string): string {
-    return `${this.#prefix}{${partitionOf(validate(subject))}}:links:${encodeName(subject)}`;
+    return this.#ofSubject('links', subject);
   }
 
   user(subject: string): string {
-    return `${this.#prefix}{${partitionOf(validate(subject))}}:user:${encodeName(subject)}`;
+    return this.#ofSubject('user', subject);
   }
 
   /** The subject of the user with this username. */
@@ -107,5 +107,9 @@ export class RedisKeys {
   throttle(kind: 'account' | 'network' | 'registration' | 'provider', network: string, username?: string): string {
     const suffix = username === undefined ? '' : `:${hash('sha256', username, 'base64url')}`;
     return `${this.#prefix}throttle:${kind}:${encodeName(network)}${suffix}`;
+  }
+
+  #ofSubject(kind: 'sessions' | 'endings' | 'links' | 'user', subject: string): string {
+    return `${this.#prefix}{${partitionOf(validate(subject))}}:${kind}:${encodeName(subject)}`;
   }
 }

@@ -1,5 +1,5 @@
 import type { ScriptReply } from '../redis/script.js';
-import type { Identity, IssuedTokens, Principal, Session } from './session.js';
+import type { Identity, IssuedTokens, IssueRequest, Principal, Session } from './session.js';
 import type { TokenPair } from './token.js';
 
 /** The JSON that an access key holds. A rotation sets `unconfirmed`; the first use of the access token removes it. */
@@ -21,9 +21,9 @@ export function serializeIdentity({
   client,
   scope,
   data,
-}: Omit<Identity, 'authenticatedAt'>): string {
+}: IssueRequest['identity']): string {
   const identity = { subject, username, methods, client, scope, data };
-  return JSON.stringify(identity satisfies Record<keyof Omit<Identity, 'authenticatedAt'>, unknown>);
+  return JSON.stringify(identity satisfies Record<keyof IssueRequest['identity'], unknown>);
 }
 
 /** Parses the identity of a session: its field `principal`, which scripts also return under this name. */

@@ -172,6 +172,9 @@ t.test('options that are out of range or contradict each other are refused on re
   ];
   for (const [options, message] of wrong) await t.rejects(hostApp(t, redis, options), { name: 'RangeError', message });
   await t.resolves(hostApp(t, redis, { recentAuthenticationMs: 0, refreshGraceMs: 0 }));
+  const withNulls = { workers: null, loginPage: null, registration: null } as unknown as Partial<LatchkeyOptions>;
+  const app = await hostApp(t, redis, withNulls);
+  t.match((await app.inject('/auth/continue')).headers.location, /^\/login\?/, 'null means the default');
 });
 
 t.test('the options cookieName and passwordMinLength are applied', async (t) => {

@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { IDToken } from 'openid-client';
+import { generateSubject } from '../../identity/user-record.js';
 import { reportDisplacedSessions } from '../flows/audit.js';
 import { findCurrentSessionId } from '../flows/login.js';
 import { providerLoginOf } from '../flows/sessions-from-provider.js';
@@ -53,7 +53,7 @@ async function resolveSubject(
   const linked = await links.findSubject(account);
   if (linked !== undefined) return linked;
   if (registration === 'closed') throw new Problem('registration_closed');
-  return links.link(account, randomBytes(16).toString('base64url'), provider);
+  return links.link(account, generateSubject(), provider);
 }
 
 /** Returns the session's record of how the user logged in at the provider (OpenID Connect Core 1.0 section 2). */
